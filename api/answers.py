@@ -1,0 +1,65 @@
+"""How answers are put: entity tags, links to the next page, replays, plain text for a shell."""
+
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request, Response
+from fastapi.responses import PlainTextResponse
+
+from api.deps import Services
+from service.ledger import Done
+from service.resources import Model, Page, etag_of
+
+PLAIN_TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+}
+"""Beside the JSON of a 200: the one line that a shell wants."""
+
+
+M = TypeVar("M", bound=Model)
+P = TypeVar("P", bound=Page)
+
+
+class Exchange:
+    """One request and its answer, with the services that stand between."""
+
+    def __init__(self, request: Request, response: Response, services: Services) -> None:
+        self._request = request
+        self._headers = response.headers
+        self.services = services
+
+    def note(self, done: Done) -> None:
+        """Say which operation it was, and whether it was done before."""
+        self._headers["Operation-Id"] = done.operation_id
+        if done.is_replayed:
+            self._headers["Idempotency-Replayed"] = "true"
+
+    def created_at(self, path: str) -> None:
+        self._headers["Location"] = path
+
+    @property
+    def wants_plain_text(self) -> bool:
+        return self._request.headers.get("accept", "").partition(";")[0].strip() == "text/plain"
+
+    def tagged(self, model: M) -> M:
+        """A single resource with its ETag."""
+        self._headers["ETag"] = etag_of(model)
+        return model
+
+    def tagged_or_line(self, model: Model, *, line: str) -> Model | Response:
+        """A single resource with its ETag; for `Accept: text/plain`, `line` alone."""
+        self.tagged(model)
+        return self.line(line) if self.wants_plain_text else model
+
+    def line(self, text: str) -> Response:
+        """One line of text, with the headers set so far."""
+        return PlainTextResponse(text + "\n", headers=dict(self._headers))
+
+    def page(self, page: P) -> P:
+        """A page, linked to the next one (RFC 8288)."""
+        if page.next_cursor:
+            following = self._request.url.include_query_params(cursor=page.next_cursor)
+            self._headers["Link"] = f'<{following}>; rel="next"'
+        return page
+
+
+Http = Annotated[Exchange, Depends(Exchange)]

@@ -1,0 +1,60 @@
+"""The application: routers, middleware and the life of a process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from api import health, problems, repositories
+from api.deps import CONTAINER, READINESS, Readiness, refuse_unknown_parameters
+from api.middleware import BodyLimit, RequestContext
+from api.openapi import describe
+from api.problems import declare
+from service.container import Container
+from service.errors import (
+    AwsPermissionError,
+    AwsUnavailableError,
+    DeadlineError,
+    ForbiddenError,
+    InvalidError,
+    ParameterError,
+    UnauthenticatedError,
+)
+from service.settings import Settings
+
+ROUTERS: tuple[APIRouter, ...] = (repositories.router,)
+
+
+def create(settings: Settings) -> FastAPI:
+    """The ASGI application. Its lifespan opens the container and closes it."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
+        container = await Container.open(settings)
+        container.start()
+        try:
+            yield {CONTAINER: container, READINESS: Readiness()}
+        finally:
+            await container.close()
+
+    app = FastAPI(title="Wharfinger", lifespan=lifespan, redirect_slashes=False, separate_input_output_schemas=True)
+    app.include_router(health.router, dependencies=[Depends(refuse_unknown_parameters)])
+    for router in ROUTERS:
+        app.include_router(
+            router,
+            dependencies=[Depends(refuse_unknown_parameters)],
+            responses=declare(
+                ParameterError,
+                UnauthenticatedError,
+                ForbiddenError,
+                InvalidError,
+                AwsPermissionError,
+                AwsUnavailableError,
+                DeadlineError,
+            ),
+        )
+    problems.install(app)
+    app.add_middleware(BodyLimit, most=settings.limits.body_bytes)
+    app.add_middleware(RequestContext)
+    describe(app)
+    return app

@@ -1,0 +1,67 @@
+"""The command line: `wharfinger serve`, `demo`, `migrate`, `keys`, `openapi`."""
+
+import asyncio
+import sys
+
+import typer
+
+from service.settings import Settings, StartupError, load
+
+app = typer.Typer(
+    name="wharfinger",
+    help="The control plane a platform team puts in front of Amazon ECR and EKS.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def serve() -> None:
+    """Serve the HTTP API, by the settings file and WHARFINGER__* variables; migrates the database first."""
+    from api.server import serve as run  # noqa: PLC0415 - the other commands need no web framework
+
+    settings = load()
+    asyncio.run(_migrate(settings))
+    run(settings)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the tables of this version."""
+    asyncio.run(_migrate(load()))
+    typer.echo("The database is up to date.")
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI description of the HTTP API as YAML."""
+    from api.app import create  # noqa: PLC0415 - as above
+    from api.openapi import to_yaml  # noqa: PLC0415 - as above
+
+    typer.echo(to_yaml(create(Settings.model_construct()).openapi()), nl=False)
+
+
+async def _migrate(settings: Settings) -> None:
+    from service.db import Database  # noqa: PLC0415 - as above
+    from service.migrate import migrate as run  # noqa: PLC0415 - as above
+
+    database = Database(settings)
+    try:
+        await run(database)
+    finally:
+        await database.close()
+
+
+def main() -> None:
+    """The entry point: an error that the person can mend is one line, not a stack trace."""
+    from service.errors import WharfingerError  # noqa: PLC0415 - as above
+
+    try:
+        app()
+    except (StartupError, WharfingerError) as error:
+        typer.echo(f"wharfinger: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

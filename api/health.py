@@ -1,0 +1,38 @@
+"""Liveness, readiness and metrics: for the platform, without a key."""
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+
+from api.deps import READINESS, Services
+from api.problems import declare
+from service.errors import DatabaseError, UnavailableError
+
+router = APIRouter(tags=["operations"])
+
+
+class Health(BaseModel):
+    status: str
+
+
+@router.get("/healthz", operation_id="get_health", summary="Whether the process lives")
+async def get_health() -> Health:
+    return Health(status="ok")
+
+
+@router.get(
+    "/readyz",
+    operation_id="get_readiness",
+    summary="Whether requests should be sent here",
+    responses=declare(DatabaseError),
+)
+async def get_readiness(request: Request, services: Services) -> Health:
+    if getattr(request.state, READINESS).is_draining:
+        raise UnavailableError("This process is shutting down.")
+    await services.database.ping()
+    return Health(status="ready")
+
+
+@router.get("/metrics", operation_id="get_metrics", summary="Figures for Prometheus", response_class=Response)
+async def get_metrics() -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

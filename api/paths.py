@@ -1,0 +1,20 @@
+"""Names with slashes as the last thing in a path."""
+
+from starlette.convertors import Convertor, register_url_convertor
+
+
+class _NameConvertor(Convertor[str]):
+    """Never empty: an unset shell variable must not reach `DELETE /v1/repositories/`."""
+
+    regex = "[^/].*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("name", _NameConvertor())
+NAME_IN_PATH = "/{name:name}"
+REFERENCE_IN_PATH = "/{reference:name}"

@@ -1,0 +1,94 @@
+"""`/v1/repositories`: create, list and search, get, change, delete."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from api.answers import PLAIN_TEXT, Http
+from api.deps import Authenticated, Cursor, Limit, Mutation, RegistryName
+from api.paths import NAME_IN_PATH
+from api.problems import declare
+from service.errors import ConflictError, NotFoundError, PartialError, PreconditionError, TooLargeError
+from service.resources import Repository, RepositoryCreate, RepositoryName, RepositoryPage, RepositoryUpdate
+
+router = APIRouter(prefix="/v1/repositories", tags=["repositories"])
+Name = Annotated[RepositoryName, Path(description="The name as it is (`team/app`) or percent-encoded (`team%2Fapp`)")]
+
+
+@router.post(
+    "",
+    status_code=201,
+    operation_id="create_repository",
+    summary="Create a repository",
+    responses=declare(ConflictError, TooLargeError),
+)
+async def create_repository(
+    body: RepositoryCreate, call: Mutation, http: Http, registry: RegistryName = None
+) -> Repository:
+    done = await http.services.repositories.create(call, registry, body)
+    http.note(done)
+    http.created_at(f"/v1/repositories/{body.name}")
+    return http.tagged(Repository.model_validate(done.result))
+
+
+@router.get(
+    "",
+    operation_id="list_repositories",
+    summary="List repositories, or search them by prefix",
+    description="A page may hold fewer than `limit` items and still have a next one.",
+    responses=declare(NotFoundError),
+)
+async def list_repositories(
+    caller: Authenticated,
+    http: Http,
+    registry: RegistryName = None,
+    prefix: Annotated[str, Query(max_length=256, pattern=r"^[a-z0-9._/-]*$")] = "",
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> RepositoryPage:
+    page = await http.services.repositories.list(caller, registry, prefix=prefix, cursor=cursor, limit=limit)
+    return http.page(page)
+
+
+@router.get(
+    NAME_IN_PATH,
+    operation_id="get_repository",
+    summary="Get a repository",
+    description="`Accept: text/plain` answers its URI alone.",
+    responses=PLAIN_TEXT | declare(NotFoundError),
+    response_model=Repository,
+)
+async def get_repository(name: Name, caller: Authenticated, http: Http, registry: RegistryName = None) -> object:
+    found = await http.services.repositories.get(caller, registry, name)
+    return http.tagged_or_line(found, line=found.uri)
+
+
+@router.patch(
+    NAME_IN_PATH,
+    operation_id="update_repository",
+    summary="Change a repository's tag mutability, scan on push or resource tags",
+    responses=declare(NotFoundError, PreconditionError, PartialError, ConflictError, TooLargeError),
+)
+async def update_repository(
+    name: Name, body: RepositoryUpdate, call: Mutation, http: Http, registry: RegistryName = None
+) -> Repository:
+    done = await http.services.repositories.update(call, registry, name, body)
+    http.note(done)
+    return http.tagged(Repository.model_validate(done.result))
+
+
+@router.delete(
+    NAME_IN_PATH,
+    status_code=204,
+    operation_id="delete_repository",
+    summary="Delete a repository",
+    responses=declare(NotFoundError, ConflictError, PreconditionError),
+)
+async def delete_repository(
+    name: Name,
+    call: Mutation,
+    http: Http,
+    registry: RegistryName = None,
+    force: Annotated[bool, Query(description="Also with all its images")] = False,
+) -> None:
+    http.note(await http.services.repositories.delete(call, registry, name, force=force))

@@ -1,0 +1,48 @@
+"""The process: uvicorn, told how this service starts and how it stops. More of them are more replicas."""
+
+import asyncio
+import socket
+from types import FrameType
+
+import uvicorn
+
+from api.app import create
+from api.deps import READINESS
+from api.logs import configure_logs
+from service.settings import Settings
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; then say not ready, let requests in flight finish, and return."""
+    configure_logs(settings.log_level)
+    config = uvicorn.Config(
+        create(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=round(settings.deadlines.drain.total_seconds()),
+    )
+    _Server(config, delay=settings.deadlines.drain_delay.total_seconds()).run()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, *, delay: float) -> None:
+        super().__init__(config)
+        self._delay = delay
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Not ready at once; the listener closes `delay` later, when load balancers have seen it."""
+        readiness = self.lifespan.state.get(READINESS)
+        if self._loop is None or readiness is None or readiness.is_draining or not self._delay:
+            super().handle_exit(sig, frame)
+        else:
+            self._loop.call_later(self._delay, super().handle_exit, sig, frame)
+        if readiness is not None:
+            readiness.is_draining = True

@@ -1,0 +1,138 @@
+"""Who may do what: one pure function over one table, whose full matrix is a snapshot in the tests."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.errors import ForbiddenError, NotFoundError
+
+
+class Role(StrEnum):
+    VIEWER = "viewer"
+    DEVELOPER = "developer"
+    DEPLOYER = "deployer"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+class Action(StrEnum):
+    """What can be asked for; mutating ones are the `action` of an audit row."""
+
+    REGISTRY_READ = "registry.read"
+    REPOSITORY_READ = "repository.read"
+    REPOSITORY_CREATE = "repository.create"
+    REPOSITORY_UPDATE = "repository.update"
+    REPOSITORY_DELETE = "repository.delete"
+    IMAGE_TAG = "image.tag"
+    IMAGE_DELETE = "image.delete"
+    POLICY_PUT = "policy.put"
+    POLICY_PUT_FOREIGN = "policy.put_foreign"
+    POLICY_DELETE = "policy.delete"
+    TOKEN_PULL = "token.pull"  # noqa: S105 - the name of an action
+    TOKEN_PUSH = "token.push"  # noqa: S105 - likewise
+    TOKEN_REGISTRY = "token.registry"  # noqa: S105 - likewise
+    AUDIT_READ = "audit.read"
+    AUDIT_READ_ALL = "audit.read_all"
+    KEY_READ = "key.read"
+    KEY_CREATE = "key.create"
+    KEY_ROTATE = "key.rotate"
+    KEY_REVOKE = "key.revoke"
+
+
+_EVERYONE = frozenset(Role)
+_DEVELOPERS = frozenset({Role.DEVELOPER, Role.ADMIN})
+_ADMINS = frozenset({Role.ADMIN})
+
+GRANTS: dict[Action, frozenset[Role]] = {
+    Action.REGISTRY_READ: _EVERYONE,
+    Action.REPOSITORY_READ: _EVERYONE,
+    Action.REPOSITORY_CREATE: _DEVELOPERS,
+    Action.REPOSITORY_UPDATE: _DEVELOPERS,
+    Action.REPOSITORY_DELETE: _DEVELOPERS,
+    Action.IMAGE_TAG: _DEVELOPERS,
+    Action.IMAGE_DELETE: _DEVELOPERS,
+    Action.POLICY_PUT: _DEVELOPERS,
+    Action.POLICY_PUT_FOREIGN: _ADMINS,
+    Action.POLICY_DELETE: _DEVELOPERS,
+    Action.TOKEN_PULL: _DEVELOPERS | {Role.DEPLOYER},
+    Action.TOKEN_PUSH: _DEVELOPERS,
+    Action.TOKEN_REGISTRY: _ADMINS,
+    Action.AUDIT_READ: _EVERYONE,
+    Action.AUDIT_READ_ALL: frozenset({Role.AUDITOR, Role.ADMIN}),
+    Action.KEY_READ: _ADMINS,
+    Action.KEY_CREATE: _ADMINS,
+    Action.KEY_ROTATE: _ADMINS,
+    Action.KEY_REVOKE: _ADMINS,
+}
+
+_SCOPE = r"^(\*|[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)$"
+
+
+class Binding(BaseModel):
+    """A role and where it holds: a prefix of repository names (whole segments), registry, cluster, namespace."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    role: Role
+    repository: str = Field("*", pattern=_SCOPE, max_length=256)
+    registry: str = Field("*", pattern=_SCOPE, max_length=64)
+    cluster: str = Field("*", pattern=_SCOPE, max_length=100)
+    namespace: str = Field("*", pattern=_SCOPE, max_length=63)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an action is about: something in a registry or in a cluster; with no field set, wharfinger as a whole.
+
+    A repository or namespace that is None stands for all of them, which only a binding to `*` covers.
+    """
+
+    registry: str | None = None
+    repository: str | None = None
+    cluster: str | None = None
+    namespace: str | None = None
+
+    def __str__(self) -> str:
+        parts = (self.registry, self.cluster, self.namespace, self.repository)
+        return "/".join(part for part in parts if part) or "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is asking. Only `service/identity.py` makes one, from a verified key."""
+
+    id: str
+    label: str
+    bindings: tuple[Binding, ...]
+
+
+def is_allowed(caller: Caller, action: Action, target: Target | None) -> bool:
+    """Whether one of the caller's bindings grants `action` on `target`; without a target, anywhere at all."""
+    roles = GRANTS[action]
+    return any(binding.role in roles and (target is None or _covers(binding, target)) for binding in caller.bindings)
+
+
+def require(caller: Caller, action: Action, target: Target | None) -> None:
+    """Let the caller pass, or say no without telling more than they may know.
+
+    :raises ForbiddenError: they may read it, but not do this.
+    :raises NotFoundError: they may not know that it exists.
+    """
+    if is_allowed(caller, action, target):
+        return
+    if target is not None and target.repository and not is_allowed(caller, Action.REPOSITORY_READ, target):
+        raise NotFoundError("repository", target.repository)
+    raise ForbiddenError(f"No binding of {caller.label!r} grants {action} on {target or 'anything'}.")
+
+
+def _covers(binding: Binding, target: Target) -> bool:
+    if target.cluster is not None:
+        return binding.cluster in ("*", target.cluster) and binding.namespace in ("*", target.namespace)
+    if target.registry is not None:
+        return binding.registry in ("*", target.registry) and _covers_prefix(binding.repository, target.repository)
+    return {binding.repository, binding.registry, binding.cluster, binding.namespace} == {"*"}
+
+
+def _covers_prefix(prefix: str, name: str | None) -> bool:
+    return prefix == "*" or (name is not None and (name == prefix or name.startswith(prefix + "/")))

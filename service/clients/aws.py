@@ -1,0 +1,207 @@
+"""How AWS is spoken to: sessions and clients opened once per process, one guard, one place for retries.
+
+Nothing outside this package knows botocore.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from aiobotocore.config import AioConfig
+from aiobotocore.credentials import AioCredentialResolver, AioDeferredRefreshableCredentials
+from aiobotocore.session import AioSession, ClientCreatorContext
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ProxyConnectionError,
+)
+
+from service.clients.aws_errors import credentials_missing, from_client_error
+from service.errors import AnswerLostError, AwsUnavailableError, WharfingerError
+from service.settings import DeadlineSettings, RegistrySettings
+
+if TYPE_CHECKING:
+    from botocore.model import OperationModel
+    from types_aiobotocore_ecr import ECRClient
+    from types_aiobotocore_sts import STSClient
+    from types_aiobotocore_sts.type_defs import CredentialsTypeDef
+
+READS = frozenset(
+    {
+        "BatchGetImage",
+        "DescribeImages",
+        "DescribeRegistry",
+        "DescribeRepositories",
+        "GetAccountSetting",
+        "GetCallerIdentity",
+        "GetDownloadUrlForLayer",
+        "GetRepositoryPolicy",
+        "ListImages",
+        "ListTagsForResource",
+    }
+)
+"""Operations that change nothing and give nothing away. What is not in this list needs an open operation."""
+
+SESSION_NAME = "wharfinger"
+_NEVER_CONNECTED = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
+_SERVER_ERROR = 500
+
+
+class UnrecordedCallError(RuntimeError):
+    """A mutating AWS call was about to be made outside an open operation: a defect of ours, and nothing was sent."""
+
+
+@dataclass(slots=True)
+class Permit:
+    """Leave to change something at AWS, given by an open operation, and what became of the requests it let through."""
+
+    operation_id: str
+    is_sent: bool = False
+    is_doubtful: bool = False
+    """An attempt ended without a definite answer, so AWS may have acted on it."""
+
+
+permit: ContextVar[Permit | None] = ContextVar("permit", default=None)
+
+
+@contextmanager
+def translated(operation: str, **subject: str) -> Iterator[None]:
+    """Around one AWS call: turns what goes wrong into errors of ours, whose text names the `subject`.
+
+    :raises AnswerLostError: it was sent, may have changed something, and no answer came.
+    :raises WharfingerError: as `aws_errors` maps the code.
+    """
+    try:
+        yield
+    except ClientError as error:
+        raise from_client_error(error, subject) from error
+    except NoCredentialsError as error:
+        raise credentials_missing() from error
+    except _NEVER_CONNECTED as error:
+        raise AwsUnavailableError("AWS could not be reached.", retry_after=5) from error
+    except BotoCoreError as error:
+        raise _without_answer(operation) from error
+
+
+def _without_answer(operation: str) -> WharfingerError:
+    if operation in READS:
+        return AwsUnavailableError("AWS did not answer in time.", retry_after=5)
+    return AnswerLostError(f"AWS's answer to {operation} was lost.", retry_after=5)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryClients:
+    """The ECR and STS clients of one registry, under its role."""
+
+    settings: RegistrySettings
+    ecr: "ECRClient"
+    sts: "STSClient"
+
+
+class Aws:
+    """Opens the clients of every registry once. Close it when the process ends."""
+
+    def __init__(self, registries: Sequence[RegistrySettings], deadlines: DeadlineSettings) -> None:
+        self._registries = registries
+        self._config = AioConfig(
+            connect_timeout=deadlines.aws_connect.total_seconds(),
+            read_timeout=deadlines.aws_read.total_seconds(),
+            retries={"mode": "standard", "total_max_attempts": deadlines.aws_attempts},
+            user_agent_extra="wharfinger",
+        )
+        self._stack = AsyncExitStack()
+
+    async def open(self) -> dict[str, RegistryClients]:
+        """The clients by registry name. Sends nothing: credentials are fetched on first use."""
+        return {settings.name: await self._open(settings) for settings in self._registries}
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+    async def _open(self, settings: RegistrySettings) -> RegistryClients:
+        base = AioSession()
+        session = self._assuming(base, settings) if settings.role else base
+        ecr = await self._stack.enter_async_context(self._guarded(session, "ecr", settings))
+        sts = await self._stack.enter_async_context(self._guarded(session, "sts", settings))
+        return RegistryClients(settings, cast("ECRClient", ecr), cast("STSClient", sts))
+
+    @asynccontextmanager
+    async def ecr_as(self, credentials: "CredentialsTypeDef", settings: RegistrySettings) -> AsyncIterator["ECRClient"]:
+        """An ECR client under assumed credentials, for the one call that turns them into a docker login."""
+        session = AioSession()
+        session.set_credentials(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"])
+        async with self._guarded(session, "ecr", settings) as client:
+            yield cast("ECRClient", client)
+
+    @asynccontextmanager
+    async def _guarded(self, session: AioSession, service: str, settings: RegistrySettings) -> AsyncIterator[Any]:
+        async with self._client(session, service, settings) as client:
+            client.meta.events.register("before-call", _require_permit)
+            client.meta.events.register("needs-retry", _note_doubt)
+            yield client
+
+    def _client(self, session: AioSession, service: str, settings: RegistrySettings) -> ClientCreatorContext:
+        endpoint = str(settings.endpoint).rstrip("/") if settings.endpoint else None
+        return session.create_client(service, region_name=settings.region, endpoint_url=endpoint, config=self._config)
+
+    def _assuming(self, base: AioSession, settings: RegistrySettings) -> AioSession:
+        """A session under the registry's role, whose credentials are renewed before they end."""
+        asked = {"RoleArn": settings.role, "RoleSessionName": SESSION_NAME}
+        if settings.external_id:
+            asked["ExternalId"] = settings.external_id.get_secret_value()
+
+        async def assume() -> dict[str, str]:
+            async with self._client(base, "sts", settings) as sts:
+                credentials = (await sts.assume_role(**asked))["Credentials"]
+            return {
+                "access_key": credentials["AccessKeyId"],
+                "secret_key": credentials["SecretAccessKey"],
+                "token": credentials["SessionToken"],
+                "expiry_time": credentials["Expiration"].isoformat(),
+            }
+
+        session = AioSession()
+        provider = _Provider(AioDeferredRefreshableCredentials(refresh_using=assume, method=_Provider.METHOD))
+        session.register_component("credential_provider", AioCredentialResolver([provider]))
+        return session
+
+
+class _Provider:
+    METHOD = "assume-role"
+    CANONICAL_NAME = None
+
+    def __init__(self, credentials: AioDeferredRefreshableCredentials) -> None:
+        self._credentials = credentials
+
+    async def load(self) -> AioDeferredRefreshableCredentials:
+        return self._credentials
+
+
+def _require_permit(model: "OperationModel", params: dict[str, Any], **_: object) -> None:
+    if model.name in READS:
+        return
+    current = permit.get()
+    if current is None:
+        raise UnrecordedCallError(f"{model.name} outside an open operation")
+    # CloudTrail keeps the User-Agent, so its events and the audit trail can be joined.
+    params["headers"]["User-Agent"] += f" wharfinger-operation/{current.operation_id}"
+    current.is_sent = True
+
+
+def _note_doubt(
+    operation: "OperationModel",
+    response: Any,  # noqa: ANN401 - botocore's own type
+    caught_exception: Exception | None,
+    **_: object,
+) -> None:
+    current = permit.get()
+    if current is None or operation.name in READS:
+        return
+    is_lost = caught_exception is not None and not isinstance(caught_exception, _NEVER_CONNECTED)
+    if is_lost or (response is not None and response[0].status_code >= _SERVER_ERROR):
+        current.is_doubtful = True

@@ -1,0 +1,67 @@
+"""Everything a process has, built once: the database, the AWS clients, the services."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+from service.clients.aws import Aws
+from service.clients.ecr import Ecr
+from service.db import Database
+from service.identity import Identity
+from service.ledger import Ledger
+from service.operations import Operations
+from service.registries import Registries
+from service.repositories import Repositories
+from service.settings import Settings
+from service.settlement import Settlement
+
+
+@dataclass(slots=True)
+class Container:
+    """Made by `open`; the fields are what requests and background work use."""
+
+    settings: Settings
+    database: Database
+    identity: Identity
+    settlement: Settlement
+    registries: Registries
+    repositories: Repositories
+    _aws: Aws
+    _sweep: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, settings: Settings) -> "Container":
+        database = Database(settings)
+        aws = Aws(settings.registries, settings.deadlines)
+        clients = await aws.open()
+        ledger = Ledger(database=database, remember=settings.deadlines.idempotency)
+        operations = Operations(ledger=ledger)
+        registries = Registries(
+            clients={name: Ecr(client) for name, client in clients.items()}, default=settings.default_registry
+        )
+        return cls(
+            settings=settings,
+            database=database,
+            identity=Identity(database=database),
+            settlement=Settlement(
+                ledger=ledger,
+                operations=operations,
+                grace=settings.deadlines.settle_grace,
+                interval=settings.deadlines.sweep_interval,
+            ),
+            registries=registries,
+            repositories=Repositories(registries=registries, operations=operations),
+            _aws=aws,
+        )
+
+    def start(self) -> None:
+        """Begin the background work."""
+        self._sweep = asyncio.create_task(self.settlement.run())
+
+    async def close(self) -> None:
+        if self._sweep:
+            self._sweep.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweep
+        await self._aws.close()
+        await self.database.close()

@@ -1,0 +1,94 @@
+"""API keys: who is calling, proven by the SHA-256 of what they hold."""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import or_, select, update
+
+from service.authz import Binding, Caller
+from service.batching import Batcher
+from service.clock import utcnow
+from service.db import Database
+from service.errors import DatabaseError, UnauthenticatedError
+from service.tables import key_secrets, keys
+
+KEY_PREFIX = "whf_"
+_KEY = re.compile(r"whf_[A-Za-z0-9_-]{43}")
+_NOTE_USE_EVERY = timedelta(minutes=1)
+
+log = structlog.get_logger()
+
+
+def new_secret() -> str:
+    """A new API key: 256 random bits, so that a plain SHA-256 is enough to store."""
+    return KEY_PREFIX + secrets.token_urlsafe(32)
+
+
+def hash_secret(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def is_well_formed(secret: str) -> bool:
+    return _KEY.fullmatch(secret) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    caller: Caller
+    ends: tuple[datetime, ...]
+    last_used_at: datetime | None
+
+
+class Identity:
+    """Tells the caller by their key. Nothing is cached: a key revoked on another replica is refused at once.
+
+    Look-ups of concurrent requests share one query, so freshness costs little under load.
+    """
+
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+        self._lookups: Batcher[str, _Known | None] = Batcher(self._look_up)
+
+    async def authenticate(self, secret: str | None) -> Caller:
+        """The caller who holds `secret`.
+
+        :raises UnauthenticatedError: none, malformed, unknown, expired or revoked; it does not tell which.
+        """
+        known = await self._lookups.submit(hash_secret(secret)) if secret and is_well_formed(secret) else None
+        now = utcnow()
+        if known is None or any(end <= now for end in known.ends):
+            raise UnauthenticatedError("Send a valid API key as `Authorization: Bearer whf_…`.")
+        if known.last_used_at is None or known.last_used_at <= now - _NOTE_USE_EVERY:
+            await self._note_use(known.caller.id, now)
+        return known.caller
+
+    async def _look_up(self, hashes: Sequence[str]) -> Sequence[_Known | None]:
+        query = (
+            select(keys, key_secrets.c.sha256, key_secrets.c.expires_at.label("secret_expires_at"))
+            .join_from(key_secrets, keys)
+            .where(key_secrets.c.sha256.in_(set(hashes)))
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        found = {
+            row.sha256: _Known(
+                Caller(row.id, row.label, tuple(Binding.model_validate(binding) for binding in row.bindings)),
+                tuple(end for end in (row.secret_expires_at, row.expires_at, row.revoked_at) if end is not None),
+                row.last_used_at,
+            )
+            for row in rows
+        }
+        return [found.get(digest) for digest in hashes]
+
+    async def _note_use(self, key_id: str, now: datetime) -> None:
+        stale = or_(keys.c.last_used_at.is_(None), keys.c.last_used_at <= now - _NOTE_USE_EVERY)
+        try:
+            async with self._database.write() as connection:
+                await connection.execute(update(keys).where(keys.c.id == key_id, stale).values(last_used_at=now))
+        except DatabaseError:
+            log.warning("last_use_not_noted", key=key_id)

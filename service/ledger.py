@@ -1,0 +1,254 @@
+"""The two tables behind every change, and the short transactions that touch them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Executable, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.authz import Action, Caller, Target
+from service.batching import Batcher
+from service.clock import Deadline, new_id, utcnow
+from service.db import Database
+from service.tables import idempotency_keys, operations
+
+Json = dict[str, Any]
+
+
+class Status(StrEnum):
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    PARTIAL = "partial"
+    REFUSED = "refused"
+    REPLAYED = "replayed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request, as far as a service needs to know it."""
+
+    caller: Caller
+    request_id: str
+    deadline: Deadline
+    fingerprint: str = ""
+    idempotency_key: str | None = None
+    if_match: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is about to be done. `request` is all that is needed to settle it later, without secrets."""
+
+    action: Action
+    target: Target
+    request: Json
+    requires: Sequence[tuple[Action, Target]] = ()
+    """What the caller must be allowed to do, where that is more than `action` on `target`."""
+    is_repeatable: bool = True
+    """Whether the stored answer may be given again; one that shows a secret may not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it: the answer, and statements that become true in the same commit as the row."""
+
+    result: Json
+    statements: Sequence[Executable] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    operation_id: str
+    result: Json
+    is_replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An operation whose outcome is not recorded yet, as far as settling it needs."""
+
+    id: str
+    action: Action
+    registry: str | None
+    request: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a check of AWS found out about an operation whose answer was lost."""
+
+    status: Status
+    note: str
+    result: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """The operation that an Idempotency-Key stands for already."""
+
+    id: str
+    fingerprint: str
+    status: Status
+    result: Json | None
+
+
+class Ledger:
+    """Writes operation rows: opened once, completed once. A trigger in the database holds it to that."""
+
+    def __init__(self, *, database: Database, remember: timedelta) -> None:
+        self._database = database
+        self._remember = remember
+        self._inserts: Batcher[Json, None] = Batcher(self._insert_all)
+
+    async def open(self, call: Call, intent: Intent) -> str:
+        """A new pending row; rows of concurrent requests share a commit."""
+        row = self._row(call, intent, Status.PENDING)
+        await self._inserts.submit(row)
+        return str(row["id"])
+
+    async def open_with_key(self, call: Call, intent: Intent) -> str | Twin:
+        """A new pending row that holds the caller's key, or the twin that holds it already."""
+        row = self._row(call, intent, Status.PENDING)
+        async with self._database.write() as connection:
+            await connection.execute(insert(operations).values(row))
+            twin = await self._claim_key(connection, call, row["id"])
+            if twin:
+                await connection.rollback()
+        return twin or str(row["id"])
+
+    async def record(self, call: Call, intent: Intent, status: Status, **facts: object) -> str:
+        """A row that is complete from the start: a refusal, a replay, a credential handed out from the cache."""
+        row = self._row(call, intent, status) | {"completed_at": utcnow(), "settled_by": "request"} | facts
+        await self._inserts.submit(row)
+        return str(row["id"])
+
+    async def complete(
+        self,
+        operation_id: str,
+        status: Status,
+        *,
+        statements: Sequence[Executable] = (),
+        forget_key: bool = False,
+        **facts: object,
+    ) -> bool:
+        """Complete a row, unless it is complete already or a sweep has claimed it; says whether it was."""
+        is_open = (
+            operations.c.id == operation_id,
+            operations.c.completed_at.is_(None),
+            operations.c.claimed_until.is_(None),
+        )
+        values = {"status": status, "completed_at": utcnow(), "settled_by": "request"} | facts
+        async with self._database.write() as connection:
+            done = await connection.execute(update(operations).where(*is_open).values(values))
+            if done.rowcount == 1:
+                await self._finish(connection, operation_id, statements, forget_key=forget_key)
+        return done.rowcount == 1 or await self._is_completed_by_request(operation_id)
+
+    async def claim(self, *, overdue_since: timedelta, hold: timedelta) -> Sequence[Mapping[str, Any]]:
+        """Open rows past their deadline, taken for settling: nobody else completes them meanwhile."""
+        now = utcnow()
+        is_free = operations.c.claimed_until.is_(None) | (operations.c.claimed_until < now)
+        overdue = (
+            operations.c.completed_at.is_(None),
+            operations.c.parent_id.is_(None),
+            operations.c.deadline_at < now - overdue_since,
+            is_free,
+        )
+        async with self._database.write() as connection:
+            take = update(operations).where(*overdue).values(claimed_until=now + hold).returning(operations)
+            return list((await connection.execute(take)).mappings())
+
+    async def settle(self, row: Mapping[str, Any], settled: Settled) -> None:
+        """Complete a claimed row with what was found; a known failure frees its key."""
+        is_ours = (
+            operations.c.id == row["id"],
+            operations.c.completed_at.is_(None),
+            operations.c.claimed_until == row["claimed_until"],
+        )
+        values = {
+            "status": settled.status,
+            "completed_at": utcnow(),
+            "settled_by": "sweep",
+            "note": settled.note,
+            "result": settled.result,
+        }
+        async with self._database.write() as connection:
+            done = await connection.execute(update(operations).where(*is_ours).values(values))
+            if done.rowcount == 1:
+                await self._finish(connection, row["id"], (), forget_key=settled.status != Status.SUCCEEDED)
+
+    async def forget_expired_keys(self) -> None:
+        async with self._database.write() as connection:
+            await connection.execute(delete(idempotency_keys).where(idempotency_keys.c.expires_at < utcnow()))
+
+    def _row(self, call: Call, intent: Intent, status: Status) -> Json:
+        return {
+            "id": new_id(),
+            "actor": call.caller.id,
+            "actor_label": call.caller.label,
+            "action": intent.action,
+            "registry_name": intent.target.registry,
+            "target": str(intent.target)[:1024],
+            "request_id": call.request_id,
+            "request": intent.request,
+            "status": status,
+            "started_at": utcnow(),
+            "deadline_at": call.deadline.at,
+        }
+
+    async def _insert_all(self, rows: Sequence[Json]) -> Sequence[None]:
+        columns = set().union(*rows)
+        async with self._database.write() as connection:
+            await connection.execute(insert(operations), [dict.fromkeys(columns) | row for row in rows])
+        return [None] * len(rows)
+
+    async def _claim_key(self, connection: AsyncConnection, call: Call, operation_id: str) -> Twin | None:
+        mine = {"actor": call.caller.id, "key": call.idempotency_key}
+        await connection.execute(
+            delete(idempotency_keys).where(
+                idempotency_keys.c.actor == mine["actor"],
+                idempotency_keys.c.key == mine["key"],
+                idempotency_keys.c.expires_at < utcnow(),
+            )
+        )
+        dialect = sqlite if self._database.is_sqlite else postgresql
+        claim = dialect.insert(idempotency_keys).values(
+            mine
+            | {
+                "operation_id": operation_id,
+                "fingerprint": call.fingerprint,
+                "expires_at": utcnow() + self._remember,
+            }
+        )
+        if (await connection.execute(claim.on_conflict_do_nothing())).rowcount == 1:
+            return None
+        return await self._twin(connection, mine)
+
+    async def _twin(self, connection: AsyncConnection, mine: Mapping[str, str | None]) -> Twin:
+        query = (
+            select(operations.c.id, operations.c.status, operations.c.result, idempotency_keys.c.fingerprint)
+            .join_from(idempotency_keys, operations)
+            .where(idempotency_keys.c.actor == mine["actor"], idempotency_keys.c.key == mine["key"])
+        )
+        row = (await connection.execute(query)).one()
+        return Twin(row.id, row.fingerprint, Status(row.status), row.result)
+
+    async def _finish(
+        self, connection: AsyncConnection, operation_id: str, statements: Sequence[Executable], *, forget_key: bool
+    ) -> None:
+        if forget_key:
+            await connection.execute(delete(idempotency_keys).where(idempotency_keys.c.operation_id == operation_id))
+        for statement in statements:
+            await connection.execute(statement)
+
+    async def _is_completed_by_request(self, operation_id: str) -> bool:
+        """Whether an earlier attempt of ours did commit, though its acknowledgement was lost."""
+        query = select(operations.c.settled_by).where(operations.c.id == operation_id)
+        async with self._database.read() as connection:
+            return bool((await connection.execute(query)).scalar_one() == "request")

@@ -1,0 +1,199 @@
+"""Repositories: create, find, change, delete."""
+
+from collections.abc import Awaitable, Callable
+
+from service import authz, cursors
+from service.authz import Action, Caller, Target
+from service.clients.ecr import MOST_PER_PAGE, Ecr
+from service.errors import AnswerLostError, NotFoundError, PartialError, PreconditionError, WharfingerError
+from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
+from service.operations import Operations
+from service.registries import Registries
+from service.resources import (
+    OPERATION_TAG,
+    Repository,
+    RepositoryCreate,
+    RepositoryPage,
+    RepositorySummary,
+    RepositoryUpdate,
+    TagSettings,
+    etag_of,
+)
+
+_MOST_PAGES_READ = 10
+"""Of ECR, for one page of ours: a prefix that few names have must not hold a request until its deadline."""
+
+
+class Repositories:
+    def __init__(self, *, registries: Registries, operations: Operations) -> None:
+        self._registries = registries
+        self._operations = operations
+        operations.settles(Action.REPOSITORY_CREATE, self._settle_create)
+        operations.settles(Action.REPOSITORY_UPDATE, self._settle_update)
+        operations.settles(Action.REPOSITORY_DELETE, self._settle_delete)
+
+    async def create(self, call: Call, registry: str | None, asked: RepositoryCreate) -> Done:
+        """Create a repository, tagged with the operation that made it.
+
+        :raises ConflictError: there is one of that name (`repository_exists`), or a quota is used up.
+        """
+        ecr = self._registries.find(registry)
+
+        async def act(operation_id: str) -> Outcome:
+            made = await ecr.create_repository(asked, {OPERATION_TAG: operation_id})
+            return Outcome(made.model_dump(mode="json"))
+
+        request = asked.model_dump(mode="json")
+        intent = Intent(Action.REPOSITORY_CREATE, Target(ecr.name, asked.name), request)
+        return await self._operations.run(call, intent, act)
+
+    async def get(self, caller: Caller, registry: str | None, name: str) -> Repository:
+        """:raises NotFoundError: there is none, or the caller may not know of it."""
+        ecr = self._registries.find(registry)
+        authz.require(caller, Action.REPOSITORY_READ, Target(ecr.name, name))
+        return await ecr.repository(name)
+
+    async def list(
+        self, caller: Caller, registry: str | None, *, prefix: str, cursor: str | None, limit: int
+    ) -> RepositoryPage:
+        """Those whose name starts with `prefix` and that the caller may read, in ECR's order.
+
+        ECR can't search, so its pages are read through; a page of ours may be short and still have a next one.
+        """
+        ecr = self._registries.find(registry)
+        token, skip = cursors.decode(cursor, "token", "skip") if cursor else (None, 0)
+        items: list[RepositorySummary] = []
+        for _ in range(_MOST_PAGES_READ):
+            found, after = await ecr.repositories(token, MOST_PER_PAGE if prefix else limit)
+            for position, one in enumerate(found[skip:], skip):
+                if len(items) == limit:
+                    return RepositoryPage(items=items, next_cursor=_cursor(token, position))
+                if one.name.startswith(prefix) and _may_read(caller, one):
+                    items.append(one)
+            token, skip = after, 0
+            if token is None or len(items) == limit:
+                break
+        return RepositoryPage(items=items, next_cursor=_cursor(token, 0) if token else None)
+
+    async def update(self, call: Call, registry: str | None, name: str, change: RepositoryUpdate) -> Done:
+        """Change what `change` names, field by field.
+
+        :raises PartialError: AWS took one field and refused another.
+        :raises PreconditionError: `If-Match` names a state that is gone.
+        """
+        ecr = self._registries.find(registry)
+
+        async def act(_: str) -> Outcome:
+            await self._match(ecr, name, call.if_match)
+            await _apply(_steps(ecr, name, change))
+            return Outcome(await _read_back(ecr, name))
+
+        request = change.model_dump(mode="json", exclude_unset=True) | {"name": name}
+        return await self._operations.run(call, Intent(Action.REPOSITORY_UPDATE, Target(ecr.name, name), request), act)
+
+    async def delete(self, call: Call, registry: str | None, name: str, *, force: bool) -> Done:
+        """Delete a repository; one with images only by `force`.
+
+        :raises ConflictError: it has images (`repository_not_empty`).
+        """
+        ecr = self._registries.find(registry)
+
+        async def act(_: str) -> Outcome:
+            await self._match(ecr, name, call.if_match)
+            await ecr.delete_repository(name, force=force)
+            return Outcome({})
+
+        request = {"name": name, "force": force}
+        return await self._operations.run(call, Intent(Action.REPOSITORY_DELETE, Target(ecr.name, name), request), act)
+
+    async def _match(self, ecr: Ecr, name: str, wanted: str | None) -> None:
+        if wanted is not None and wanted not in ("*", etag_of(await ecr.repository(name))):
+            raise PreconditionError(f"Repository {name} has changed since its ETag was read.")
+
+    async def _settle_create(self, operation: Open) -> Settled:
+        ecr, name = self._registries.find(operation.registry), operation.request["name"]
+        try:
+            tags = await ecr.tags(name)
+        except NotFoundError:
+            return Settled(Status.FAILED, "absent: it was not created")
+        if tags.get(OPERATION_TAG) != operation.id:
+            return Settled(Status.FAILED, "there is one without this operation's tag: somebody else's")
+        made = await ecr.repository(name)
+        return Settled(Status.SUCCEEDED, "found with this operation's tag", made.model_dump(mode="json"))
+
+    async def _settle_update(self, operation: Open) -> Settled:
+        name = operation.request["name"]
+        change = RepositoryUpdate.model_validate(
+            {field: value for field, value in operation.request.items() if field != "name"}
+        )
+        try:
+            found = await self._registries.find(operation.registry).repository(name)
+        except NotFoundError:
+            return Settled(Status.FAILED, "the repository is gone")
+        wrong = [field for field in change.model_fields_set if not _holds(found, change, field)]
+        result = found.model_dump(mode="json")
+        if not wrong:
+            return Settled(Status.SUCCEEDED, "every field is as asked", result)
+        status = Status.FAILED if len(wrong) == len(change.model_fields_set) else Status.PARTIAL
+        return Settled(status, f"not as asked: {', '.join(sorted(wrong))}", result)
+
+    async def _settle_delete(self, operation: Open) -> Settled:
+        name = operation.request["name"]
+        try:
+            await self._registries.find(operation.registry).repository(name)
+        except NotFoundError:
+            return Settled(Status.SUCCEEDED, "absent; who deleted it is not proven", {})
+        return Settled(Status.FAILED, "it is still there")
+
+
+_Step = tuple[str, Callable[[], Awaitable[None]]]
+
+
+def _steps(ecr: Ecr, name: str, change: RepositoryUpdate) -> list[_Step]:
+    steps: list[_Step] = []
+    if change.tag_mutability is not None:
+        wanted = TagSettings(
+            tag_mutability=change.tag_mutability, mutability_exclusions=change.mutability_exclusions or ()
+        )
+        steps.append(("tag_mutability", lambda: ecr.set_mutability(name, wanted)))
+    if (enabled := change.scan_on_push) is not None:
+        steps.append(("scan_on_push", lambda: ecr.set_scan_on_push(name, enabled=enabled)))
+    if added := {key: value for key, value in change.tags.items() if value is not None}:
+        steps.append(("tags", lambda: ecr.add_tags(name, added)))
+    if removed := [key for key, value in change.tags.items() if value is None]:
+        steps.append(("tags (removed)", lambda: ecr.remove_tags(name, removed)))
+    return steps
+
+
+async def _apply(steps: list[_Step]) -> None:
+    for position, (_, step) in enumerate(steps):
+        try:
+            await step()
+        except AnswerLostError:
+            raise
+        except WharfingerError as error:
+            if position == 0:
+                raise
+            raise PartialError([field for field, _ in steps[:position]], error) from error
+
+
+async def _read_back(ecr: Ecr, name: str) -> Json:
+    try:
+        return (await ecr.repository(name)).model_dump(mode="json")
+    except WharfingerError as error:
+        raise AnswerLostError("It was changed, but could not be read back.") from error
+
+
+def _holds(found: Repository, change: RepositoryUpdate, field: str) -> bool:
+    if field == "tags":
+        return all(found.tags.get(key) == value for key, value in change.tags.items())
+    wanted = getattr(change, field)
+    return wanted is None or getattr(found, field) == wanted
+
+
+def _may_read(caller: Caller, one: RepositorySummary) -> bool:
+    return authz.is_allowed(caller, Action.REPOSITORY_READ, Target(one.registry, one.name))
+
+
+def _cursor(token: str | None, skip: int) -> str:
+    return cursors.encode({"token": token, "skip": skip})

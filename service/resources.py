@@ -1,0 +1,185 @@
+"""What the interface speaks of: the domain's values and the answers' schemas are the same models.
+
+Names follow ECR's own; a pattern here is the one AWS documents for the newest service model, and AWS has the last word.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+REPOSITORY_PATTERN = rf"^{_COMPONENT}(?:/{_COMPONENT})*$"
+TAG_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
+DIGEST_PATTERN = r"^sha256:[a-f0-9]{64}$"
+OWN_TAG_PREFIX = "wharfinger:"
+OPERATION_TAG = OWN_TAG_PREFIX + "operation"
+
+RepositoryName = Annotated[
+    str,
+    StringConstraints(pattern=REPOSITORY_PATTERN, min_length=2, max_length=256),
+    Field(examples=["team/app"], description="2 to 256 characters; slashes make namespaces"),
+]
+Tag = Annotated[str, StringConstraints(pattern=TAG_PATTERN), Field(examples=["0.0.2"])]
+Digest = Annotated[str, StringConstraints(pattern=DIGEST_PATTERN)]
+
+
+def _not_reserved(key: str) -> str:
+    if key.lower().startswith(("aws:", OWN_TAG_PREFIX)):
+        raise ValueError("tags that start with aws: or wharfinger: are reserved")
+    return key
+
+
+TagKey = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_not_reserved)]
+TagValue = Annotated[str, StringConstraints(max_length=256)]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Mutability(StrEnum):
+    MUTABLE = "MUTABLE"
+    IMMUTABLE = "IMMUTABLE"
+    MUTABLE_WITH_EXCLUSION = "MUTABLE_WITH_EXCLUSION"
+    IMMUTABLE_WITH_EXCLUSION = "IMMUTABLE_WITH_EXCLUSION"
+
+    @property
+    def has_exclusions(self) -> bool:
+        return self.value.endswith("_WITH_EXCLUSION")
+
+
+ExclusionFilter = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-zA-Z._*-]{1,128}$"),
+    Field(examples=["dev-*"], description="A wildcard over tags"),
+]
+
+
+class EncryptionType(StrEnum):
+    AES256 = "AES256"
+    KMS = "KMS"
+    KMS_DSSE = "KMS_DSSE"
+
+
+class Encryption(Model):
+    """How the images are encrypted; set at creation only."""
+
+    type: EncryptionType = EncryptionType.AES256
+    kms_key: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = None
+
+    @model_validator(mode="after")
+    def _key_needs_kms(self) -> Self:
+        if self.kms_key and self.type is EncryptionType.AES256:
+            raise ValueError("kms_key goes with type KMS or KMS_DSSE")
+        return self
+
+
+class TagSettings(Model):
+    """Whether tags can be moved, and for which the opposite holds."""
+
+    tag_mutability: Mutability
+    mutability_exclusions: tuple[ExclusionFilter, ...] = Field((), max_length=5)
+
+    @model_validator(mode="after")
+    def _exclusions_fit(self) -> Self:
+        if self.tag_mutability.has_exclusions != bool(self.mutability_exclusions):
+            raise ValueError(
+                "mutability_exclusions: 1 to 5 filters go with a ..._WITH_EXCLUSION mode, and only with it"
+            )
+        return self
+
+
+class RepositoryCreate(TagSettings):
+    name: RepositoryName
+    tag_mutability: Mutability = Mutability.MUTABLE
+    scan_on_push: bool = True
+    encryption: Encryption = Encryption()
+    tags: dict[TagKey, TagValue] = Field({}, max_length=49, description="Resource tags; one of the 50 is wharfinger's")
+
+
+class RepositoryUpdate(Model):
+    """What to change; a field left out stays. In `tags`, null removes a key."""
+
+    tag_mutability: Mutability | None = None
+    mutability_exclusions: tuple[ExclusionFilter, ...] | None = Field(None, max_length=5)
+    scan_on_push: bool | None = None
+    tags: dict[TagKey, TagValue | None] = Field({}, max_length=49)
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("name at least one field to change")
+        if self.mutability_exclusions is not None and self.tag_mutability is None:
+            raise ValueError("mutability_exclusions goes with tag_mutability")
+        if self.tag_mutability is not None:
+            TagSettings(tag_mutability=self.tag_mutability, mutability_exclusions=self.mutability_exclusions or ())
+        return self
+
+
+class RepositorySummary(Model):
+    registry: str
+    name: str
+    arn: str
+    uri: str = Field(description="What docker pulls and pushes, without a tag")
+    created_at: AwareDatetime
+    tag_mutability: Mutability
+    mutability_exclusions: tuple[str, ...]
+    scan_on_push: bool
+    encryption: Encryption
+
+
+class Repository(RepositorySummary):
+    tags: dict[str, str]
+
+
+class Page(Model):
+    """One page of a list; without `next_cursor` it is the last."""
+
+    next_cursor: str | None
+
+
+class RepositoryPage(Page):
+    items: list[RepositorySummary]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An image as docker users write it: `team/app:0.0.2` or `team/app@sha256:…`."""
+
+    repository: str
+    tag: str | None
+    digest: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """:raises ValueError: it is neither form; the text says what is wrong."""
+        name, at, digest = text.partition("@")
+        tag = None
+        if not at:
+            name, _, tag = text.partition(":")
+            if not tag:
+                raise ValueError("name a tag or a digest: team/app:0.0.2 or team/app@sha256:…")
+            _match(TAG_PATTERN, tag, "the tag is not valid")
+        else:
+            _match(DIGEST_PATTERN, digest, "the digest must be sha256: and 64 hexadecimal digits")
+        if not 2 <= len(name) <= 256:  # noqa: PLR2004 - ECR's bounds
+            raise ValueError("a repository name has 2 to 256 characters")
+        _match(REPOSITORY_PATTERN, name, "the repository name is not valid")
+        return cls(name, tag, digest or None)
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
+
+
+def _match(pattern: str, value: str, complaint: str) -> None:
+    if not re.fullmatch(pattern, value):
+        raise ValueError(f"{complaint}: {value!r}")
+
+
+def etag_of(model: BaseModel) -> str:
+    """A strong validator of a resource's present state (RFC 9110, section 8.8.3)."""
+    return '"' + hashlib.sha256(model.model_dump_json().encode()).hexdigest()[:32] + '"'

@@ -1,0 +1,196 @@
+"""The settings, and the only reader of the environment. An unknown name refuses to start."""
+
+import difflib
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+PREFIX = "WHARFINGER__"
+FILE_VARIABLE = "WHARFINGER__SETTINGS_FILE"
+DEFAULT_FILE = Path("wharfinger.toml")
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$", max_length=64)]
+AccountId = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
+Region = Annotated[str, Field(pattern=r"^[0-9a-z-]{2,25}$")]
+RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$")]
+PositiveSpan = Annotated[timedelta, Field(gt=timedelta(0))]
+
+
+class StartupError(Exception):
+    """The settings do not allow to start; the text says which and why, for the person at the terminal."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RegistrySettings(_Section):
+    """One ECR registry: an account in a Region, and the roles by which it is reached."""
+
+    name: Name
+    account_id: AccountId
+    region: Region
+    role: RoleArn | None = Field(
+        None, description="Role to assume for every call; without it, the process's own identity"
+    )
+    external_id: SecretStr | None = Field(None, description="External id the role's trust policy asks for")
+    broker_role: RoleArn | None = Field(None, description="Role that vended docker credentials are narrowed from")
+    endpoint: HttpUrl | None = Field(
+        None, description="Endpoint for ECR and STS instead of AWS's own (sandbox, VPC endpoint)"
+    )
+
+    @property
+    def partition(self) -> str:
+        if self.region.startswith("cn-"):
+            return "aws-cn"
+        return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
+
+
+class DatabaseSettings(_Section):
+    url: SecretStr | None = Field(
+        None, description="postgresql://… or sqlite:///…; SQLite in the data folder by default"
+    )
+    pool_size: int = Field(10, ge=1, le=200)
+    timeout: PositiveSpan = Field(timedelta(seconds=5), description="To connect, and to wait for a lock")
+
+
+class LimitSettings(_Section):
+    body_bytes: int = Field(1_048_576, ge=1024)
+
+
+class DeadlineSettings(_Section):
+    request: PositiveSpan = timedelta(seconds=30)
+    aws_connect: PositiveSpan = timedelta(seconds=3)
+    aws_read: PositiveSpan = timedelta(seconds=10)
+    aws_attempts: int = Field(3, ge=1, le=10)
+    settle_grace: PositiveSpan = Field(
+        timedelta(seconds=15), description="Past its deadline, before an open row is settled"
+    )
+    sweep_interval: PositiveSpan = timedelta(seconds=5)
+    drain: PositiveSpan = Field(timedelta(seconds=35), description="For requests in flight to finish after SIGTERM")
+    drain_delay: Annotated[timedelta, Field(ge=timedelta(0))] = Field(
+        timedelta(0), description="Between saying not ready and closing the listener, for load balancers to see it"
+    )
+    idempotency: PositiveSpan = Field(timedelta(hours=24), description="How long an Idempotency-Key is remembered")
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set; times are ISO 8601 spans (`PT30S`) or seconds."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    data_dir: Path = Path("data")
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    bootstrap_key_file: Path | None = Field(
+        None, description="A file with one whf_… key that becomes the first admin key"
+    )
+    default_registry: Name | None = None
+    registries: tuple[RegistrySettings, ...] = ()
+    database: DatabaseSettings = DatabaseSettings()
+    limits: LimitSettings = LimitSettings()
+    deadlines: DeadlineSettings = DeadlineSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic-settings'
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = os.environ.get(FILE_VARIABLE)
+        return (
+            init_settings,
+            env_settings,
+            TomlConfigSettingsSource(settings_cls, Path(file) if file else DEFAULT_FILE),
+        )
+
+    @model_validator(mode="after")
+    def _registries_agree(self) -> "Settings":
+        names = [registry.name for registry in self.registries]
+        if len(set(names)) != len(names):
+            raise ValueError("registries: two have the same name")
+        if self.default_registry is not None and self.default_registry not in names:
+            raise ValueError(f"default_registry: {self.default_registry!r} is not among the registries {names}")
+        return self
+
+    @property
+    def database_url(self) -> str:
+        """The SQLAlchemy URL, with the asynchronous driver named."""
+        if self.database.url is None:
+            return f"sqlite+aiosqlite:///{self.data_dir / 'wharfinger.db'}"
+        scheme, _, rest = self.database.url.get_secret_value().partition("://")
+        drivers = {
+            "sqlite": "sqlite+aiosqlite",
+            "postgres": "postgresql+psycopg",
+            "postgresql": "postgresql+psycopg",
+        }
+        return f"{drivers.get(scheme, scheme)}://{rest}"
+
+
+def load() -> Settings:
+    """Settings from the TOML file and the environment (which wins).
+
+    :raises StartupError: an unknown or wrong setting, or a file that is named and can't be read.
+    """
+    file = os.environ.get(FILE_VARIABLE)
+    if file and not Path(file).is_file():
+        raise StartupError(f"{FILE_VARIABLE}: there is no file {file}")
+    _refuse_unknown_variables()
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise StartupError("\n".join(_explanations(error))) from None
+    except (SettingsError, ValueError) as error:
+        raise StartupError(str(error)) from None
+
+
+def _refuse_unknown_variables() -> None:
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    for variable in os.environ:
+        head = PREFIX + variable.upper().removeprefix(PREFIX).partition("__")[0]
+        if variable.upper().startswith(PREFIX) and variable.upper() != FILE_VARIABLE and head not in known:
+            raise StartupError(f"unknown setting {variable}{_nearest(head, known)}")
+
+
+def _explanations(error: ValidationError) -> Iterator[str]:
+    for mistake in error.errors(include_url=False, include_input=False):
+        path = ".".join(str(part) for part in mistake["loc"])
+        if mistake["type"] == "extra_forbidden":
+            yield f"unknown setting {path}{_nearest(str(mistake['loc'][-1]), _names_beside(mistake['loc']))}"
+        else:
+            yield f"{path}: {mistake['msg']}" if path else mistake["msg"]
+
+
+def _names_beside(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = Settings
+    for part in location[:-1]:
+        if isinstance(part, str):
+            annotation = model.model_fields[part].annotation
+            model = RegistrySettings if part == "registries" else annotation
+    return list(model.model_fields)
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; known are: {', '.join(known)}"
