@@ -36,9 +36,16 @@ class Exchange:
     def created_at(self, path: str) -> None:
         self._headers["Location"] = path
 
+    def never_stored(self) -> None:
+        """The answer has a secret: no cache on the way may keep it."""
+        self._headers["Cache-Control"] = "no-store"
+
+    def wants(self, media_type: str) -> bool:
+        return self._request.headers.get("accept", "").partition(";")[0].strip() == media_type
+
     @property
-    def wants_plain_text(self) -> bool:
-        return self._request.headers.get("accept", "").partition(";")[0].strip() == "text/plain"
+    def headers(self) -> dict[str, str]:
+        return dict(self._headers)
 
     def tagged(self, model: M) -> M:
         """A single resource with its ETag."""
@@ -48,11 +55,11 @@ class Exchange:
     def tagged_or_line(self, model: Model, *, line: str) -> Model | Response:
         """A single resource with its ETag; for `Accept: text/plain`, `line` alone."""
         self.tagged(model)
-        return self.line(line) if self.wants_plain_text else model
+        return self.line(line) if self.wants("text/plain") else model
 
     def line(self, text: str) -> Response:
         """One line of text, with the headers set so far."""
-        return PlainTextResponse(text + "\n", headers=dict(self._headers))
+        return PlainTextResponse(text + "\n", headers=self.headers)
 
     def page(self, page: P) -> P:
         """A page, linked to the next one (RFC 8288)."""

@@ -5,6 +5,7 @@ import contextlib
 from dataclasses import dataclass
 
 from service.clients.aws import Aws
+from service.clients.broker import Broker
 from service.clients.ecr import Ecr
 from service.db import Database
 from service.identity import Identity
@@ -14,6 +15,7 @@ from service.registries import Registries
 from service.repositories import Repositories
 from service.settings import Settings
 from service.settlement import Settlement
+from service.tokens import Tokens
 
 
 @dataclass(slots=True)
@@ -26,6 +28,7 @@ class Container:
     settlement: Settlement
     registries: Registries
     repositories: Repositories
+    tokens: Tokens
     _aws: Aws
     _sweep: asyncio.Task[None] | None = None
 
@@ -51,6 +54,11 @@ class Container:
             ),
             registries=registries,
             repositories=Repositories(registries=registries, operations=operations),
+            tokens=Tokens(
+                registries=registries,
+                brokers={name: Broker(aws, client) for name, client in clients.items()},
+                operations=operations,
+            ),
             _aws=aws,
         )
 

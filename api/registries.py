@@ -1,0 +1,28 @@
+"""`/v1/registries`: the registries of the settings, and whether they answer."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from api.answers import Http
+from api.deps import Authenticated
+from api.problems import declare
+from service.errors import NotFoundError
+from service.registries import RegistryList, RegistryStatus
+
+router = APIRouter(prefix="/v1/registries", tags=["registries"])
+
+
+@router.get("", operation_id="list_registries", summary="List the registries that the caller may use")
+async def list_registries(caller: Authenticated, http: Http) -> RegistryList:
+    return http.services.registries.list(caller)
+
+
+@router.get(
+    "/{name}",
+    operation_id="get_registry",
+    summary="Get a registry: whether it is reachable, and its account settings",
+    responses=declare(NotFoundError),
+)
+async def get_registry(name: Annotated[str, Path(max_length=64)], caller: Authenticated, http: Http) -> RegistryStatus:
+    return http.tagged(await http.services.registries.get(caller, name))

@@ -1,0 +1,41 @@
+"""`/v1/tokens`: docker credentials, answered to POST only and never stored by anyone on the way."""
+
+import base64
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+
+from api.answers import PLAIN_TEXT, Http
+from api.deps import Mutation, RegistryName
+from api.problems import declare
+from service.errors import ConflictError, NotFoundError, OutcomeUnknownError, TooLargeError
+from service.tokens import Token, TokenRequest
+
+DOCKER_CONFIG = "application/vnd.docker.config+json"
+
+router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
+
+
+@router.post(
+    "",
+    operation_id="vend_token",
+    summary="Vend a docker credential for named repositories",
+    description=(
+        "`Accept: text/plain` answers the bare password, for `docker login -u AWS --password-stdin`; "
+        f"`Accept: {DOCKER_CONFIG}` a whole `config.json`. A repeat is a new operation: secrets are never replayed."
+    ),
+    responses=PLAIN_TEXT | declare(NotFoundError, ConflictError, TooLargeError, OutcomeUnknownError),
+    response_model=Token,
+)
+async def vend_token(body: TokenRequest, call: Mutation, http: Http, registry: RegistryName = None) -> object:
+    http.never_stored()
+    token = await http.services.tokens.vend(call, registry, body)
+    if http.wants(DOCKER_CONFIG):
+        return _docker_config(token, http)
+    return http.line(token.password) if http.wants("text/plain") else token
+
+
+def _docker_config(token: Token, http: Http) -> Response:
+    login = base64.b64encode(f"{token.username}:{token.password}".encode()).decode()
+    config = {"auths": {token.host: {"auth": login}}}
+    return JSONResponse(config, headers=http.headers, media_type=DOCKER_CONFIG)

@@ -1,0 +1,90 @@
+"""Docker credentials, narrowed: a broker role assumed with a session policy, then turned into a registry login."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from service.clients.aws import Aws, RegistryClients, translated
+
+if TYPE_CHECKING:
+    from types_aiobotocore_ecr import ECRClient
+
+PULL = ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer")
+PUSH = (
+    "BatchCheckLayerAvailability",
+    "InitiateLayerUpload",
+    "UploadLayerPart",
+    "CompleteLayerUpload",
+    "PutImage",
+)
+"""What pulling and pushing need: https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html."""
+
+SESSION_SECONDS = 3600
+"""STS caps a session at one hour under role chaining, which is how a service that runs on a role assumes another."""
+
+MOST_POLICY_CHARACTERS = 2048
+"""Of an inline session policy (STS API reference, AssumeRole)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A docker login. The password is a secret: it is not in `repr`, and must not reach a log or the database."""
+
+    username: str
+    password: str = field(repr=False)
+    endpoint: str
+    expires_at: datetime
+
+
+class Broker:
+    """Vends credentials of one registry."""
+
+    def __init__(self, aws: Aws, clients: RegistryClients) -> None:
+        self.settings = clients.settings
+        self._aws = aws
+        self._clients = clients
+
+    def policy(self, repositories: Sequence[str], actions: Sequence[str]) -> str:
+        """The session policy for these ECR actions on these repositories (`*` for all); compact, as its size is limited."""
+        of = self.settings
+        arn = f"arn:{of.partition}:ecr:{of.region}:{of.account_id}:repository/"
+        statements = [
+            _allow(["ecr:GetAuthorizationToken"], ["*"]),
+            _allow([f"ecr:{action}" for action in actions], [arn + name for name in repositories]),
+        ]
+        return json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
+
+    async def vend(self, policy: str, session_name: str) -> Credential:
+        """A credential under the broker role, no wider than `policy`. It ends with the session, an hour at most."""
+        role = self.settings.broker_role or ""
+        with translated("AssumeRole", role=role):
+            session = await self._clients.sts.assume_role(
+                RoleArn=role, RoleSessionName=session_name, Policy=policy, DurationSeconds=SESSION_SECONDS
+            )
+        async with self._aws.ecr_as(session["Credentials"], self.settings) as ecr:
+            return await _login(ecr, session["Credentials"]["Expiration"])
+
+    async def vend_own(self) -> Credential:
+        """A credential under wharfinger's own role: all that this role may, in every registry it reaches."""
+        return await _login(self._clients.ecr, None)
+
+
+async def _login(ecr: "ECRClient", session_ends: datetime | None) -> Credential:
+    with translated("GetAuthorizationToken"):
+        answer = await ecr.get_authorization_token()
+    [login] = answer["authorizationData"]
+    username, _, password = base64.b64decode(login["authorizationToken"]).decode().partition(":")
+    # AWS says 12 hours for every token and nothing of the session it came from: the earlier end is the safe one.
+    ends = min(login["expiresAt"], session_ends or login["expiresAt"])
+    return Credential(username, password, login["proxyEndpoint"], ends)
+
+
+def _allow(actions: list[str], resources: list[str]) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": _single(actions), "Resource": _single(resources)}
+
+
+def _single(values: list[str]) -> str | list[str]:
+    return values[0] if len(values) == 1 else values
