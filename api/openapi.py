@@ -8,7 +8,9 @@ from fastapi import FastAPI
 from api.problems import Problem
 
 _TAGS = {
+    "registries": "The registries of the settings: an account in a Region each",
     "repositories": "Repositories: tag mutability, scan on push, encryption, resource tags",
+    "tokens": "Docker credentials, no wider than asked",
     "operations": "Liveness, readiness and metrics",
 }
 

@@ -19,7 +19,6 @@ class Role(StrEnum):
 class Action(StrEnum):
     """What can be asked for; mutating ones are the `action` of an audit row."""
 
-    REGISTRY_READ = "registry.read"
     REPOSITORY_READ = "repository.read"
     REPOSITORY_CREATE = "repository.create"
     REPOSITORY_UPDATE = "repository.update"
@@ -45,7 +44,6 @@ _DEVELOPERS = frozenset({Role.DEVELOPER, Role.ADMIN})
 _ADMINS = frozenset({Role.ADMIN})
 
 GRANTS: dict[Action, frozenset[Role]] = {
-    Action.REGISTRY_READ: _EVERYONE,
     Action.REPOSITORY_READ: _EVERYONE,
     Action.REPOSITORY_CREATE: _DEVELOPERS,
     Action.REPOSITORY_UPDATE: _DEVELOPERS,

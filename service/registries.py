@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from service.authz import Caller
 from service.clients.ecr import Ecr
 from service.errors import NotFoundError, WharfingerError
-from service.resources import Model
+from service.resources import Model, Page
 from service.settings import RegistrySettings
 
 
@@ -25,6 +25,10 @@ class RegistryStatus(Registry):
     settings: dict[str, str]
 
 
+class RegistryList(Page):
+    items: list[Registry]
+
+
 class Registries:
     """Finds a registry by name; no name means the default: the one set, or the only one."""
 
@@ -39,16 +43,14 @@ class Registries:
             raise NotFoundError("registry", chosen or "default")
         return self._clients[chosen]
 
-    def list(self, caller: Caller) -> list[Registry]:
-        return [
-            self._describe(client.settings)
-            for name, client in self._clients.items()
-            if any(binding.registry in ("*", name) for binding in caller.bindings)
-        ]
+    def list(self, caller: Caller) -> RegistryList:
+        known = [self._describe(one.settings) for name, one in self._clients.items() if _may_know(caller, name)]
+        return RegistryList(items=known, next_cursor=None)
 
     async def get(self, caller: Caller, name: str) -> RegistryStatus:
+        """:raises NotFoundError: there is none of that name that the caller may know of."""
         client = self.find(name)
-        if not any(binding.registry in ("*", name) for binding in caller.bindings):
+        if not _may_know(caller, name):
             raise NotFoundError("registry", name)
         facts = self._describe(client.settings).model_dump()
         try:
@@ -64,3 +66,7 @@ class Registries:
             is_default=settings.name == self._default,
             vends_credentials=settings.broker_role is not None,
         )
+
+
+def _may_know(caller: Caller, name: str) -> bool:
+    return any(binding.registry in ("*", name) for binding in caller.bindings)

@@ -48,7 +48,7 @@ class Broker:
         self._clients = clients
 
     def policy(self, repositories: Sequence[str], actions: Sequence[str]) -> str:
-        """The session policy for these ECR actions on these repositories (`*` for all); compact, as its size is limited."""
+        """The session policy for ECR actions on repositories (`*` for all); compact, as its size is limited."""
         of = self.settings
         arn = f"arn:{of.partition}:ecr:{of.region}:{of.account_id}:repository/"
         statements = [
