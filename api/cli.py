@@ -2,6 +2,8 @@
 
 import asyncio
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -23,6 +25,24 @@ def serve() -> None:
     settings = load()
     asyncio.run(_migrate(settings))
     run(settings)
+
+
+@app.command()
+def demo(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="End after the story instead of serving on")] = False,
+    data: Annotated[Path | None, typer.Option(help="Keep the state in this folder (a temporary one otherwise)")] = None,
+    port: Annotated[int, typer.Option(help="Where the service listens, on 127.0.0.1")] = 8080,
+) -> None:
+    """Walk the whole story on this machine against a stand-in for AWS, then keep serving it."""
+    try:
+        from sandbox.demo import StoryError, run  # noqa: PLC0415, TID251 - the sandbox is not in the wheel
+    except ImportError as error:
+        raise StartupError(f"the demo needs a checkout with its sandbox (make demo): {error}") from error
+    try:
+        run(once=once, data=data, port=port)
+    except StoryError as error:
+        raise StartupError(f"the demo failed: {error}") from error
 
 
 @app.command()

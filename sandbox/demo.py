@@ -1,0 +1,220 @@
+"""The story of the README, walked on this machine: the sandbox, the service as its own process, plain HTTP between."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import typer
+
+from sandbox.image_writer import sample_app_image
+from sandbox.narrator import Narrator, StoryError
+from sandbox.push import PushError, push
+from sandbox.server import Sandbox
+
+ACCOUNT, OTHER_ACCOUNT, REGION = "111111111111", "222222222222", "eu-central-1"
+PORT = 8080
+_START_TIMEOUT = 60
+
+
+def run(*, once: bool, data: Path | None, port: int) -> None:
+    """Walk the story; then keep serving until interrupted, unless `once`.
+
+    :raises StoryError: a step did not do what it should.
+    """
+    typer.echo("Starting a stand-in for AWS (accounts 111111111111 and 222222222222) and wharfinger in front of it.")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = data or Path(scratch)
+        with Sandbox(data=folder / "sandbox") as sandbox, _service(sandbox, folder / "wharfinger", port) as (url, key):
+            _Story(sandbox, Narrator(url, key)).walk()
+            if not once:
+                _serve_on(sandbox, url, key)
+
+
+class _Story:
+    def __init__(self, sandbox: Sandbox, narrator: Narrator) -> None:
+        self._sandbox = sandbox
+        self._tell = narrator
+        self._host = sandbox.host(ACCOUNT, REGION)
+        self._creation_key = str(uuid.uuid4())
+
+    def walk(self) -> None:
+        for step in (
+            self.create_repository,
+            self.push_two_versions,
+            self.inspect,
+            self.push_with_a_pull_token,
+            self.let_another_account_in,
+            self.repeat_a_call,
+            self.show_the_trail,
+        ):
+            step()
+        self._tell.chapter("Every step did what it should.")
+
+    def create_repository(self) -> None:
+        self._tell.chapter("1. A repository, with immutable tags and scan on push")
+        self._create()
+
+    def push_two_versions(self) -> None:
+        self._tell.chapter("2. A credential for this repository alone, and two versions of the sample app")
+        password = self._vend(["pull", "push"])
+        self._tell.say("The images are written here without a container engine, over a stand-in for a base image.")
+        self._push("0.0.1", "full", password)
+        self._push("0.0.2", "slim", password)
+
+    def inspect(self) -> None:
+        self._tell.chapter("3. What is in it")
+        listed = self._tell.call("GET", "/v1/images?repository=myapp", expect=200).json()["items"]
+        sizes = {tag: image["size_bytes"] for image in listed for tag in image["tags"]}
+        for tag, size in sorted(sizes.items()):
+            self._tell.say(f"{tag}: {size:,} bytes")
+        self._tell.check(sizes["0.0.2"] < sizes["0.0.1"], "the second version should be smaller")
+        self._tell.call("GET", "/v1/images/myapp:0.0.2", expect=200, gist=("digest", "layers", "pushed_at"))
+
+    def push_with_a_pull_token(self) -> None:
+        self._tell.chapter("4. A credential reaches no further than asked: a push with a pull token")
+        self._refused("0.0.3", "AWS", self._vend(["pull"]))
+
+    def let_another_account_in(self) -> None:
+        self._tell.chapter(f"5. Account {OTHER_ACCOUNT} is refused, until a repository policy lets it in")
+        username, password = self._sandbox.docker_login(OTHER_ACCOUNT, REGION)
+        self._tell.say(
+            f"(that account logs in with its own AWS identity: aws ecr get-login-password --region {REGION})"
+        )
+        self._refused("from-outside", username, password)
+        template = f"/v1/policy-templates/cross-account-push?account={OTHER_ACCOUNT}"
+        document = self._tell.call("GET", template, expect=200, gist=("Version", "Statement")).json()
+        self._tell.call("PUT", "/v1/policies/repositories/myapp", document, expect=200)
+        digest = push(
+            sample_app_image("0.0.3", "slim"),
+            host=self._host,
+            repository="myapp",
+            tag="from-outside",
+            username=username,
+            password=password,
+        )
+        self._tell.say(f"pushed by {OTHER_ACCOUNT}: {self._host}/myapp:from-outside@{digest}")
+
+    def repeat_a_call(self) -> None:
+        self._tell.chapter("6. The first call again, with its key: answered from the record, nothing happens twice")
+        answer = self._create()
+        replayed = answer.headers.get("Idempotency-Replayed")
+        self._tell.say(f"Idempotency-Replayed: {replayed}")
+        self._tell.check(replayed == "true", "the answer should be a replay")
+
+    def show_the_trail(self) -> None:
+        self._tell.chapter("7. The audit trail, newest first")
+        rows = self._tell.call("GET", "/v1/audit?limit=20", expect=200).json()["items"]
+        for row in rows:
+            self._tell.say(f"{row['started_at']}  {row['status']:<9}  {row['action']:<18}  {row['target']}")
+        actions = {(row["action"], row["status"]) for row in rows}
+        wanted = {("repository.create", "succeeded"), ("token.push", "succeeded"), ("policy.put_foreign", "succeeded")}
+        self._tell.check(wanted <= actions, f"the trail lacks {wanted - actions}")
+
+    def _create(self) -> httpx.Response:
+        return self._tell.call(
+            "POST",
+            "/v1/repositories",
+            {"name": "myapp", "tag_mutability": "IMMUTABLE", "scan_on_push": True},
+            headers={"Idempotency-Key": self._creation_key},
+            expect=201,
+            gist=("uri", "tag_mutability", "scan_on_push"),
+        )
+
+    def _vend(self, actions: list[str]) -> str:
+        asked = {"repositories": ["myapp"], "actions": actions}
+        token = self._tell.call(
+            "POST", "/v1/tokens", asked, expect=200, gist=("username", "host", "expires_at", "repositories", "actions")
+        )
+        return str(token.json()["password"])
+
+    def _push(self, version: str, base: str, password: str) -> None:
+        image = sample_app_image(version, "full" if base == "full" else "slim")
+        digest = push(image, host=self._host, repository="myapp", tag=version, username="AWS", password=password)
+        self._tell.say(f"pushed {self._host}/myapp:{version}@{digest}")
+
+    def _refused(self, tag: str, username: str, password: str) -> None:
+        try:
+            push(
+                sample_app_image("0.0.3", "slim"),
+                host=self._host,
+                repository="myapp",
+                tag=tag,
+                username=username,
+                password=password,
+            )
+        except PushError as error:
+            self._tell.say(f"refused by the registry: {error}")
+        else:
+            raise StoryError(f"the push of {tag} should have been refused")
+
+
+@contextmanager
+def _service(sandbox: Sandbox, data: Path, port: int) -> Iterator[tuple[str, str]]:
+    """The service as a process of its own; gives its URL and an admin key."""
+    data.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | sandbox.environment() | _settings(sandbox, data, port)
+    command = [sys.executable, "-m", "api.cli"]
+    key = subprocess.run(  # noqa: S603 - our own command line
+        [*command, "keys", "create", "--role", "admin", "--label", "demo"],
+        env=environment,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout.strip()
+    with (data / "service.log").open("ab") as log:
+        process = subprocess.Popen([*command, "serve"], env=environment, stderr=log)  # noqa: S603 - as above
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_until_ready(url, process)
+            yield url, key
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=_START_TIMEOUT)
+
+
+def _settings(sandbox: Sandbox, data: Path, port: int) -> dict[str, str]:
+    file = data / "wharfinger.toml"
+    registries = "\n".join(
+        f"""
+[[registries]]
+name = "{name}"
+account_id = "{account}"
+region = "{REGION}"
+role = "arn:aws:iam::{account}:role/wharfinger"
+broker_role = "arn:aws:iam::{account}:role/wharfinger-broker"
+endpoint = "{sandbox.endpoint(account, REGION)}"
+"""
+        for name, account in (("main", ACCOUNT), ("other", OTHER_ACCOUNT))
+    )
+    file.write_text(f'port = {port}\ndata_dir = "{data}"\ndefault_registry = "main"\n{registries}')
+    return {"WHARFINGER__SETTINGS_FILE": str(file)}
+
+
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    ends = time.monotonic() + _START_TIMEOUT
+    while time.monotonic() < ends:
+        if process.poll() is not None:
+            raise StoryError(f"the service ended at once, with status {process.returncode}")
+        try:
+            if httpx.get(f"{url}/readyz").is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise StoryError(f"the service was not ready after {_START_TIMEOUT} s")
+
+
+def _serve_on(sandbox: Sandbox, url: str, key: str) -> None:
+    typer.echo(f"\nStill serving, until Ctrl+C:\n  export URL={url} KEY={key}")
+    typer.echo(f"  the registry is {sandbox.host(ACCOUNT, REGION)}; the API is described at {url}/docs")
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        typer.echo("\nStopping.")
