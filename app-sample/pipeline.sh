@@ -94,7 +94,7 @@ log_in() {
     # Not repeated: each vending is a new credential.
     call /v1/tokens --header 'Accept: text/plain' --header 'Content-Type: application/json' \
         --data "{\"repositories\":[\"$REPOSITORY\"],\"actions\":[\"push\",\"pull\"]}"
-    [[ $status == 20[01] ]] || refused "vend a credential for $REPOSITORY"
+    [[ $status == 200 ]] || refused "vend a credential for $REPOSITORY"
     "$engine" login --username AWS --password-stdin "${tls[@]}" "$host" <"$work/body" >/dev/null
     rm "$work/body"
     echo "logged in to $host with $engine"
