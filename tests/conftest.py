@@ -1,0 +1,281 @@
+"""What the tests stand on: a database of each engine, the stand-in for AWS, the real app over ASGI, callers by role.
+
+A test that asks for `database_url`, directly or through another fixture, runs once per engine; mark it `only_sqlite`
+(from `tests.marks`) where the engine can't matter.
+"""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import httpx
+import pytest
+import pytest_asyncio
+from asgi_lifespan import LifespanManager
+from pydantic import SecretStr
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.app import create
+from service.authz import Binding, Role
+from service.db import Database
+from service.settings import (
+    DEFAULT_FILE,
+    FILE_VARIABLE,
+    PREFIX,
+    DatabaseSettings,
+    DeadlineSettings,
+    RegistrySettings,
+    Settings,
+)
+from tests import keys
+from tests.databases import PostgresServer, SqliteTemplate
+
+if TYPE_CHECKING:
+    from sandbox.server import Sandbox
+
+ACCOUNT, REGION, SECOND_REGION = "111111111111", "eu-central-1", "us-east-1"
+ENGINES = ("sqlite", "postgresql")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test that needs a tool is skipped where there is none; in a full run that is a failure."""
+    for marker in item.iter_markers("needs"):
+        [tool] = marker.args
+        if shutil.which(tool):
+            continue
+        if os.environ.get("CI_FULL") == "1":
+            pytest.fail(f"this is a full run, and there is no {tool} on this machine", pytrace=False)
+        pytest.skip(f"there is no {tool} on this machine")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Neither the developer's settings nor their AWS credentials reach a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith((PREFIX, "AWS_")):
+                patch.delenv(name)
+        empty = tmp_path_factory.mktemp("environment") / DEFAULT_FILE
+        empty.touch()
+        patch.setenv(FILE_VARIABLE, str(empty))
+        patch.setenv("AWS_CONFIG_FILE", str(empty))
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(empty))
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> SqliteTemplate:
+    return SqliteTemplate(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """The name of the database engine under test."""
+    return str(request.param)
+
+
+@pytest.fixture
+def database_url(
+    engine: str, sqlite_template: SqliteTemplate, postgres: PostgresServer, tmp_path: Path
+) -> Iterator[str]:
+    """An empty, migrated database of this test alone."""
+    with sqlite_template.database(tmp_path) if engine == "sqlite" else postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+def bare_settings(database_url: str, tmp_path: Path) -> Settings:
+    """Without a registry, so nothing can reach AWS; deadlines short enough to wait for."""
+    return Settings(
+        data_dir=tmp_path,
+        database=DatabaseSettings(url=SecretStr(database_url), pool_size=5),
+        deadlines=DeadlineSettings(
+            request=timedelta(seconds=10),
+            aws_connect=timedelta(seconds=2),
+            aws_read=timedelta(seconds=2),
+            aws_attempts=2,
+            settle_grace=timedelta(milliseconds=100),
+            # Tests that want a sweep ask for one, so that none comes in between.
+            sweep_interval=timedelta(hours=1),
+        ),
+    )
+
+
+@pytest_asyncio.fixture
+async def database(bare_settings: Settings) -> AsyncIterator[Database]:
+    opened = Database(bare_settings)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> "Iterator[Sandbox]":
+    """The stand-in for AWS, one per worker; the process's AWS identity is its user `wharfinger`."""
+    from sandbox.server import Sandbox  # noqa: PLC0415 - moto takes a second to import, and most tests need none
+
+    with Sandbox(data=None) as running, pytest.MonkeyPatch.context() as patch:
+        for name, value in running.environment().items():
+            patch.setenv(name, value)
+        yield running
+
+
+@pytest.fixture
+def aws(sandbox: "Sandbox") -> "Sandbox":
+    """The stand-in for AWS as it was seeded: no repositories, calls or faults."""
+    sandbox.reset()
+    return sandbox
+
+
+@pytest.fixture
+def registries(aws: "Sandbox") -> tuple[RegistrySettings, ...]:
+    """The registry `local`, and `local-us` of the same account in another Region."""
+    return tuple(
+        RegistrySettings.model_validate(
+            {
+                "name": name,
+                "account_id": ACCOUNT,
+                "region": region,
+                "role": f"arn:aws:iam::{ACCOUNT}:role/wharfinger",
+                "broker_role": f"arn:aws:iam::{ACCOUNT}:role/wharfinger-broker",
+                "endpoint": aws.endpoint(account=ACCOUNT, region=region),
+            }
+        )
+        for name, region in (("local", REGION), ("local-us", SECOND_REGION))
+    )
+
+
+@pytest.fixture
+def settings(bare_settings: Settings, registries: tuple[RegistrySettings, ...]) -> Settings:
+    """The settings of a service that reaches the stand-in for AWS; `local` is its default registry."""
+    return bare_settings.model_copy(update={"registries": registries, "default_registry": "local"})
+
+
+class _OwnState:
+    """Gives each request its own copy of the lifespan's state, as a server does and LifespanManager does not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            scope["state"] = scope["state"].copy()
+        await self._app(scope, receive, send)
+
+
+Serve = Callable[[Settings], AbstractAsyncContextManager[ASGIApp]]
+
+
+@asynccontextmanager
+async def _serve(settings: Settings) -> AsyncIterator[ASGIApp]:
+    async with LifespanManager(_OwnState(create(settings)), startup_timeout=30, shutdown_timeout=30) as manager:
+        yield manager.app
+
+
+@pytest.fixture
+def serve() -> Serve:
+    """Starts the app with the settings that a test gives it, for `connect`."""
+    return _serve
+
+
+@pytest_asyncio.fixture
+async def app(settings: Settings) -> AsyncIterator[ASGIApp]:
+    """The started app, whose AWS is the stand-in."""
+    async with _serve(settings) as started:
+        yield started
+
+
+@pytest_asyncio.fixture
+async def bare_app(bare_settings: Settings) -> AsyncIterator[ASGIApp]:
+    """The started app, without any registry."""
+    async with _serve(bare_settings) as started:
+        yield started
+
+
+class Connect(Protocol):
+    def __call__(self, app: ASGIApp, secret: str | None = None) -> httpx.AsyncClient: ...
+
+
+@pytest_asyncio.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Makes a client of an app, as the holder of a key or as nobody; a defect is answered 500, as in production."""
+    async with AsyncExitStack() as stack:
+        clients: list[httpx.AsyncClient] = []
+
+        def make(app: ASGIApp, secret: str | None = None) -> httpx.AsyncClient:
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+            clients.append(httpx.AsyncClient(transport=transport, base_url="http://wharfinger.test", headers=headers))
+            stack.push_async_callback(clients[-1].aclose)
+            return clients[-1]
+
+        yield make
+
+
+class MakeKey(Protocol):
+    def __call__(self, role: Role | str, *, label: str | None = None, **binding: str) -> Awaitable[str]: ...
+
+
+@pytest.fixture
+def make_key(database: Database) -> MakeKey:
+    """Stores a key with one binding (`repository="team"`, …) and gives its secret."""
+
+    async def make(role: Role | str, *, label: str | None = None, **binding: Any) -> str:  # noqa: ANN401 - patterns
+        bound = Binding(role=Role(role), **binding)
+        return await keys.store(database, label or f"the {bound.role}", (bound,))
+
+    return make
+
+
+@pytest.fixture
+def client(app: ASGIApp, connect: Connect) -> httpx.AsyncClient:
+    """A caller without a key."""
+    return connect(app)
+
+
+@pytest.fixture
+def bare_client(bare_app: ASGIApp, connect: Connect) -> httpx.AsyncClient:
+    """A caller without a key, of a service without a registry."""
+    return connect(bare_app)
+
+
+@pytest_asyncio.fixture
+async def bare_admin(bare_app: ASGIApp, connect: Connect, make_key: MakeKey) -> httpx.AsyncClient:
+    """An admin of a service without a registry."""
+    return connect(bare_app, await make_key(Role.ADMIN))
+
+
+@pytest_asyncio.fixture
+async def admin(app: ASGIApp, connect: Connect, make_key: MakeKey) -> httpx.AsyncClient:
+    return connect(app, await make_key(Role.ADMIN))
+
+
+@pytest_asyncio.fixture
+async def developer(app: ASGIApp, connect: Connect, make_key: MakeKey) -> httpx.AsyncClient:
+    return connect(app, await make_key(Role.DEVELOPER))
+
+
+@pytest_asyncio.fixture
+async def deployer(app: ASGIApp, connect: Connect, make_key: MakeKey) -> httpx.AsyncClient:
+    return connect(app, await make_key(Role.DEPLOYER))
+
+
+@pytest_asyncio.fixture
+async def auditor(app: ASGIApp, connect: Connect, make_key: MakeKey) -> httpx.AsyncClient:
+    return connect(app, await make_key(Role.AUDITOR))
+
+
+@pytest_asyncio.fixture
+async def viewer(app: ASGIApp, connect: Connect, make_key: MakeKey) -> httpx.AsyncClient:
+    return connect(app, await make_key(Role.VIEWER))

