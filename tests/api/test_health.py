@@ -1,0 +1,60 @@
+"""Liveness, readiness and metrics, without a key."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+from asgi_lifespan import LifespanManager
+from pydantic import SecretStr
+
+from api.app import create
+from api.deps import READINESS
+from service.settings import DatabaseSettings, Settings
+from tests.conftest import Connect, Serve
+from tests.marks import only_sqlite
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_a_live_process_is_ready_while_its_database_answers(bare_client: httpx.AsyncClient) -> None:
+    assert (await bare_client.get("/healthz")).json() == {"status": "ok"}
+    assert (await bare_client.get("/readyz")).json() == {"status": "ready"}
+
+
+async def test_without_its_database_a_process_lives_but_is_not_ready(
+    tmp_path: Path, serve: Serve, connect: Connect
+) -> None:
+    away = DatabaseSettings(url=SecretStr(f"postgresql://nobody@/nothing?host={tmp_path}"))
+    async with serve(Settings(database=away)) as app:
+        client = connect(app)
+        ready = await client.get("/readyz")
+        assert (await client.get("/healthz")).status_code == 200
+    assert ready.status_code == 503
+    assert ready.json()["code"] == "database_unavailable"
+    assert ready.headers["Retry-After"] == "5"
+
+
+@only_sqlite
+async def test_a_draining_process_is_not_ready(bare_settings: Settings, connect: Connect) -> None:
+    async with LifespanManager(create(bare_settings)) as manager:
+        manager._state[READINESS].is_draining = True
+        answer = await connect(manager.app).get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "shutting_down"
+
+
+@only_sqlite
+async def test_metrics_name_the_route_and_never_the_path(bare_client: httpx.AsyncClient) -> None:
+    await bare_client.get("/v1/repositories/somebodys/typo")
+    await bare_client.get("/no/such/path")
+    figures = (await bare_client.get("/metrics")).text
+    assert 'wharfinger_requests_total{method="GET",route="/v1/repositories/{name' in figures
+    assert 'route="none",status="404"' in figures
+    assert "typo" not in figures
+    assert "no/such" not in figures
+
+
+@only_sqlite
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+async def test_an_unknown_parameter_is_refused_here_too(bare_client: httpx.AsyncClient, path: str) -> None:
+    assert (await bare_client.get(path, params={"verbose": "1"})).status_code == 400
