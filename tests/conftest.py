@@ -120,6 +120,15 @@ async def database(bare_settings: Settings) -> AsyncIterator[Database]:
     await opened.close()
 
 
+@pytest_asyncio.fixture
+async def away(engine: str, bare_settings: Settings, tmp_path: Path) -> AsyncIterator[Database]:
+    """A database that can't be reached: a folder is no SQLite file, and no server listens in it."""
+    url = f"sqlite:///{tmp_path}" if engine == "sqlite" else f"postgresql://nobody@/nothing?host={tmp_path}"
+    opened = Database(bare_settings.model_copy(update={"database": DatabaseSettings(url=SecretStr(url))}))
+    yield opened
+    await opened.close()
+
+
 @pytest.fixture(scope="session")
 def sandbox() -> "Iterator[Sandbox]":
     """The stand-in for AWS, one per worker; the process's AWS identity is its user `wharfinger`."""

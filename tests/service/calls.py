@@ -1,0 +1,29 @@
+"""Calls and intents of a made-up caller, for what is tested below HTTP."""
+
+from datetime import timedelta
+
+from service.authz import Action, Binding, Caller, Role, Target
+from service.clock import Deadline
+from service.ledger import Call, Intent
+
+CALLER = Caller("caller-1", "ci", (Binding(role=Role.DEVELOPER, repository="team"),))
+
+
+def make_call(
+    *,
+    key: str | None = None,
+    caller: Caller = CALLER,
+    fingerprint: str = "the request",
+    within: timedelta = timedelta(seconds=10),
+) -> Call:
+    return Call(
+        caller=caller,
+        request_id="request-1",
+        deadline=Deadline.after(within),
+        fingerprint=fingerprint,
+        idempotency_key=key,
+    )
+
+
+def intent(action: Action = Action.REPOSITORY_CREATE, repository: str = "team/app") -> Intent:
+    return Intent(action, Target("local", repository), {"name": repository})

@@ -1,0 +1,90 @@
+"""Migrations: they make the tables that the code describes, and triggers keep the audit trail as it was written."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from alembic import command
+from pydantic import SecretStr
+from sqlalchemy import Connection, Executable, delete, inspect, select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from service.db import Database
+from service.ledger import Ledger, Status
+from service.migrate import config, migrate
+from service.settings import DatabaseSettings, Settings
+from service.tables import operations
+from tests.databases import PostgresServer
+from tests.service.calls import intent, make_call
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest_asyncio.fixture
+async def empty_settings(engine: str, postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[Settings]:
+    """Of a database without any table."""
+    if engine == "sqlite":
+        yield Settings(data_dir=tmp_path)
+        return
+    with postgres.empty_database() as url:
+        yield Settings(database=DatabaseSettings(url=SecretStr(url)))
+
+
+async def test_the_migrations_make_the_tables_of_the_code(database: Database) -> None:
+    async with database.write() as connection:
+        # Raises where a difference is left.
+        await connection.run_sync(lambda found: command.check(config(found)))
+
+
+async def test_what_is_migrated_already_stays_as_it_is(database: Database) -> None:
+    ledger = Ledger(database=database, remember=timedelta(hours=1))
+    await ledger.open(make_call(), intent())
+    await migrate(database)
+    async with database.read() as connection:
+        assert len((await connection.execute(select(operations.c.id))).all()) == 1
+
+
+async def test_replicas_that_start_together_migrate_once(empty_settings: Settings) -> None:
+    replicas = [Database(empty_settings) for _ in range(4)]
+    await asyncio.gather(*map(migrate, replicas))
+    async with replicas[0].read() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM alembic_version"))).scalar_one() == 1
+    await asyncio.gather(*(replica.close() for replica in replicas))
+
+
+async def test_a_downgrade_takes_everything_away_and_can_be_undone(database: Database) -> None:
+    def down(connection: Connection) -> None:
+        command.downgrade(config(connection), "base")
+        assert inspect(connection).get_table_names() == ["alembic_version"]
+
+    async with database.write() as connection:
+        await connection.run_sync(down)
+    await migrate(database)
+
+
+async def _refused(database: Database, statement: Executable) -> str:
+    with pytest.raises(DBAPIError) as caught:
+        async with database.write() as connection:
+            await connection.execute(statement)
+    return str(caught.value.orig)
+
+
+async def test_a_completed_row_can_be_neither_changed_nor_deleted(database: Database) -> None:
+    ledger = Ledger(database=database, remember=timedelta(hours=1))
+    operation_id = await ledger.record(make_call(), intent(), Status.REFUSED, code="forbidden")
+    row = operations.c.id == operation_id
+    assert "immutable" in await _refused(database, update(operations).where(row).values(status="succeeded"))
+    assert "immutable" in await _refused(database, update(operations).where(row).values(completed_at=None))
+    assert "deleted" in await _refused(database, delete(operations).where(row))
+    async with database.read() as connection:
+        assert (await connection.execute(select(operations.c.status))).scalar_one() == Status.REFUSED
+
+
+async def test_an_open_row_can_be_completed_but_not_deleted(database: Database) -> None:
+    ledger = Ledger(database=database, remember=timedelta(hours=1))
+    operation_id = await ledger.open(make_call(), intent())
+    assert "deleted" in await _refused(database, delete(operations))
+    assert await ledger.complete(operation_id, Status.SUCCEEDED)
