@@ -226,7 +226,9 @@ class Ledger:
                 "expires_at": utcnow() + self._remember,
             }
         )
-        if (await connection.execute(claim.on_conflict_do_nothing())).rowcount == 1:
+        # Asked for what was inserted: after an INSERT, rowcount means nothing on PostgreSQL.
+        claimed = claim.on_conflict_do_nothing().returning(idempotency_keys.c.operation_id)
+        if (await connection.execute(claimed)).first():
             return None
         return await self._twin(connection, mine)
 
