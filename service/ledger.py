@@ -228,18 +228,20 @@ class Ledger:
         )
         # Asked for what was inserted: after an INSERT, rowcount means nothing on PostgreSQL.
         claimed = claim.on_conflict_do_nothing().returning(idempotency_keys.c.operation_id)
-        if (await connection.execute(claimed)).first():
-            return None
-        return await self._twin(connection, mine)
+        while not (await connection.execute(claimed)).first():
+            # No twin to be seen: it failed in between, which frees the key.
+            if twin := await self._twin(connection, mine):
+                return twin
+        return None
 
-    async def _twin(self, connection: AsyncConnection, mine: Mapping[str, str | None]) -> Twin:
+    async def _twin(self, connection: AsyncConnection, mine: Mapping[str, str | None]) -> Twin | None:
         query = (
             select(operations.c.id, operations.c.status, operations.c.result, idempotency_keys.c.fingerprint)
             .join_from(idempotency_keys, operations)
             .where(idempotency_keys.c.actor == mine["actor"], idempotency_keys.c.key == mine["key"])
         )
-        row = (await connection.execute(query)).one()
-        return Twin(row.id, row.fingerprint, Status(row.status), row.result)
+        row = (await connection.execute(query)).one_or_none()
+        return Twin(row.id, row.fingerprint, Status(row.status), row.result) if row else None
 
     async def _finish(
         self, connection: AsyncConnection, operation_id: str, statements: Sequence[Executable], *, forget_key: bool
