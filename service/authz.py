@@ -81,18 +81,20 @@ class Binding(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an action is about: something in a registry or in a cluster; with no field set, wharfinger as a whole.
+    """What an action is about: something in a registry or in a cluster; with neither set, wharfinger as a whole.
 
-    A repository or namespace that is None stands for all of them, which only a binding to `*` covers.
+    A repository or namespace that is None stands for all of them, which only a binding to `*` covers. `key` is the id
+    of an API key; keys are no part of any registry or cluster.
     """
 
     registry: str | None = None
     repository: str | None = None
     cluster: str | None = None
     namespace: str | None = None
+    key: str | None = None
 
     def __str__(self) -> str:
-        parts = (self.registry, self.cluster, self.namespace, self.repository)
+        parts = (self.registry, self.cluster, self.namespace, self.repository, self.key)
         return "/".join(part for part in parts if part) or "*"
 
 

@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 from typing import Any
+from uuid import UUID
 
 from service.errors import FieldError, ParameterError
 
@@ -21,5 +22,26 @@ def decode(cursor: str, *names: str) -> tuple[Any, ...]:
         position = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return tuple(position[name] for name in names)
     except (binascii.Error, ValueError, KeyError, TypeError):
-        problem = FieldError("query.cursor", "not a next_cursor of this list")
-        raise ParameterError("The cursor is not valid.", errors=[problem]) from None
+        raise _refusal() from None
+
+
+def encode_id(last: str) -> str:
+    """The position after the item with the id `last`, in a list ordered by id."""
+    return encode({"after": last})
+
+
+def decode_id(cursor: str) -> str:
+    """The id that `encode_id` was given.
+
+    :raises ParameterError: it is not a cursor that we gave.
+    """
+    (last,) = decode(cursor, "after")
+    try:
+        return str(UUID(last))
+    except (ValueError, TypeError, AttributeError):
+        raise _refusal() from None
+
+
+def _refusal() -> ParameterError:
+    problem = FieldError("query.cursor", "not a next_cursor of this list")
+    return ParameterError("The cursor is not valid.", errors=[problem])

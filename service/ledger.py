@@ -1,12 +1,12 @@
 """The two tables behind every change, and the short transactions that touch them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Executable, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +17,10 @@ from service.db import Database
 from service.tables import idempotency_keys, operations
 
 Json = dict[str, Any]
+
+Write = Callable[[AsyncConnection], Awaitable[None]]
+"""Changes our own tables in the transaction that completes an operation. It may refuse by raising a typed error: then
+nothing of it is true, and the operation failed. It may be called again, after a transaction that was lost."""
 
 
 class Status(StrEnum):
@@ -56,10 +60,10 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it: the answer, and statements that become true in the same commit as the row."""
+    """What came of it: the answer, and what becomes true of our own tables in the same commit as the row."""
 
     result: Json
-    statements: Sequence[Executable] = ()
+    write: Write | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +137,14 @@ class Ledger:
         operation_id: str,
         status: Status,
         *,
-        statements: Sequence[Executable] = (),
+        write: Write | None = None,
         forget_key: bool = False,
         **facts: object,
     ) -> bool:
-        """Complete a row, unless it is complete already or a sweep has claimed it; says whether it was."""
+        """Complete a row, unless it is complete already or a sweep has claimed it; says whether it was.
+
+        :raises WharfingerError: `write` refused; the row stays open.
+        """
         is_open = (
             operations.c.id == operation_id,
             operations.c.completed_at.is_(None),
@@ -147,7 +154,7 @@ class Ledger:
         async with self._database.write() as connection:
             done = await connection.execute(update(operations).where(*is_open).values(values))
             if done.rowcount == 1:
-                await self._finish(connection, operation_id, statements, forget_key=forget_key)
+                await self._finish(connection, operation_id, write, forget_key=forget_key)
         return done.rowcount == 1 or await self._is_completed_by_request(operation_id)
 
     async def claim(self, *, overdue_since: timedelta, hold: timedelta) -> Sequence[Mapping[str, Any]]:
@@ -181,7 +188,7 @@ class Ledger:
         async with self._database.write() as connection:
             done = await connection.execute(update(operations).where(*is_ours).values(values))
             if done.rowcount == 1:
-                await self._finish(connection, row["id"], (), forget_key=settled.status != Status.SUCCEEDED)
+                await self._finish(connection, row["id"], None, forget_key=settled.status != Status.SUCCEEDED)
 
     async def forget_expired_keys(self) -> None:
         async with self._database.write() as connection:
@@ -244,12 +251,12 @@ class Ledger:
         return Twin(row.id, row.fingerprint, Status(row.status), row.result) if row else None
 
     async def _finish(
-        self, connection: AsyncConnection, operation_id: str, statements: Sequence[Executable], *, forget_key: bool
+        self, connection: AsyncConnection, operation_id: str, write: Write | None, *, forget_key: bool
     ) -> None:
         if forget_key:
             await connection.execute(delete(idempotency_keys).where(idempotency_keys.c.operation_id == operation_id))
-        for statement in statements:
-            await connection.execute(statement)
+        if write is not None:
+            await write(connection)
 
     async def _is_completed_by_request(self, operation_id: str) -> bool:
         """Whether an earlier attempt of ours did commit, though its acknowledgement was lost."""

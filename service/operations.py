@@ -112,8 +112,17 @@ class Operations:
             return await self._fail(intent, leave, _typed(error))
         finally:
             permit.reset(token)
-        await self._complete(operation_id, Status.SUCCEEDED, outcome)
+        await self._succeed(operation_id, outcome)
         return Done(operation_id, outcome.result)
+
+    async def _succeed(self, operation_id: str, outcome: Outcome) -> None:
+        try:
+            await self._complete(operation_id, Status.SUCCEEDED, outcome)
+        except OutcomeUnknownError:
+            raise
+        except WharfingerError as refusal:
+            await self._complete(operation_id, Status.FAILED, Outcome({}), refusal)
+            raise
 
     async def _fail(self, intent: Intent, leave: Permit, error: WharfingerError) -> Done:
         if _is_lost(error, leave):
@@ -144,7 +153,7 @@ class Operations:
                     done = await self._ledger.complete(
                         operation_id,
                         status,
-                        statements=outcome.statements,
+                        write=outcome.write,
                         forget_key=status != Status.SUCCEEDED,
                         result=outcome.result,
                         **facts,
