@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from api import health, problems, registries, repositories, tokens
+from api import health, policies, problems, registries, repositories, tokens
 from api.deps import CONTAINER, READINESS, Readiness, refuse_unknown_parameters
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import describe
@@ -22,7 +22,7 @@ from service.errors import (
 )
 from service.settings import Settings
 
-ROUTERS: tuple[APIRouter, ...] = (registries.router, repositories.router, tokens.router)
+ROUTERS: tuple[APIRouter, ...] = (registries.router, repositories.router, policies.router, tokens.router)
 
 
 def create(settings: Settings) -> FastAPI:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from service.clients.aws import Aws
 from service.clients.broker import Broker
 from service.clients.ecr import Ecr
+from service.clients.ecr_policies import EcrPolicies
 from service.db import Database
 from service.identity import Identity
 from service.ledger import Ledger
 from service.operations import Operations
+from service.policies import Policies
 from service.registries import Registries
 from service.repositories import Repositories
 from service.settings import Settings
@@ -28,6 +30,7 @@ class Container:
     settlement: Settlement
     registries: Registries
     repositories: Repositories
+    policies: Policies
     tokens: Tokens
     _aws: Aws
     _sweep: asyncio.Task[None] | None = None
@@ -54,6 +57,11 @@ class Container:
             ),
             registries=registries,
             repositories=Repositories(registries=registries, operations=operations),
+            policies=Policies(
+                registries=registries,
+                clients={name: EcrPolicies(client) for name, client in clients.items()},
+                operations=operations,
+            ),
             tokens=Tokens(
                 registries=registries,
                 brokers={name: Broker(aws, client) for name, client in clients.items()},

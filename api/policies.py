@@ -1,0 +1,105 @@
+"""`/v1/policies` and `/v1/policy-templates`: who else may use a repository."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import StringConstraints
+
+from api.answers import Http
+from api.deps import Authenticated, Mutation, RegistryName
+from api.paths import NAME_IN_PATH
+from api.problems import declare
+from service import policy_templates
+from service.errors import NotFoundError, PreconditionError, TooLargeError
+from service.policy_documents import hash_of
+from service.policy_templates import PolicyTemplateList
+from service.resources import RepositoryName
+
+EXAMPLE = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Sid": "CrossAccountPull",
+            "Effect": "Allow",
+            "Principal": {"AWS": ["222222222222"]},
+            "Action": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+        }
+    ],
+}
+DOCUMENT = {"schema": {"type": "object", "additionalProperties": True}, "example": EXAMPLE}
+BODY = {"requestBody": {"required": True, "content": {"application/json": DOCUMENT}}}
+
+router = APIRouter(tags=["policies"])
+Name = Annotated[RepositoryName, Path(description="The repository's name, as it is or percent-encoded")]
+Account = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
+
+
+async def raw_body(request: Request) -> bytes:
+    """The document's own bytes: AWS is sent what the caller wrote, not what we would make of it."""
+    return await request.body()
+
+
+@router.get(
+    "/v1/policies/repositories" + NAME_IN_PATH,
+    operation_id="get_repository_policy",
+    summary="Get a repository's policy",
+    responses=declare(NotFoundError),
+)
+async def get_repository_policy(
+    name: Name, caller: Authenticated, http: Http, registry: RegistryName = None
+) -> dict[str, Any]:
+    document = await http.services.policies.get(caller, registry, name)
+    http.etag(hash_of(document))
+    return document
+
+
+@router.put(
+    "/v1/policies/repositories" + NAME_IN_PATH,
+    operation_id="put_repository_policy",
+    summary="Set a repository's policy",
+    description="One that lets another account, a service or everyone in takes an admin.",
+    responses=declare(NotFoundError, PreconditionError, TooLargeError),
+    openapi_extra=BODY,
+)
+async def put_repository_policy(
+    name: Name,
+    content: Annotated[bytes, Depends(raw_body)],
+    call: Mutation,
+    http: Http,
+    registry: RegistryName = None,
+) -> dict[str, Any]:
+    done = await http.services.policies.put(call, registry, name, content)
+    http.note(done)
+    http.etag(hash_of(done.result))
+    return done.result
+
+
+@router.delete(
+    "/v1/policies/repositories" + NAME_IN_PATH,
+    status_code=204,
+    operation_id="delete_repository_policy",
+    summary="Delete a repository's policy",
+    responses=declare(NotFoundError, PreconditionError),
+)
+async def delete_repository_policy(name: Name, call: Mutation, http: Http, registry: RegistryName = None) -> None:
+    http.note(await http.services.policies.delete(call, registry, name))
+
+
+@router.get("/v1/policy-templates", operation_id="list_policy_templates", summary="List the policy templates")
+async def list_policy_templates(_: Authenticated) -> PolicyTemplateList:
+    return policy_templates.list_all()
+
+
+@router.get(
+    "/v1/policy-templates/{name}",
+    operation_id="get_policy_template",
+    summary="Get a policy made from a template, for the accounts named",
+    description="The answer is the document alone, ready to be put as a repository's policy.",
+    responses=declare(NotFoundError),
+)
+async def get_policy_template(
+    _: Authenticated,
+    name: Annotated[str, Path(max_length=64, examples=["cross-account-push"])],
+    account: Annotated[list[Account], Query(min_length=1, max_length=100, description="Account ids; repeatable")],
+) -> dict[str, Any]:
+    return policy_templates.fill(name, account)
