@@ -79,7 +79,10 @@ class Operations:
             return await self._settlers[operation.action](operation)
         except WharfingerError as error:
             log.warning("not_settled", operation=operation.id, code=error.code)
-            return None
+        except Exception:
+            # One row that trips over a defect must not keep all the others open.
+            log.exception("not_settled", operation=operation.id)
+        return None
 
     async def _authorise(self, call: Call, intent: Intent) -> None:
         try:

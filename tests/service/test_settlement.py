@@ -1,0 +1,128 @@
+"""The sweep: what was left open gets its outcome, once, from what AWS has."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from service.authz import Action
+from service.db import Database
+from service.errors import AwsThrottledError
+from service.ledger import Ledger, Open, Settled, Status
+from service.operations import Operations
+from service.settlement import Settlement
+from tests.service.acts import Act, Look, Outage
+from tests.service.calls import intent, make_call
+from tests.service.conftest import Remembered, Rows
+
+pytestmark = pytest.mark.asyncio
+
+OVERDUE = timedelta(seconds=-1)
+INTERVAL = timedelta(milliseconds=1)
+FOUND = Settled(Status.SUCCEEDED, "found with our tag", {"uri": "u"})
+
+
+@pytest.fixture
+def settlement(ledger: Ledger, operate: Operations) -> Settlement:
+    """Its grace is negative, so that a claim has ended by the next sweep."""
+    return Settlement(ledger=ledger, operations=operate, grace=OVERDUE, interval=INTERVAL)
+
+
+async def test_an_overdue_row_gets_the_outcome_that_was_found(
+    settlement: Settlement, operate: Operations, ledger: Ledger, rows: Rows
+) -> None:
+    operation_id = await ledger.open(make_call(within=OVERDUE), intent())
+    look = Look(FOUND)
+    operate.settles(Action.REPOSITORY_CREATE, look)
+    assert await settlement.sweep() == 1
+    [row] = await rows()
+    assert (row["status"], row["settled_by"], row["note"]) == (Status.SUCCEEDED, "sweep", "found with our tag")
+    assert row["result"] == {"uri": "u"}
+    assert look.looked_at == [Open(operation_id, Action.REPOSITORY_CREATE, "local", {"name": "team/app"})]
+
+
+async def test_a_settled_success_is_replayed_to_the_caller_who_lost_it(
+    settlement: Settlement, operate: Operations, ledger: Ledger
+) -> None:
+    operate.settles(Action.REPOSITORY_CREATE, Look(FOUND))
+    operation_id = await ledger.open_with_key(make_call(key="k", within=OVERDUE), intent())
+    await settlement.sweep()
+    act = Act()
+    done = await operate.run(make_call(key="k"), intent(), act)
+    assert (done.operation_id, done.result, done.is_replayed) == (operation_id, {"uri": "u"}, True)
+    assert act.calls == []
+
+
+async def test_a_settled_failure_frees_the_key_for_another_try(
+    settlement: Settlement, operate: Operations, ledger: Ledger, remembered: Remembered
+) -> None:
+    operate.settles(Action.REPOSITORY_CREATE, Look(Settled(Status.FAILED, "absent")))
+    await ledger.open_with_key(make_call(key="k", within=OVERDUE), intent())
+    await settlement.sweep()
+    assert await remembered() == []
+    assert not (await operate.run(make_call(key="k"), intent(), Act())).is_replayed
+
+
+async def test_what_is_not_overdue_is_left_alone(
+    settlement: Settlement, operate: Operations, ledger: Ledger, rows: Rows
+) -> None:
+    look = Look(FOUND)
+    operate.settles(Action.REPOSITORY_CREATE, look)
+    await ledger.open(make_call(), intent())
+    assert await settlement.sweep() == 0
+    assert (look.looked_at, (await rows())[0]["claimed_until"]) == ([], None)
+
+
+@pytest.mark.parametrize("finds", [None, AwsThrottledError("Slower.")], ids=["nothing", "error"])
+async def test_what_can_not_be_told_now_is_looked_at_again(
+    settlement: Settlement, operate: Operations, ledger: Ledger, rows: Rows, finds: Exception | None
+) -> None:
+    await ledger.open(make_call(within=OVERDUE), intent())
+    operate.settles(Action.REPOSITORY_CREATE, Look(finds))
+    assert await settlement.sweep() == 0
+    operate.settles(Action.REPOSITORY_CREATE, Look(FOUND))
+    assert await settlement.sweep() == 1
+    assert [row["status"] for row in await rows()] == [Status.SUCCEEDED]
+
+
+async def test_a_defect_in_settling_one_row_does_not_keep_the_others_open(
+    settlement: Settlement, operate: Operations, ledger: Ledger, rows: Rows
+) -> None:
+    await ledger.open(make_call(within=OVERDUE), intent(Action.REPOSITORY_DELETE))
+    await ledger.open(make_call(within=OVERDUE), intent())
+    operate.settles(Action.REPOSITORY_DELETE, Look(RuntimeError("a defect")))
+    operate.settles(Action.REPOSITORY_CREATE, Look(FOUND))
+    await settlement.sweep()
+    assert [row["status"] for row in await rows()] == [Status.PENDING, Status.SUCCEEDED]
+
+
+async def test_the_sweep_outlives_an_outage_of_the_database(
+    settlement: Settlement, operate: Operations, ledger: Ledger, database: Database
+) -> None:
+    settled = asyncio.Event()
+
+    async def look(_: Open) -> Settled:
+        settled.set()
+        return FOUND
+
+    operate.settles(Action.REPOSITORY_CREATE, look)
+    await ledger.open(make_call(within=OVERDUE), intent())
+    outage = Outage(database, attempts=3)
+    await outage.begin()
+    running = asyncio.create_task(settlement.run())
+    await asyncio.wait_for(settled.wait(), timeout=10)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert outage.refused == 3
+
+
+async def test_two_sweeps_at_once_settle_a_row_once(
+    settlement: Settlement, operate: Operations, ledger: Ledger, rows: Rows
+) -> None:
+    patient = Settlement(ledger=ledger, operations=operate, grace=timedelta(seconds=30), interval=INTERVAL)
+    await ledger.open(make_call(within=timedelta(minutes=-1)), intent())
+    operate.settles(Action.REPOSITORY_CREATE, Look(FOUND))
+    assert sorted(await asyncio.gather(*(patient.sweep() for _ in range(3)))) == [0, 0, 1]
+    assert await settlement.sweep() == 0
+    assert len(await rows()) == 1
