@@ -61,9 +61,9 @@ class Exchange:
         self.tagged(model)
         return self.line(line) if self.wants("text/plain") else model
 
-    def line(self, text: str) -> Response:
+    def line(self, text: str, status: int = 200) -> Response:
         """One line of text, with the headers set so far."""
-        return PlainTextResponse(text + "\n", headers=self.headers)
+        return PlainTextResponse(text + "\n", status, headers=self.headers)
 
     def page(self, page: P) -> P:
         """A page, linked to the next one (RFC 8288)."""

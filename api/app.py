@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from api import health, policies, problems, registries, repositories, tokens
+from api import audit, health, keys, policies, problems, registries, repositories, tokens
 from api.deps import CONTAINER, READINESS, Readiness, refuse_unknown_parameters
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import describe
@@ -22,7 +22,14 @@ from service.errors import (
 )
 from service.settings import Settings
 
-ROUTERS: tuple[APIRouter, ...] = (registries.router, repositories.router, policies.router, tokens.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    registries.router,
+    repositories.router,
+    policies.router,
+    tokens.router,
+    keys.router,
+    audit.router,
+)
 
 
 def create(settings: Settings) -> FastAPI:
@@ -31,8 +38,8 @@ def create(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
         container = await Container.open(settings)
-        container.start()
         try:
+            await container.start()
             yield {CONTAINER: container, READINESS: Readiness()}
         finally:
             await container.close()

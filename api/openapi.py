@@ -12,6 +12,8 @@ _TAGS = {
     "repositories": "Repositories: tag mutability, scan on push, encryption, resource tags",
     "policies": "Repository policies: who else may pull and push; templates for them",
     "tokens": "Docker credentials, no wider than asked",
+    "keys": "API keys: who may call, and do what",
+    "audit": "What was done, by whom, and what came of it",
     "operations": "Liveness, readiness and metrics",
 }
 

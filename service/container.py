@@ -4,12 +4,15 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
+from service.audit import Audit
+from service.bootstrap import adopt_key
 from service.clients.aws import Aws
 from service.clients.broker import Broker
 from service.clients.ecr import Ecr
 from service.clients.ecr_policies import EcrPolicies
 from service.db import Database
 from service.identity import Identity
+from service.keys import Keys
 from service.ledger import Ledger
 from service.operations import Operations
 from service.policies import Policies
@@ -27,6 +30,8 @@ class Container:
     settings: Settings
     database: Database
     identity: Identity
+    keys: Keys
+    audit: Audit
     settlement: Settlement
     registries: Registries
     repositories: Repositories
@@ -49,6 +54,8 @@ class Container:
             settings=settings,
             database=database,
             identity=Identity(database=database),
+            keys=Keys(database=database, operations=operations),
+            audit=Audit(database=database),
             settlement=Settlement(
                 ledger=ledger,
                 operations=operations,
@@ -70,8 +77,12 @@ class Container:
             _aws=aws,
         )
 
-    def start(self) -> None:
-        """Begin the background work."""
+    async def start(self) -> None:
+        """Adopt the bootstrap key, if one is set, and begin the background work.
+
+        :raises StartupError: the file of the bootstrap key can't be read, or has no key.
+        """
+        await adopt_key(self.settings, self.keys)
         self._sweep = asyncio.create_task(self.settlement.run())
 
     async def close(self) -> None:

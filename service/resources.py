@@ -6,6 +6,7 @@ Names follow ECR's own; a pattern here is the one AWS documents for the newest s
 import hashlib
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -35,6 +36,20 @@ def _not_reserved(key: str) -> str:
 
 TagKey = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_not_reserved)]
 TagValue = Annotated[str, StringConstraints(max_length=256)]
+
+
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def _to_utc(when: datetime) -> datetime:
+    # A day from the calendar's ends, a time can't be put in every zone; databases and drivers do just that.
+    if not _EARLIEST <= when < _LATEST:
+        raise ValueError("must be between the years 1970 and 9998")
+    return when.astimezone(UTC)
+
+
+UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+"""A time that a caller names: with its zone, and kept in UTC."""
 
 
 class Model(BaseModel):

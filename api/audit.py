@@ -1,0 +1,60 @@
+"""`/v1/audit`: the audit trail, searched and read."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query
+
+from api.answers import Http
+from api.deps import Authenticated, Cursor, Limit
+from api.problems import declare
+from service.audit import AuditFilter, AuditPage, Entry
+from service.authz import Action
+from service.errors import NotFoundError
+from service.ledger import Status
+from service.resources import UtcTime
+
+router = APIRouter(prefix="/v1/audit", tags=["audit"])
+_PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+
+
+def _wanted(
+    actor: Annotated[str | None, Query(max_length=64, pattern=_PRINTABLE, description="The id of a key")] = None,
+    action: Action | None = None,
+    target: Annotated[
+        str | None, Query(max_length=1024, pattern=_PRINTABLE, description="As in the entry: `local/team/app`")
+    ] = None,
+    status: Status | None = None,
+    since: Annotated[UtcTime | None, Query(description="Started at this time or later")] = None,
+    until: Annotated[UtcTime | None, Query(description="Started before this time")] = None,
+) -> AuditFilter:
+    return AuditFilter(actor, action, target, status, since, until)
+
+
+@router.get(
+    "",
+    operation_id="search_audit",
+    summary="Search the audit trail, the newest entry first",
+    description="Auditors and admins of everything see all entries, everybody else their own.",
+)
+async def search_audit(
+    caller: Authenticated,
+    http: Http,
+    wanted: Annotated[AuditFilter, Depends(_wanted)],
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> AuditPage:
+    return http.page(await http.services.audit.search(caller, wanted, cursor=cursor, limit=limit))
+
+
+@router.get(
+    "/{operation_id}",
+    operation_id="get_audit_entry",
+    summary="Get an entry of the audit trail",
+    description="Its id is in the `Operation-Id` header of the answer to every change.",
+    responses=declare(NotFoundError),
+)
+async def get_audit_entry(
+    operation_id: Annotated[UUID, Path(description="The id of an operation")], caller: Authenticated, http: Http
+) -> Entry:
+    return http.tagged(await http.services.audit.get(caller, str(operation_id)))

@@ -1,0 +1,78 @@
+"""`/v1/keys`: who may call. A secret is answered to POST only, once."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path
+
+from api.answers import PLAIN_TEXT, Http
+from api.deps import Authenticated, Cursor, Limit, Mutation
+from api.problems import declare
+from service.errors import ConflictError, NotFoundError, PreconditionError, TooLargeError
+from service.key_resources import Key, KeyCreate, KeyPage, KeyRotate, NewKey, RotatedKey
+
+router = APIRouter(prefix="/v1/keys", tags=["keys"])
+KeyId = Annotated[UUID, Path(description="The key's id, which rotation does not change")]
+
+_SHOWN_ONCE = (
+    "`Accept: text/plain` answers the bare key. A repeat with the same Idempotency-Key is 409: shown once only."
+)
+_BARE_KEY: dict[int | str, dict[str, Any]] = {201: PLAIN_TEXT[200]}
+_AN_HOUR = KeyRotate()
+
+
+@router.post(
+    "",
+    status_code=201,
+    operation_id="create_key",
+    summary="Create an API key",
+    description=_SHOWN_ONCE,
+    responses=_BARE_KEY | declare(ConflictError, TooLargeError),
+    response_model=NewKey,
+)
+async def create_key(body: KeyCreate, call: Mutation, http: Http) -> object:
+    http.never_stored()
+    done = await http.services.keys.create(call, body)
+    http.note(done)
+    made = NewKey.model_validate(done.result)
+    http.created_at(f"/v1/keys/{made.id}")
+    return http.line(made.secret, 201) if http.wants("text/plain") else made
+
+
+@router.get("", operation_id="list_keys", summary="List API keys, revoked and expired ones too, the newest first")
+async def list_keys(caller: Authenticated, http: Http, cursor: Cursor = None, limit: Limit = 100) -> KeyPage:
+    return http.page(await http.services.keys.list(caller, cursor=cursor, limit=limit))
+
+
+@router.get("/{key_id}", operation_id="get_key", summary="Get an API key", responses=declare(NotFoundError))
+async def get_key(key_id: KeyId, caller: Authenticated, http: Http) -> Key:
+    return http.tagged(await http.services.keys.get(caller, str(key_id)))
+
+
+@router.post(
+    "/{key_id}/rotations",
+    status_code=201,
+    operation_id="rotate_key",
+    summary="Give an API key a new secret; the old one works on for an overlap",
+    description=_SHOWN_ONCE,
+    responses=_BARE_KEY | declare(NotFoundError, ConflictError, PreconditionError, TooLargeError),
+    response_model=RotatedKey,
+)
+async def rotate_key(key_id: KeyId, call: Mutation, http: Http, body: KeyRotate = _AN_HOUR) -> object:
+    http.never_stored()
+    done = await http.services.keys.rotate(call, str(key_id), body)
+    http.note(done)
+    rotated = RotatedKey.model_validate(done.result)
+    http.created_at(f"/v1/keys/{rotated.id}")
+    return http.line(rotated.secret, 201) if http.wants("text/plain") else rotated
+
+
+@router.delete(
+    "/{key_id}",
+    status_code=204,
+    operation_id="revoke_key",
+    summary="Revoke an API key, at once and for good",
+    responses=declare(NotFoundError, ConflictError, PreconditionError),
+)
+async def revoke_key(key_id: KeyId, call: Mutation, http: Http) -> None:
+    http.note(await http.services.keys.revoke(call, str(key_id)))

@@ -1,0 +1,33 @@
+"""The first admin key of a deployment that nobody has a shell in: from a file, usually a mounted secret."""
+
+from pathlib import Path
+
+from service.authz import Binding, Role
+from service.clock import Deadline, new_id
+from service.identity import is_well_formed, operator
+from service.key_resources import KeyCreate
+from service.keys import Keys
+from service.ledger import Call
+from service.settings import Settings, StartupError
+
+
+async def adopt_key(settings: Settings, keys: Keys) -> None:
+    """Make the key of `bootstrap_key_file` an admin, unless it is or was a key: one revoked since stays revoked.
+
+    :raises StartupError: the file can't be read, or has no key.
+    """
+    if settings.bootstrap_key_file is None:
+        return
+    secret = _read(settings.bootstrap_key_file)
+    call = Call(operator("bootstrap"), new_id(), Deadline.after(settings.deadlines.request))
+    await keys.adopt(call, KeyCreate(label="bootstrap", bindings=(Binding(role=Role.ADMIN),)), secret)
+
+
+def _read(file: Path) -> str:
+    try:
+        secret = file.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartupError(f"bootstrap_key_file: {file} can't be read: {type(error).__name__}") from None
+    if not is_well_formed(secret):
+        raise StartupError(f"bootstrap_key_file: {file} has no key of the form whf_ and 43 characters of A-Za-z0-9_-")
+    return secret

@@ -1,0 +1,204 @@
+"""API keys: made, listed, rotated with an overlap, revoked. A secret is shown once and kept as its SHA-256 alone."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import RowMapping, Update, exists, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service import authz, cursors
+from service.authz import Action, Binding, Caller, Role, Target
+from service.clock import new_id, utcnow
+from service.db import Database
+from service.errors import ConflictError, NotFoundError, PreconditionError
+from service.identity import hash_secret, new_secret
+from service.key_resources import Key, KeyCreate, KeyPage, KeyRotate
+from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
+from service.operations import Operations
+from service.resources import etag_of
+from service.tables import key_secrets, keys
+
+_EVERYWHERE = Binding(role=Role.ADMIN)
+
+
+class Keys:
+    """Keys are wharfinger's own: AWS is not asked, and a change is committed together with its audit row."""
+
+    def __init__(self, *, database: Database, operations: Operations) -> None:
+        self._database = database
+        self._operations = operations
+        for action in (Action.KEY_CREATE, Action.KEY_ROTATE, Action.KEY_REVOKE):
+            operations.settles(action, _settle)
+
+    async def create(self, call: Call, asked: KeyCreate) -> Done:
+        """Make a key. The answer is a `NewKey`; what is recorded is the `Key`, without the secret.
+
+        :raises ConflictError: a repeat with the same Idempotency-Key (`secret_not_replayable`).
+        """
+        return await self._store(call, asked, new_secret())
+
+    async def adopt(self, call: Call, asked: KeyCreate, secret: str) -> None:
+        """Make a key of a secret that exists already, unless one has or had it; of several at once, one does."""
+        async with self._database.read() as connection:
+            is_known = select(exists().where(key_secrets.c.sha256 == hash_secret(secret)))
+            if (await connection.execute(is_known)).scalar_one():
+                return
+        try:
+            await self._store(call, asked, secret)
+        except ConflictError as error:
+            if error.code != "key_exists":
+                raise
+
+    async def get(self, caller: Caller, key_id: str) -> Key:
+        """:raises NotFoundError: there is none with this id."""
+        authz.require(caller, Action.KEY_READ, Target(key=key_id))
+        async with self._database.read() as connection:
+            return _key(await _row(connection, key_id))
+
+    async def list(self, caller: Caller, *, cursor: str | None, limit: int) -> KeyPage:
+        """All keys, also revoked and expired ones, the newest first."""
+        authz.require(caller, Action.KEY_READ, Target())
+        query = select(keys).order_by(keys.c.id.desc()).limit(limit + 1)
+        if cursor:
+            query = query.where(keys.c.id < cursors.decode_id(cursor))
+        async with self._database.read() as connection:
+            found = [_key(row) for row in (await connection.execute(query)).mappings()]
+        following = cursors.encode_id(found[limit - 1].id) if len(found) > limit else None
+        return KeyPage(items=found[:limit], next_cursor=following)
+
+    async def rotate(self, call: Call, key_id: str, asked: KeyRotate) -> Done:
+        """Give a key a new secret; those before it end after the overlap. The answer is a `RotatedKey`.
+
+        :raises ConflictError: the key is revoked or expired (`key_revoked`, `key_expired`), or it is a repeat with the
+            same Idempotency-Key (`secret_not_replayable`).
+        :raises PreconditionError: `If-Match` names a state that is gone.
+        """
+        secret = new_secret()
+
+        async def act(_: str) -> Outcome:
+            now = utcnow()
+            until = now + timedelta(seconds=asked.overlap_seconds)
+
+            async def write(connection: AsyncConnection) -> None:
+                row = await _row(connection, key_id, lock=True)
+                _match(row, call.if_match)
+                _require_live(row, now)
+                await connection.execute(_end_secrets(key_id, until))
+                await connection.execute(insert(key_secrets).values(_secret(secret, key_id, now)))
+
+            rotated = (await self._read(key_id)).model_dump(mode="json")
+            return Outcome(rotated | {"previous_until": until.isoformat()}, write)
+
+        request = asked.model_dump(mode="json") | {"id": key_id}
+        intent = Intent(Action.KEY_ROTATE, Target(key=key_id), request, is_repeatable=False)
+        return _with_secret(await self._operations.run(call, intent, act), secret)
+
+    async def revoke(self, call: Call, key_id: str) -> Done:
+        """End a key with all its secrets, at once and for good; one that is revoked already stays so.
+
+        :raises ConflictError: it is the last key that is an admin everywhere (`last_admin_key`).
+        :raises PreconditionError: `If-Match` names a state that is gone.
+        """
+
+        async def write(connection: AsyncConnection) -> None:
+            await _require_another_admin(connection, key_id)
+            _match(await _row(connection, key_id, lock=True), call.if_match)
+            is_live = (keys.c.id == key_id, keys.c.revoked_at.is_(None))
+            await connection.execute(update(keys).where(*is_live).values(revoked_at=utcnow()))
+
+        async def act(_: str) -> Outcome:
+            return Outcome({}, write)
+
+        return await self._operations.run(call, Intent(Action.KEY_REVOKE, Target(key=key_id), {"id": key_id}), act)
+
+    async def _store(self, call: Call, asked: KeyCreate, secret: str) -> Done:
+        key = Key(
+            id=new_id(),
+            label=asked.label,
+            bindings=asked.bindings,
+            created_at=utcnow(),
+            created_by=call.caller.id,
+            expires_at=asked.expires_at,
+            revoked_at=None,
+            last_used_at=None,
+        )
+
+        async def write(connection: AsyncConnection) -> None:
+            row = key.model_dump() | {"bindings": [binding.model_dump(mode="json") for binding in key.bindings]}
+            await connection.execute(insert(keys).values(row))
+            dialect = sqlite if self._database.is_sqlite else postgresql
+            new = dialect.insert(key_secrets).values(_secret(secret, key.id, key.created_at))
+            added = await connection.execute(new.on_conflict_do_nothing().returning(key_secrets.c.sha256))
+            if added.first() is None:
+                raise ConflictError("There is a key with this secret already.", code="key_exists")
+
+        async def act(_: str) -> Outcome:
+            return Outcome(key.model_dump(mode="json"), write)
+
+        request = asked.model_dump(mode="json")
+        intent = Intent(Action.KEY_CREATE, Target(key=key.id), request, is_repeatable=False)
+        return _with_secret(await self._operations.run(call, intent, act), secret)
+
+    async def _read(self, key_id: str) -> Key:
+        async with self._database.read() as connection:
+            return _key(await _row(connection, key_id))
+
+
+async def _row(connection: AsyncConnection, key_id: str, *, lock: bool = False) -> RowMapping:
+    query = select(keys).where(keys.c.id == key_id)
+    row = (await connection.execute(query.with_for_update() if lock else query)).mappings().first()
+    if row is None:
+        raise NotFoundError("key", key_id)
+    return row
+
+
+def _key(row: RowMapping) -> Key:
+    return Key.model_validate(dict(row))
+
+
+async def _require_another_admin(connection: AsyncConnection, key_id: str) -> None:
+    is_live = (keys.c.revoked_at.is_(None), or_(keys.c.expires_at.is_(None), keys.c.expires_at > utcnow()))
+    # Of two revocations at once, the second waits for the locks of the first, then sees what that one left. All lock
+    # in one order, so none waits for another in a circle. SQLite has a single writer and needs no such lock.
+    query = select(keys).where(*is_live).order_by(keys.c.id).with_for_update()
+    live = [_key(row) for row in (await connection.execute(query)).mappings()]
+    if [key.id for key in live if _EVERYWHERE in key.bindings] == [key_id]:
+        raise ConflictError(
+            "It is the last key that is an admin everywhere: make another one first.", code="last_admin_key"
+        )
+
+
+def _match(row: RowMapping, wanted: str | None) -> None:
+    if wanted is not None and wanted not in ("*", etag_of(_key(row))):
+        raise PreconditionError(f"Key {row['id']} has changed since its ETag was read.")
+
+
+def _require_live(row: RowMapping, now: datetime) -> None:
+    if row["revoked_at"] is not None:
+        raise ConflictError("The key is revoked, for good: make another one.", code="key_revoked")
+    if row["expires_at"] is not None and row["expires_at"] <= now:
+        raise ConflictError("The key has expired, for good: make another one.", code="key_expired")
+
+
+def _end_secrets(key_id: str, until: datetime) -> Update:
+    end = key_secrets.c.expires_at
+    return (
+        update(key_secrets)
+        .where(key_secrets.c.key_id == key_id, or_(end.is_(None), end > until))
+        .values(expires_at=until)
+    )
+
+
+def _secret(secret: str, key_id: str, now: datetime) -> Json:
+    return {"sha256": hash_secret(secret), "key_id": key_id, "created_at": now}
+
+
+def _with_secret(done: Done, secret: str) -> Done:
+    """What was recorded has no secret; what is answered has."""
+    return replace(done, result=done.result | {"secret": secret})
+
+
+async def _settle(_: Open) -> Settled:
+    # The change and the completion of its row are one commit: a row that is open was not followed by the change.
+    return Settled(Status.FAILED, "not done: the key and this row are one commit")
