@@ -26,6 +26,7 @@ from service.errors import AnswerLostError, AwsUnavailableError, WharfingerError
 from service.settings import DeadlineSettings, RegistrySettings
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSRequest
     from botocore.model import OperationModel
     from types_aiobotocore_ecr import ECRClient
     from types_aiobotocore_sts import STSClient
@@ -142,6 +143,8 @@ class Aws:
     async def _guarded(self, session: AioSession, service: str, settings: RegistrySettings) -> AsyncIterator[Any]:
         async with self._client(session, service, settings) as client:
             client.meta.events.register("before-call", _require_permit)
+            # botocore builds the User-Agent anew for every attempt, as the last that is done to it.
+            client.meta.events.register_last("request-created", _name_operation)
             client.meta.events.register("needs-retry", _note_doubt)
             yield client
 
@@ -182,15 +185,21 @@ class _Provider:
         return self._credentials
 
 
-def _require_permit(model: "OperationModel", params: dict[str, Any], **_: object) -> None:
+def _require_permit(model: "OperationModel", **_: object) -> None:
     if model.name in READS:
         return
     current = permit.get()
     if current is None:
         raise UnrecordedCallError(f"{model.name} outside an open operation")
-    # CloudTrail keeps the User-Agent, so its events and the audit trail can be joined.
-    params["headers"]["User-Agent"] += f" wharfinger-operation/{current.operation_id}"
     current.is_sent = True
+
+
+def _name_operation(request: "AWSRequest", operation_name: str, **_: object) -> None:
+    """CloudTrail keeps the User-Agent, so its events and the audit trail can be joined."""
+    current = permit.get()
+    if current is not None and operation_name not in READS:
+        named = f"{request.headers['User-Agent']} wharfinger-operation/{current.operation_id}"
+        request.headers.replace_header("User-Agent", named)
 
 
 def _note_doubt(
