@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from api import audit, health, keys, policies, problems, registries, repositories, tokens
+from api import audit, health, images, keys, policies, problems, registries, repositories, tokens
 from api.deps import CONTAINER, READINESS, Readiness, refuse_unknown_parameters
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import describe
@@ -25,6 +25,7 @@ from service.settings import Settings
 ROUTERS: tuple[APIRouter, ...] = (
     registries.router,
     repositories.router,
+    images.router,
     policies.router,
     tokens.router,
     keys.router,

@@ -10,6 +10,7 @@ from api.problems import Problem
 _TAGS = {
     "registries": "The registries of the settings: an account in a Region each",
     "repositories": "Repositories: tag mutability, scan on push, encryption, resource tags",
+    "images": "Images by tag or digest: layers, size, platforms; tags that move",
     "policies": "Repository policies: who else may pull and push; templates for them",
     "tokens": "Docker credentials, no wider than asked",
     "keys": "API keys: who may call, and do what",

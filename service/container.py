@@ -9,9 +9,11 @@ from service.bootstrap import adopt_key
 from service.clients.aws import Aws
 from service.clients.broker import Broker
 from service.clients.ecr import Ecr
+from service.clients.ecr_images import EcrImages
 from service.clients.ecr_policies import EcrPolicies
 from service.db import Database
 from service.identity import Identity
+from service.images import Images
 from service.keys import Keys
 from service.ledger import Ledger
 from service.operations import Operations
@@ -35,6 +37,7 @@ class Container:
     settlement: Settlement
     registries: Registries
     repositories: Repositories
+    images: Images
     policies: Policies
     tokens: Tokens
     _aws: Aws
@@ -64,6 +67,11 @@ class Container:
             ),
             registries=registries,
             repositories=Repositories(registries=registries, operations=operations),
+            images=Images(
+                registries=registries,
+                clients={name: EcrImages(client) for name, client in clients.items()},
+                operations=operations,
+            ),
             policies=Policies(
                 registries=registries,
                 clients={name: EcrPolicies(client) for name, client in clients.items()},

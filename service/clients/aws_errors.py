@@ -119,9 +119,11 @@ ERRORS: dict[str, _Make] = {
     "InvalidImageTag": _rejected,
     "MissingDigestAndTag": _rejected,
     "KmsError": _conflict("kms_refused", "KMS refused the key of {repository}."),
-    "LayersNotFoundException": _rejected,
+    "LayersNotFoundException": _conflict("layers_missing", "{repository} lacks layers of this image: push it there."),
     "LayerInaccessibleException": _rejected,
-    "ReferencedImagesNotFoundException": _rejected,
+    "ReferencedImagesNotFoundException": _conflict(
+        "images_missing", "{repository} lacks images that this index lists: put those there first."
+    ),
     "ImageNotFoundException": _missing("image"),
     "ImageNotFound": _missing("image"),
     "RepositoryNotFoundException": _missing("repository"),

@@ -46,6 +46,10 @@ class Ecr:
         described, tags = await asyncio.gather(self._describe(name), self.tags(name))
         return self._repository(described, {key: tags[key] for key in tags if not key.startswith(OWN_TAG_PREFIX)})
 
+    async def uri(self, name: str) -> str:
+        """What docker pulls and pushes, without a tag."""
+        return (await self._describe(name))["repositoryUri"]
+
     async def repositories(self, token: str | None, most: int) -> tuple[Sequence[RepositorySummary], str | None]:
         """A page in ECR's own order, and the token of the next."""
         paging: Any = {"maxResults": most} | ({"nextToken": token} if token else {})

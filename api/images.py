@@ -1,0 +1,102 @@
+"""`/v1/images`: list, get by tag or digest, tag, delete."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query
+
+from api.answers import PLAIN_TEXT, Http
+from api.deps import Authenticated, Cursor, Limit, Mutation, RegistryName
+from api.paths import REFERENCE_IN_PATH
+from api.problems import declare
+from service.errors import (
+    ConflictError,
+    FieldError,
+    NotFoundError,
+    ParameterError,
+    PreconditionError,
+    TooLargeError,
+)
+from service.image_resources import Image, ImagePage, ImageTagging, TaggedImage
+from service.resources import Reference, RepositoryName
+
+router = APIRouter(prefix="/v1/images", tags=["images"])
+
+
+def image_reference(
+    reference: Annotated[
+        str,
+        Path(
+            max_length=400,
+            examples=["team/app:0.0.2"],
+            description="`team/app:0.0.2` or `team/app@sha256:…`, as it is or percent-encoded",
+        ),
+    ],
+) -> Reference:
+    try:
+        return Reference.parse(reference)
+    except ValueError as error:
+        mistake = FieldError("path.reference", str(error))
+        raise ParameterError("The reference is not valid.", errors=[mistake]) from None
+
+
+ImageReference = Annotated[Reference, Depends(image_reference)]
+
+
+@router.get(
+    "",
+    operation_id="list_images",
+    summary="List the images of a repository",
+    responses=declare(NotFoundError),
+)
+async def list_images(
+    caller: Authenticated,
+    http: Http,
+    repository: Annotated[RepositoryName, Query()],
+    registry: RegistryName = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> ImagePage:
+    return http.page(await http.services.images.list(caller, registry, repository, cursor=cursor, limit=limit))
+
+
+@router.get(
+    REFERENCE_IN_PATH,
+    operation_id="get_image",
+    summary="Get an image: its layers, and the platforms of an index",
+    description="`Accept: text/plain` answers its fully qualified reference by digest alone. The ETag is its digest.",
+    responses=PLAIN_TEXT | declare(NotFoundError),
+    response_model=Image,
+)
+async def get_image(image: ImageReference, caller: Authenticated, http: Http, registry: RegistryName = None) -> object:
+    found = await http.services.images.get(caller, registry, image)
+    http.etag(found.digest)
+    return http.line(found.uri) if http.wants("text/plain") else found
+
+
+@router.put(
+    REFERENCE_IN_PATH,
+    operation_id="tag_image",
+    summary="Let a tag stand for an image of the same registry",
+    description="A tag that stands for it already stays, and that is a success.",
+    responses=declare(NotFoundError, ConflictError, PreconditionError, TooLargeError),
+)
+async def tag_image(
+    image: ImageReference, body: ImageTagging, call: Mutation, http: Http, registry: RegistryName = None
+) -> TaggedImage:
+    done = await http.services.images.tag(call, registry, image, body)
+    http.note(done)
+    tagged = TaggedImage.model_validate(done.result)
+    http.etag(tagged.digest)
+    return tagged
+
+
+@router.delete(
+    REFERENCE_IN_PATH,
+    status_code=204,
+    operation_id="delete_image",
+    summary="Delete a tag, or by digest an image with all its tags",
+    description="Removing the last tag of an image deletes the image.",
+    responses=declare(NotFoundError, ConflictError, PreconditionError),
+)
+async def delete_image(image: ImageReference, call: Mutation, http: Http, registry: RegistryName = None) -> None:
+    http.note(await http.services.images.delete(call, registry, image))
