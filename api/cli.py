@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from api import cli_keys
 from service.settings import Settings, StartupError, load
 
 app = typer.Typer(
@@ -15,6 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_keys.app)
 
 
 @app.command()

@@ -20,7 +20,7 @@ async def adopt_key(settings: Settings, keys: Keys) -> None:
         return
     secret = _read(settings.bootstrap_key_file)
     call = Call(operator("bootstrap"), new_id(), Deadline.after(settings.deadlines.request))
-    await keys.adopt(call, KeyCreate(label="bootstrap", bindings=(Binding(role=Role.ADMIN),)), secret)
+    await keys.adopt(call, KeyCreate(label="bootstrap", bindings=[Binding(role=Role.ADMIN)]), secret)
 
 
 def _read(file: Path) -> str:

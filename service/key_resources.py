@@ -26,7 +26,7 @@ Label = Annotated[
 
 class KeyCreate(Model):
     label: Label
-    bindings: tuple[Binding, ...] = Field(
+    bindings: list[Binding] = Field(
         min_length=1, max_length=100, examples=[[{"role": "developer", "repository": "team"}]]
     )
     expires_at: Annotated[UtcTime, AfterValidator(_in_the_future)] | None = Field(
@@ -43,7 +43,7 @@ class Key(Model):
 
     id: str
     label: str
-    bindings: tuple[Binding, ...]
+    bindings: list[Binding]
     created_at: AwareDatetime
     created_by: str = Field(description="The id of the key that made it; `cli` or `bootstrap` for an operator")
     expires_at: AwareDatetime | None
