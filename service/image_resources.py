@@ -43,8 +43,11 @@ class Image(ImageSummary):
 
 
 def _source(text: str) -> str:
-    if not _is_local(text):
-        Reference.parse(text)
+    if _is_local(text):
+        return text
+    if text.startswith("sha256:"):
+        raise ValueError("a digest is sha256: and 64 hexadecimal digits")
+    Reference.parse(text)
     return text
 
 
