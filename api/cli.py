@@ -23,8 +23,10 @@ app.add_typer(cli_keys.app)
 def serve() -> None:
     """Serve the HTTP API, by the settings file and WHARFINGER__* variables; migrates the database first."""
     from api.server import serve as run  # noqa: PLC0415 - the other commands need no web framework
+    from service.bootstrap import read_key  # noqa: PLC0415 - as above
 
     settings = load()
+    read_key(settings.bootstrap_key_file)  # found wrong by the server as it starts, it would be a stack trace
     asyncio.run(_migrate(settings))
     run(settings)
 

@@ -16,14 +16,20 @@ async def adopt_key(settings: Settings, keys: Keys) -> None:
 
     :raises StartupError: the file can't be read, or has no key.
     """
-    if settings.bootstrap_key_file is None:
+    secret = read_key(settings.bootstrap_key_file)
+    if secret is None:
         return
-    secret = _read(settings.bootstrap_key_file)
     call = Call(operator("bootstrap"), new_id(), Deadline.after(settings.deadlines.request))
     await keys.adopt(call, KeyCreate(label="bootstrap", bindings=[Binding(role=Role.ADMIN)]), secret)
 
 
-def _read(file: Path) -> str:
+def read_key(file: Path | None) -> str | None:
+    """The key in the file, if one is set.
+
+    :raises StartupError: it can't be read, or has no key.
+    """
+    if file is None:
+        return None
     try:
         secret = file.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
