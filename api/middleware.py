@@ -8,10 +8,11 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import render
+from api.problems import defect, render
 from service.clock import new_id
 from service.errors import TooLargeError, WharfingerError
 
@@ -39,14 +40,23 @@ class RequestContext:
         scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()
+        is_answered = False
 
         async def send_noted(message: Message) -> None:
+            nonlocal is_answered
             if message["type"] == "http.response.start":
+                is_answered = True
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
                 _note(scope, message["status"], time.perf_counter() - started)
             await send(message)
 
-        await self._app(scope, receive, send_noted)
+        try:
+            await self._app(scope, receive, send_noted)
+        except Exception as error:
+            # Here and not in the framework's own handler, which is outside of this: without an id, and not counted.
+            if is_answered:
+                raise
+            await defect(request_id, error)(scope, receive, send_noted)
 
 
 class BodyLimit:
@@ -72,7 +82,8 @@ class BodyLimit:
             message = await receive()
             counted += len(message.get("body", b""))
             if counted > self._most:
-                raise self._error()
+                # Any other exception would become a 400: FastAPI lets only its own kind out of reading a body.
+                raise HTTPException(TooLargeError.status) from self._error()
             return message
 
         await self._app(scope, receive_counted, send)

@@ -7,6 +7,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
@@ -61,7 +62,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(WharfingerError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(Exception, _on_defect)
 
 
 def render(request_id: str, error: WharfingerError) -> Response:
@@ -118,6 +118,8 @@ class _PlainHttpError(WharfingerError):
 
 def _on_http(request: Request, error: Exception) -> Response:
     raised = cast("HTTPException", error)
+    if isinstance(raised.__cause__, WharfingerError):
+        return render(_request_id(request), raised.__cause__)
     response = render(_request_id(request), _PlainHttpError(raised.status_code, str(raised.detail)))
     if raised.status_code == _METHOD_NOT_ALLOWED:
         response.headers["Allow"] = ", ".join(sorted(_methods(request)))
@@ -126,17 +128,15 @@ def _on_http(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> set[str]:
     """Every method of this path: the framework names those of the first route only (RFC 9110, section 15.5.6)."""
-    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    routes = [one.original_route for one in iter_route_contexts(request.app.routes)]
     return {
         method
         for route in routes
-        if route.matches(request.scope)[0] is not Match.NONE
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
         for method in route.methods or ()
     }
 
 
-def _on_defect(request: Request, error: Exception) -> Response:
+def defect(request_id: str, error: Exception) -> Response:
     log.error("defect", exc_info=error)
-    return render(
-        _request_id(request), InternalError("This is a defect of wharfinger; its log has more under the request id.")
-    )
+    return render(request_id, InternalError("This is a defect of wharfinger; its log has more under the request id."))
