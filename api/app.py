@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, Depends, FastAPI
 
 from api import audit, health, images, keys, policies, problems, registries, repositories, tokens
-from api.deps import CONTAINER, READINESS, Readiness, refuse_unknown_parameters
+from api.deps import CONTAINER, READINESS, Readiness, authenticated, refuse_unknown_parameters
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import describe
 from api.problems import declare
@@ -50,7 +50,8 @@ def create(settings: Settings) -> FastAPI:
     for router in ROUTERS:
         app.include_router(
             router,
-            dependencies=[Depends(refuse_unknown_parameters)],
+            # In this order: who has no key learns nothing of what a request should be.
+            dependencies=[Depends(authenticated), Depends(refuse_unknown_parameters)],
             responses=declare(
                 ParameterError,
                 UnauthenticatedError,
