@@ -1,0 +1,411 @@
+"""`/v1/keys`: made, shown once, listed, rotated, revoked; the last admin stays."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from sqlalchemy import select, update
+from sqlmodel import SQLModel
+from starlette.types import ASGIApp
+from structlog.testing import capture_logs
+
+from service.authz import Binding, Role
+from service.clock import utcnow
+from service.db import Database
+from service.identity import hash_secret, new_secret
+from service.settings import Settings, StartupError
+from service.tables import key_secrets, keys
+from tests.conftest import Connect, Serve
+from tests.keys import store
+from tests.marks import only_sqlite
+
+pytestmark = pytest.mark.asyncio
+
+ASKED: dict[str, object] = {"label": "ci of team", "bindings": [{"role": "developer", "repository": "team"}]}
+ADMIN: dict[str, object] = {"label": "another admin", "bindings": [{"role": "admin"}]}
+NOBODY = "01a20000-0000-7000-8000-000000000000"
+PLAIN = {"Accept": "text/plain"}
+
+Dump = Callable[[], Awaitable[str]]
+
+
+@pytest.fixture
+def dump(database: Database) -> Dump:
+    """All that the database holds, as text."""
+
+    async def read() -> str:
+        async with database.read() as connection:
+            tables = [(await connection.execute(select(table))).all() for table in SQLModel.metadata.sorted_tables]
+        return repr(tables)
+
+    return read
+
+
+@pytest_asyncio.fixture
+async def own_id(bare_admin: httpx.AsyncClient) -> str:
+    """The id of the admin's own key, which is the only one."""
+    return await only_id(bare_admin)
+
+
+async def only_id(client: httpx.AsyncClient) -> str:
+    [key] = (await client.get("/v1/keys")).json()["items"]
+    return str(key["id"])
+
+
+async def make(client: httpx.AsyncClient, **asked: object) -> dict[str, Any]:
+    answer = await client.post("/v1/keys", json=ASKED | asked)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+async def status_of(app: ASGIApp, connect: Connect, secret: str) -> int:
+    """What a caller with this key is answered where everybody with a key may read."""
+    return (await connect(app, secret).get("/v1/audit")).status_code
+
+
+async def test_a_key_is_made_and_works(bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect) -> None:
+    answer = await bare_admin.post("/v1/keys", json=ASKED)
+
+    assert answer.status_code == 201
+    assert answer.headers["Cache-Control"] == "no-store"
+    made = answer.json()
+    assert answer.headers["Location"] == f"/v1/keys/{made['id']}"
+    assert made["label"] == "ci of team"
+    assert made["bindings"] == [
+        {"role": "developer", "repository": "team", "registry": "*", "cluster": "*", "namespace": "*"}
+    ]
+    assert made["expires_at"] is None
+    assert await status_of(bare_app, connect, made["secret"]) == 200
+    kept = {name: value for name, value in made.items() if name != "secret"}
+    shown = (await bare_admin.get(answer.headers["Location"])).json()
+    assert shown["last_used_at"] is not None
+    assert shown | {"last_used_at": None} == kept
+
+
+async def test_a_shell_gets_the_bare_key(bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect) -> None:
+    made = await bare_admin.post("/v1/keys", json=ASKED, headers=PLAIN)
+    rotated = await bare_admin.post(made.headers["Location"] + "/rotations", headers=PLAIN)
+
+    assert (made.status_code, rotated.status_code) == (201, 201)
+    assert made.headers["Cache-Control"] == rotated.headers["Cache-Control"] == "no-store"
+    assert made.headers["Content-Type"].startswith("text/plain")
+    assert made.text != rotated.text
+    assert await status_of(bare_app, connect, made.text.removesuffix("\n")) == 200
+    assert await status_of(bare_app, connect, rotated.text.removesuffix("\n")) == 200
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"bindings": []}, "body.bindings"),
+        ({"bindings": [{"role": "root"}]}, "body.bindings.0.role"),
+        ({"bindings": [{"role": "viewer", "repository": "team*"}]}, "body.bindings.0.repository"),
+        ({"bindings": [{"role": "viewer", "repo": "team"}]}, "body.bindings.0.repo"),
+        ({"label": ""}, "body.label"),
+        ({"label": " "}, "body.label"),
+        ({"label": "two\nlines"}, "body.label"),
+        ({"label": "x" * 129}, "body.label"),
+        ({"expires_at": "2020-01-01T00:00:00Z"}, "body.expires_at"),
+        ({"expires_at": "2120-01-01T00:00:00"}, "body.expires_at"),
+        ({"expires_at": "9999-12-31T23:59:59-01:00"}, "body.expires_at"),
+        ({"secret": "whf_mine"}, "body.secret"),
+    ],
+)
+async def test_a_mistake_is_named(bare_admin: httpx.AsyncClient, change: dict[str, object], path: str) -> None:
+    answer = await bare_admin.post("/v1/keys", json=ASKED | change)
+
+    assert answer.status_code == 422
+    assert [mistake["path"] for mistake in answer.json()["errors"]] == [path]
+
+
+async def test_the_list_has_all_keys_the_newest_first_page_by_page(bare_admin: httpx.AsyncClient, own_id: str) -> None:
+    made = [(await make(bare_admin, label=f"key {number}"))["id"] for number in range(4)]
+
+    first = await bare_admin.get("/v1/keys", params={"limit": 3})
+    assert first.headers["Link"] == f'<{first.url}&cursor={first.json()["next_cursor"]}>; rel="next"'
+    second = await bare_admin.get(first.links["next"]["url"])
+
+    assert [key["id"] for key in first.json()["items"]] == made[:0:-1]
+    assert [key["id"] for key in second.json()["items"]] == [made[0], own_id]
+    assert second.json()["next_cursor"] is None
+    assert "secret" not in first.text + second.text
+
+
+@only_sqlite
+@pytest.mark.parametrize("cursor", ["x", "eyJhZnRlciI6MX0", "eyJhZnRlciI6Ilx1MDAwMCJ9", "W10"])
+async def test_a_cursor_that_was_never_given_is_refused(bare_admin: httpx.AsyncClient, cursor: str) -> None:
+    for path in ("/v1/keys", "/v1/audit"):
+        answer = await bare_admin.get(path, params={"cursor": cursor})
+        assert answer.status_code == 400
+        assert [mistake["path"] for mistake in answer.json()["errors"]] == ["query.cursor"]
+
+
+async def test_a_rotated_key_overlaps_with_its_old_secret(
+    bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect, database: Database
+) -> None:
+    made = await make(bare_admin)
+
+    answer = await bare_admin.post(f"/v1/keys/{made['id']}/rotations")
+
+    assert answer.status_code == 201
+    rotated = answer.json()
+    assert rotated["id"] == made["id"]
+    overlap = datetime.fromisoformat(rotated["previous_until"]) - utcnow()
+    assert timedelta(minutes=59) < overlap <= timedelta(hours=1)
+    assert await status_of(bare_app, connect, made["secret"]) == 200
+    assert await status_of(bare_app, connect, rotated["secret"]) == 200
+
+    await end_secret(database, made["secret"])
+
+    assert await status_of(bare_app, connect, made["secret"]) == 401
+    assert await status_of(bare_app, connect, rotated["secret"]) == 200
+
+
+async def end_secret(database: Database, secret: str) -> None:
+    """Let the overlap of a secret be over."""
+    async with database.write() as connection:
+        ended = key_secrets.c.sha256 == hash_secret(secret)
+        done = await connection.execute(update(key_secrets).where(ended).values(expires_at=utcnow()))
+    assert done.rowcount == 1
+
+
+async def test_without_an_overlap_every_old_secret_ends_at_once(
+    bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect
+) -> None:
+    made = await make(bare_admin)
+    rotations = f"/v1/keys/{made['id']}/rotations"
+    second = (await bare_admin.post(rotations, json={"overlap_seconds": 604_800})).json()
+
+    third = (await bare_admin.post(rotations, json={"overlap_seconds": 0})).json()
+
+    assert await status_of(bare_app, connect, made["secret"]) == 401
+    assert await status_of(bare_app, connect, second["secret"]) == 401
+    assert await status_of(bare_app, connect, third["secret"]) == 200
+
+
+async def test_a_longer_overlap_does_not_prolong_one_that_was_promised(
+    bare_admin: httpx.AsyncClient, database: Database
+) -> None:
+    made = await make(bare_admin)
+    rotations = f"/v1/keys/{made['id']}/rotations"
+    await bare_admin.post(rotations, json={"overlap_seconds": 60})
+
+    await bare_admin.post(rotations, json={"overlap_seconds": 604_800})
+
+    query = select(key_secrets.c.expires_at).where(key_secrets.c.sha256 == hash_secret(made["secret"]))
+    async with database.read() as connection:
+        assert (await connection.execute(query)).scalar_one() < utcnow() + timedelta(minutes=2)
+
+
+@only_sqlite
+@pytest.mark.parametrize("seconds", [-1, 604_801, 1.5, "soon"])
+async def test_an_overlap_is_a_week_at_most(bare_admin: httpx.AsyncClient, own_id: str, seconds: object) -> None:
+    answer = await bare_admin.post(f"/v1/keys/{own_id}/rotations", json={"overlap_seconds": seconds})
+
+    assert answer.status_code == 422
+    assert [mistake["path"] for mistake in answer.json()["errors"]] == ["body.overlap_seconds"]
+
+
+async def test_a_revoked_key_ends_at_once_with_all_its_secrets(
+    bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect
+) -> None:
+    made = await make(bare_admin)
+    rotated = (await bare_admin.post(f"/v1/keys/{made['id']}/rotations")).json()
+
+    answer = await bare_admin.delete(f"/v1/keys/{made['id']}")
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert await status_of(bare_app, connect, made["secret"]) == 401
+    assert await status_of(bare_app, connect, rotated["secret"]) == 401
+    revoked_at = (await bare_admin.get(f"/v1/keys/{made['id']}")).json()["revoked_at"]
+    again = await bare_admin.post(f"/v1/keys/{made['id']}/rotations")
+    assert (again.status_code, again.json()["code"]) == (409, "key_revoked")
+    assert (await bare_admin.delete(f"/v1/keys/{made['id']}")).status_code == 204
+    assert (await bare_admin.get(f"/v1/keys/{made['id']}")).json()["revoked_at"] == revoked_at
+
+
+async def test_an_expired_key_ends_by_itself_and_is_not_rotated(
+    bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect, database: Database
+) -> None:
+    made = await make(bare_admin, expires_at=(utcnow() + timedelta(hours=1)).isoformat())
+    assert await status_of(bare_app, connect, made["secret"]) == 200
+
+    async with database.write() as connection:
+        await connection.execute(update(keys).where(keys.c.id == made["id"]).values(expires_at=utcnow()))
+
+    assert await status_of(bare_app, connect, made["secret"]) == 401
+    answer = await bare_admin.post(f"/v1/keys/{made['id']}/rotations")
+    assert (answer.status_code, answer.json()["code"]) == (409, "key_expired")
+
+
+async def test_the_last_admin_key_stays(
+    bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect, own_id: str, database: Database
+) -> None:
+    """Neither a narrower admin, nor one that is revoked or expired, can make another admin."""
+    await make(bare_admin, bindings=[{"role": "admin", "repository": "team"}])
+    revoked = await make(bare_admin, **ADMIN)
+    assert (await bare_admin.delete(f"/v1/keys/{revoked['id']}")).status_code == 204
+    await store(database, "expired", [Binding(role=Role.ADMIN)], expires_at=utcnow())
+
+    refused = await bare_admin.delete(f"/v1/keys/{own_id}")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "last_admin_key")
+    assert (await bare_admin.get(f"/v1/keys/{own_id}")).json()["revoked_at"] is None
+    [entry] = (await bare_admin.get("/v1/audit", params={"target": own_id})).json()["items"]
+    assert (entry["action"], entry["status"], entry["code"]) == ("key.revoke", "failed", "last_admin_key")
+
+    successor = await make(bare_admin, **ADMIN)
+    assert (await bare_admin.delete(f"/v1/keys/{own_id}")).status_code == 204
+    assert await status_of(bare_app, connect, successor["secret"]) == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/keys", "/v1/keys/{id}/rotations"])
+async def test_a_secret_is_not_replayed(bare_admin: httpx.AsyncClient, own_id: str, path: str) -> None:
+    url, body = path.format(id=own_id), ASKED if path == "/v1/keys" else {}
+    first = await bare_admin.post(url, json=body, headers={"Idempotency-Key": "once"})
+    assert first.status_code == 201
+
+    repeat = await bare_admin.post(url, json=body, headers={"Idempotency-Key": "once"})
+
+    assert (repeat.status_code, repeat.json()["code"]) == (409, "secret_not_replayable")
+    assert first.headers["Operation-Id"] in repeat.json()["detail"]
+    assert first.json()["secret"] not in repeat.text
+
+
+async def test_a_repeated_revocation_is_answered_from_the_record(bare_admin: httpx.AsyncClient) -> None:
+    url = f"/v1/keys/{(await make(bare_admin))['id']}"
+
+    first = await bare_admin.delete(url, headers={"Idempotency-Key": "once"})
+    repeat = await bare_admin.delete(url, headers={"Idempotency-Key": "once"})
+
+    assert (first.status_code, repeat.status_code) == (204, 204)
+    assert "Idempotency-Replayed" not in first.headers
+    assert repeat.headers["Idempotency-Replayed"] == "true"
+
+
+async def test_a_change_of_a_key_that_has_changed_is_refused(bare_admin: httpx.AsyncClient) -> None:
+    url = f"/v1/keys/{(await make(bare_admin))['id']}"
+    etag = (await bare_admin.get(url)).headers["ETag"]
+
+    stale = {"If-Match": '"another state"'}
+    assert (await bare_admin.post(f"{url}/rotations", headers=stale)).status_code == 412
+    assert (await bare_admin.delete(url, headers=stale)).status_code == 412
+    assert (await bare_admin.get(url)).json()["revoked_at"] is None
+    assert (await bare_admin.delete(url, headers={"If-Match": etag})).status_code == 204
+
+
+@only_sqlite
+async def test_a_key_that_is_not_there_is_not_found(bare_admin: httpx.AsyncClient) -> None:
+    answers = [
+        await bare_admin.get(f"/v1/keys/{NOBODY}"),
+        await bare_admin.delete(f"/v1/keys/{NOBODY}"),
+        await bare_admin.post(f"/v1/keys/{NOBODY}/rotations"),
+    ]
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(404, "key_not_found")] * 3
+    assert (await bare_admin.get("/v1/keys/not-an-id")).status_code == 400
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    "binding",
+    [
+        {"role": "viewer"},
+        {"role": "developer"},
+        {"role": "deployer"},
+        {"role": "auditor"},
+        {"role": "admin", "repository": "team"},
+        {"role": "admin", "registry": "local"},
+    ],
+)
+async def test_only_an_admin_of_everything_has_to_do_with_keys(
+    bare_app: ASGIApp, bare_admin: httpx.AsyncClient, own_id: str, connect: Connect, binding: dict[str, str]
+) -> None:
+    other = connect(bare_app, (await make(bare_admin, bindings=[binding]))["secret"])
+
+    answers = [
+        await other.post("/v1/keys", json=ADMIN),
+        await other.get("/v1/keys"),
+        await other.get(f"/v1/keys/{own_id}"),
+        await other.post(f"/v1/keys/{own_id}/rotations"),
+        await other.delete(f"/v1/keys/{own_id}"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [403] * 5
+    entries = (await bare_admin.get("/v1/audit", params={"status": "refused"})).json()["items"]
+    assert [entry["action"] for entry in entries] == ["key.revoke", "key.rotate", "key.create"]
+
+
+async def test_no_secret_is_in_the_database_or_the_logs(
+    bare_admin: httpx.AsyncClient, dump: Dump, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG), capture_logs() as events:
+        made = await make(bare_admin)
+        rotations = f"/v1/keys/{made['id']}/rotations"
+        rotated = (await bare_admin.post(rotations, headers={"Idempotency-Key": "x"})).json()
+    secrets = [made["secret"], rotated["secret"], bare_admin.headers["Authorization"].removeprefix("Bearer ")]
+
+    held, logged = await dump(), caplog.text + repr(events)
+
+    assert hash_secret(made["secret"]) in held
+    assert rotations in logged
+    assert [secret for secret in secrets if secret in held + logged] == []
+
+
+@pytest.fixture
+def bootstrapped(bare_settings: Settings, tmp_path: Path) -> tuple[Settings, str]:
+    """Settings with the file of a bootstrap key, and that key."""
+    secret, file = new_secret(), tmp_path / "key"
+    file.write_text(secret + "\n")
+    return bare_settings.model_copy(update={"bootstrap_key_file": file}), secret
+
+
+async def test_the_bootstrap_key_is_the_first_admin_on_however_many_replicas(
+    serve: Serve, connect: Connect, bootstrapped: tuple[Settings, str]
+) -> None:
+    settings, secret = bootstrapped
+    async with AsyncExitStack() as stack:
+        replicas = await asyncio.gather(*(stack.enter_async_context(serve(settings)) for _ in range(3)))
+        admin = connect(replicas[0], secret)
+
+        key = (await admin.get(f"/v1/keys/{await only_id(admin)}")).json()
+        [entry] = (await admin.get("/v1/audit", params={"status": "succeeded"})).json()["items"]
+
+    assert (key["label"], key["created_by"], key["bindings"][0]["role"]) == ("bootstrap", "bootstrap", "admin")
+    assert (entry["action"], entry["actor"]["id"], entry["target"]) == ("key.create", "bootstrap", key["id"])
+
+
+async def test_a_revoked_bootstrap_key_does_not_come_back(
+    serve: Serve, connect: Connect, bootstrapped: tuple[Settings, str]
+) -> None:
+    settings, secret = bootstrapped
+    async with serve(settings) as app:
+        admin = connect(app, secret)
+        own_id = await only_id(admin)
+        await make(admin, **ADMIN)
+        assert (await admin.delete(f"/v1/keys/{own_id}")).status_code == 204
+
+    async with serve(settings) as app:
+        assert await status_of(app, connect, secret) == 401
+
+
+@only_sqlite
+@pytest.mark.parametrize("content", [b"", b"whf_short", b"\xff\xfe", b"whf_" + b"x" * 43 + b"\nanother"])
+async def test_a_file_without_a_key_does_not_start(
+    serve: Serve, bootstrapped: tuple[Settings, str], content: bytes
+) -> None:
+    settings, _ = bootstrapped
+    assert settings.bootstrap_key_file
+    settings.bootstrap_key_file.write_bytes(content)
+
+    with pytest.raises(StartupError, match=r"^bootstrap_key_file: .*key"):
+        async with serve(settings):
+            pytest.fail("it started")
