@@ -1,0 +1,27 @@
+"""Small images, pushed as a container client pushes them."""
+
+import asyncio
+
+from sandbox.image_writer import Image, ImageConfig, Index, Platform, build_image, build_layer
+from sandbox.push import push
+from sandbox.server import Sandbox
+from tests.conftest import ACCOUNT, REGION
+
+
+def image(content: str, architecture: str = "amd64") -> Image:
+    layer = build_layer({"/content": content.encode()})
+    return build_image([layer], ImageConfig(platform=Platform(architecture=architecture)))
+
+
+async def push_image(aws: Sandbox, repository: str, tag: str, target: Image | Index) -> str:
+    """Push by the account's own operator, past wharfinger; gives the digest."""
+    username, password = aws.docker_login(ACCOUNT, REGION)
+    return await asyncio.to_thread(
+        push,
+        target,
+        host=aws.host(ACCOUNT, REGION),
+        repository=repository,
+        tag=tag,
+        username=username,
+        password=password,
+    )
