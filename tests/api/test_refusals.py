@@ -1,0 +1,67 @@
+"""A change that a caller may not make: refused before AWS is asked, and recorded all the same."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from sqlalchemy import select
+
+from service.authz import Role
+from service.db import Database
+from service.settings import RegistrySettings, Settings
+from service.tables import operations
+from tests.api.routes import Route, routes
+from tests.conftest import Connect, MakeKey, Serve
+
+KEY = "/v1/keys/01890000-0000-7000-8000-000000000000"
+DOCUMENT = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"AWS": "111111111111"}, "Action": "ecr:BatchGetImage"}],
+}
+ASKED: dict[str, tuple[str, str, Any]] = {
+    "create_repository": ("POST", "/v1/repositories", {"name": "team/app"}),
+    "update_repository": ("PATCH", "/v1/repositories/team/app", {"scan_on_push": False}),
+    "delete_repository": ("DELETE", "/v1/repositories/team/app", None),
+    "tag_image": ("PUT", "/v1/images/team/app:2", {"source": "1"}),
+    "delete_image": ("DELETE", "/v1/images/team/app:1", None),
+    "put_repository_policy": ("PUT", "/v1/policies/repositories/team/app", DOCUMENT),
+    "delete_repository_policy": ("DELETE", "/v1/policies/repositories/team/app", None),
+    "vend_token": ("POST", "/v1/tokens", {"repositories": ["team/app"], "actions": ["pull"]}),
+    "create_key": ("POST", "/v1/keys", {"label": "ci", "bindings": [{"role": "viewer"}]}),
+    "rotate_key": ("POST", f"{KEY}/rotations", {}),
+    "revoke_key": ("DELETE", KEY, None),
+}
+CHANGING = {route.operation_id: route for route in routes() if route.method != "GET"}
+
+
+@pytest_asyncio.fixture
+async def auditor(
+    bare_settings: Settings, serve: Serve, connect: Connect, make_key: MakeKey
+) -> AsyncIterator[httpx.AsyncClient]:
+    """May read everything and change nothing; nobody listens where AWS should be."""
+    nowhere = RegistrySettings.model_validate(
+        {"name": "local", "account_id": "111111111111", "region": "eu-central-1", "endpoint": "http://127.0.0.1:1"}
+    )
+    async with serve(bare_settings.model_copy(update={"registries": (nowhere,)})) as app:
+        yield connect(app, await make_key(Role.AUDITOR))
+
+
+def test_every_route_that_changes_something_is_tried_here() -> None:
+    assert set(ASKED) == set(CHANGING)
+    assert {name: ASKED[name][0] for name in ASKED} == {name: CHANGING[name].method for name in CHANGING}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("route", CHANGING.values(), ids=str)
+async def test_a_refusal_is_recorded_and_nothing_is_asked_of_aws(
+    auditor: httpx.AsyncClient, database: Database, route: Route
+) -> None:
+    method, url, body = ASKED[route.operation_id]
+    answer = await auditor.request(method, url, json=body, headers={"X-Request-Id": "refused-1"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    async with database.read() as connection:
+        [row] = (await connection.execute(select(operations))).mappings().all()
+    assert (row["status"], row["code"], row["request_id"]) == ("refused", "forbidden", "refused-1")
+    assert (row["actor_label"], row["settled_by"]) == ("the auditor", "request")
