@@ -1,0 +1,181 @@
+"""`/v1/audit`: searched, paged, read; who sees what."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import ASGIApp
+
+from tests.conftest import Connect, MakeKey
+from tests.marks import only_sqlite
+
+pytestmark = pytest.mark.asyncio
+
+VIEWER = {"label": "a viewer", "bindings": [{"role": "viewer"}]}
+
+
+async def make_keys(client: httpx.AsyncClient, count: int) -> list[str]:
+    """Something to look for: the operations that made `count` keys, the newest first."""
+    made = [await client.post("/v1/keys", json=VIEWER) for _ in range(count)]
+    return [answer.headers["Operation-Id"] for answer in reversed(made)]
+
+
+async def search(client: httpx.AsyncClient, **wanted: str) -> list[dict[str, Any]]:
+    answer = await client.get("/v1/audit", params=wanted)
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["items"])
+
+
+def ids(entries: list[dict[str, Any]]) -> list[str]:
+    return [entry["id"] for entry in entries]
+
+
+async def test_an_entry_says_all_there_is_to_say(bare_admin: httpx.AsyncClient) -> None:
+    answer = await bare_admin.post("/v1/keys", json=VIEWER, headers={"X-Request-Id": "build-7"})
+    made = answer.json()
+    del made["secret"]
+
+    entry = (await bare_admin.get(f"/v1/audit/{answer.headers['Operation-Id']}")).json()
+
+    started, completed = (datetime.fromisoformat(entry.pop(name)) for name in ("started_at", "completed_at"))
+    assert started <= completed
+    assert entry == {
+        "id": answer.headers["Operation-Id"],
+        "parent_id": None,
+        "actor": {"id": made["created_by"], "label": "the admin"},
+        "action": "key.create",
+        "registry": None,
+        "target": made["id"],
+        "request_id": "build-7",
+        "request": {
+            "label": "a viewer",
+            "bindings": [
+                {"role": "viewer", "repository": "*", "registry": "*", "cluster": "*", "namespace": "*"},
+            ],
+            "expires_at": None,
+        },
+        "status": "succeeded",
+        "code": None,
+        "aws": None,
+        "result": made,
+        "note": None,
+        "settled_by": "request",
+        "replay_of": None,
+    }
+
+
+async def test_what_was_refused_and_what_was_replayed_is_there_too(
+    bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect, make_key: MakeKey
+) -> None:
+    viewer = connect(bare_app, await make_key("viewer"))
+    url = (await bare_admin.post("/v1/keys", json=VIEWER)).headers["Location"]
+    once = {"Idempotency-Key": "once"}
+    refused = await viewer.delete(url, headers=once)
+    first = await bare_admin.delete(url, headers=once)
+    await bare_admin.delete(url, headers=once)
+
+    replayed, done, denied = await search(bare_admin, action="key.revoke")
+
+    assert (replayed["status"], replayed["replay_of"]) == ("replayed", first.headers["Operation-Id"])
+    assert (done["status"], done["id"]) == ("succeeded", first.headers["Operation-Id"])
+    assert (denied["status"], denied["code"]) == ("refused", refused.json()["code"])
+    assert denied["actor"]["label"] == "the viewer"
+
+
+async def test_pages_follow_each_other_without_a_gap(bare_admin: httpx.AsyncClient) -> None:
+    made = await make_keys(bare_admin, 5)
+
+    first = await bare_admin.get("/v1/audit", params={"limit": 2, "action": "key.create"})
+    await make_keys(bare_admin, 1)  # what comes meanwhile does not shift the pages
+    second = await bare_admin.get(first.links["next"]["url"])
+    third = await bare_admin.get(second.links["next"]["url"])
+
+    assert [ids(page.json()["items"]) for page in (first, second, third)] == [made[:2], made[2:4], made[4:]]
+    assert "Link" not in third.headers
+
+
+async def test_a_search_narrows_by_each_field(
+    bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect
+) -> None:
+    second = (await bare_admin.post("/v1/keys", json={"label": "b", "bindings": [{"role": "admin"}]})).json()
+    [by_first] = ids(await search(bare_admin))
+    other = connect(bare_app, second["secret"])
+    url = (await other.post("/v1/keys", json=VIEWER)).headers["Location"]
+    rotated = (await other.post(f"{url}/rotations")).headers["Operation-Id"]
+    refused = (await connect(bare_app).delete(url)).status_code
+    failed_on = "01a20000-0000-7000-8000-000000000000"
+    await other.delete(f"/v1/keys/{failed_on}")
+
+    assert refused == 401
+    assert by_first not in ids(await search(bare_admin, actor=second["id"]))
+    assert len(await search(bare_admin, actor=second["id"])) == 3
+    assert ids(await search(bare_admin, action="key.rotate")) == [rotated]
+    assert ids(await search(bare_admin, target=second["id"])) == [by_first]
+    assert [entry["target"] for entry in await search(bare_admin, status="failed")] == [failed_on]
+    assert await search(bare_admin, status="failed", action="key.create") == []
+    assert await search(bare_admin, target="%") == []
+
+
+async def test_a_span_of_time_has_its_start_and_not_its_end(bare_admin: httpx.AsyncClient) -> None:
+    made = await make_keys(bare_admin, 3)
+    times = [entry["started_at"] for entry in await search(bare_admin)]
+
+    assert ids(await search(bare_admin, since=times[1])) == made[:2]
+    assert ids(await search(bare_admin, until=times[1])) == made[2:]
+    assert ids(await search(bare_admin, since=times[1], until=times[0])) == [made[1]]
+    elsewhere = datetime.fromisoformat(times[1]) - timedelta(days=3650)
+    assert await search(bare_admin, until=elsewhere.isoformat()) == []
+    assert ids(await search(bare_admin, since=elsewhere.isoformat())) == made
+
+
+async def test_everybody_sees_their_own_and_an_auditor_sees_all(
+    bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect, make_key: MakeKey
+) -> None:
+    developer = connect(bare_app, await make_key("developer"))
+    auditor = connect(bare_app, await make_key("auditor"))
+    narrow = connect(bare_app, await make_key("auditor", repository="team"))
+    [by_admin] = await make_keys(bare_admin, 1)
+    await developer.get("/v1/keys")
+    await developer.post("/v1/keys", json=VIEWER)
+
+    [own] = await search(developer)
+
+    assert own["actor"]["label"] == "the developer"
+    assert ids(await search(auditor)) == ids(await search(bare_admin)) == [own["id"], by_admin]
+    assert await search(narrow) == []
+    assert (await developer.get(f"/v1/audit/{own['id']}")).status_code == 200
+    hidden = await developer.get(f"/v1/audit/{by_admin}")
+    assert (hidden.status_code, hidden.json()["code"]) == (404, "operation_not_found")
+    [actor] = {entry["actor"]["id"] for entry in await search(auditor, actor=own["actor"]["id"])}
+    assert actor == own["actor"]["id"]
+    [admins] = {entry["actor"]["id"] for entry in await search(auditor) if entry["id"] == by_admin}
+    assert await search(developer, actor=admins) == []
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("wanted", "path"),
+    [
+        ({"status": "done"}, "query.status"),
+        ({"action": "key.destroy"}, "query.action"),
+        ({"since": "yesterday"}, "query.since"),
+        ({"since": "2026-11-23T10:00:00"}, "query.since"),
+        ({"until": "0001-01-01T00:00:00+02:00"}, "query.until"),
+        ({"actor": "a\0b"}, "query.actor"),
+        ({"target": ""}, "query.target"),
+        ({"limit": "0"}, "query.limit"),
+        ({"who": "me"}, "query.who"),
+    ],
+)
+async def test_a_mistake_is_named(bare_admin: httpx.AsyncClient, wanted: dict[str, str], path: str) -> None:
+    answer = await bare_admin.get("/v1/audit", params=wanted)
+
+    assert answer.status_code == 400
+    assert [mistake["path"] for mistake in answer.json()["errors"]] == [path]
+
+
+@only_sqlite
+async def test_an_id_that_is_none_is_refused(bare_admin: httpx.AsyncClient) -> None:
+    assert (await bare_admin.get("/v1/audit/not-an-id")).status_code == 400
+    assert (await bare_admin.get("/v1/audit/01a20000-0000-7000-8000-000000000000")).status_code == 404
