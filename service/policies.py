@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from service import authz
 from service.authz import Action, Caller, Target
 from service.clients.ecr_policies import EcrPolicies
-from service.errors import NotFoundError, PreconditionError
+from service.errors import FieldError, InvalidError, NotFoundError, PreconditionError
 from service.ledger import Call, Done, Intent, Open, Outcome, Settled, Status
 from service.operations import Operations
-from service.policy_documents import Document, hash_of, names_others, parse
+from service.policy_documents import Document, hash_of, names_others, parse, places_of_role
 from service.registries import Registries
 
 
@@ -36,11 +36,12 @@ class Policies:
     async def put(self, call: Call, registry: str | None, name: str, content: bytes) -> Done:
         """Set the policy of repository `name` to a document, sent to AWS as it came.
 
-        :raises InvalidError: the document has mistakes.
+        :raises InvalidError: the document has mistakes, or names the role that vended credentials are narrowed from.
         :raises PreconditionError: `If-Match` names a policy that is gone.
         """
         client = self._find(registry)
         document = parse(content)
+        _keep_broker_out(document, client.settings.broker_role)
 
         async def act(_: str) -> Outcome:
             await _match(client, name, call.if_match)
@@ -84,6 +85,18 @@ class Policies:
             return await self._find(operation.registry).get(operation.request["name"])
         except NotFoundError:
             return None
+
+
+def _keep_broker_out(document: Document, role: str | None) -> None:
+    """A policy that names a session grants beside its session policy (IAM User Guide, "Session policies").
+
+    So one that names the broker role may widen credentials that were vended for less.
+    """
+    if role and (places := places_of_role(document, role)):
+        mistakes = [FieldError(place, "is the role that wharfinger narrows credentials from") for place in places]
+        raise InvalidError(
+            "A repository policy may not name the broker role.", code="broker_role_in_policy", errors=mistakes
+        )
 
 
 async def _match(client: EcrPolicies, name: str, wanted: str | None) -> None:

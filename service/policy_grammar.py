@@ -199,13 +199,13 @@ def _principal(path: str, value: Value) -> Mistakes:
         return
     yield from _unknown(path, value, set(_PRINCIPALS))
     for kind, (pattern, complaint) in _PRINCIPALS.items():
-        for place, one in _each(f"{path}.{kind}", value[kind]) if kind in value else ():
+        for place, one in each(f"{path}.{kind}", value[kind]) if kind in value else ():
             if not (isinstance(one, str) and pattern.fullmatch(one)):
                 yield FieldError(place, complaint)
 
 
 def _actions(path: str, value: Value) -> Mistakes:
-    for place, one in _each(path, value):
+    for place, one in each(path, value):
         if not isinstance(one, str):
             yield FieldError(place, "must be a string")
         elif not _is_action(one):
@@ -244,14 +244,14 @@ def _condition_keys(path: str, keys: Mapping[str, Value]) -> Mistakes:
         place = key_path(path, key)
         if not _CONDITION_KEY.fullmatch(key):
             yield FieldError(place, "is not a condition key like aws:PrincipalOrgID")
-        for inner, one in _each(place, values):
+        for inner, one in each(place, values):
             if isinstance(one, str):
                 yield from _text_at(inner, one)
             elif not (isinstance(one, int | float) and math.isfinite(one)):
                 yield FieldError(inner, "must be a string, a finite number or a boolean")
 
 
-def _each(path: str, value: Value) -> Iterator[tuple[str, Value]]:
+def each(path: str, value: Value) -> Iterator[tuple[str, Value]]:
     """The values with their places, of a list or of one that stands alone; an empty list is its own mistake."""
     if not isinstance(value, list):
         yield path, value

@@ -110,6 +110,15 @@ async def test_what_is_no_policy_at_all_is_refused(developer: httpx.AsyncClient,
     assert answer.json()["errors"][0]["path"].startswith("body")
 
 
+async def test_the_role_that_credentials_are_narrowed_from_stays_out(aws: Sandbox, admin: httpx.AsyncClient) -> None:
+    session = f"arn:aws:sts::{OWN}:assumed-role/wharfinger-broker/somebody"
+    answer = await admin.put(PATH, json=policy({"AWS": [OWN, session]}))
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "broker_role_in_policy"
+    assert [one["path"] for one in answer.json()["errors"]] == ["body.Statement[0].Principal.AWS[1]"]
+    assert puts(aws) == []
+
+
 async def test_a_policy_needs_a_repository(developer: httpx.AsyncClient) -> None:
     for answer in (
         await developer.put("/v1/policies/repositories/team/none", json=policy()),

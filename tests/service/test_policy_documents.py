@@ -7,7 +7,7 @@ import pytest
 
 from service import policy_templates
 from service.errors import InvalidError, NotFoundError
-from service.policy_documents import MOST_CHARACTERS, canonical, hash_of, names_others, parse
+from service.policy_documents import MOST_CHARACTERS, canonical, hash_of, names_others, parse, places_of_role
 from service.policy_grammar import REPOSITORY_ACTIONS
 
 OWN, OTHER = "111111111111", "222222222222"
@@ -357,3 +357,36 @@ def test_an_unknown_template_is_not_found() -> None:
     with pytest.raises(NotFoundError) as caught:
         policy_templates.fill("everything", [OTHER])
     assert caught.value.code == "policy_template_not_found"
+
+
+BROKER = f"arn:aws:iam::{OWN}:role/ci/broker"
+
+
+@pytest.mark.parametrize(
+    ("principal", "place"),
+    [
+        ({"AWS": BROKER}, "AWS"),
+        ({"AWS": [OWN, BROKER]}, "AWS[1]"),
+        ({"AWS": f"arn:aws:sts::{OWN}:assumed-role/broker/somebody"}, "AWS"),
+    ],
+)
+def test_a_role_is_found_by_itself_and_by_its_sessions(principal: object, place: str) -> None:
+    assert places_of_role(policy(Principal=principal), BROKER) == [f"body.Statement[0].Principal.{place}"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Principal": {"AWS": BROKER}, "Effect": "Deny"},
+        {"Principal": {"AWS": f"{BROKER}-2"}},
+        {"Principal": {"AWS": f"arn:aws:iam::{OWN}:role/ciXbroker"}},
+        {"Principal": {"AWS": f"arn:aws:iam::{OTHER}:role/ci/broker"}},
+        {"Principal": {"AWS": f"arn:aws:sts::{OTHER}:assumed-role/broker/somebody"}},
+        {"Principal": {"AWS": OWN}},
+        {"Principal": {"Service": "ecs.amazonaws.com"}},
+        {"Principal": "*"},
+        {"Principal": None, "NotPrincipal": {"AWS": BROKER}},
+    ],
+)
+def test_other_principals_are_not_that_role(changes: dict[str, Any]) -> None:
+    assert places_of_role(policy(**changes), BROKER) == []
