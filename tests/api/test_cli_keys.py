@@ -1,0 +1,131 @@
+"""`wharfinger keys`, as the process that an operator or a script runs."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.types import ASGIApp
+
+from service.settings import PREFIX
+from tests.conftest import Connect
+from tests.marks import only_sqlite
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+_ADMIN = ("keys", "create", "--role", "admin", "--label", "first")
+
+
+@pytest.fixture
+def run(database_url: str) -> Run:
+    """Runs the command line on the test's database."""
+    return _on(database_url)
+
+
+def _on(url: str) -> Run:
+    environment = os.environ | {f"{PREFIX}DATABASE__URL": url}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "api.cli", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+
+    return run
+
+
+@pytest.mark.asyncio
+async def test_a_key_works_at_once_and_is_in_the_audit_trail(run: Run, bare_app: ASGIApp, connect: Connect) -> None:
+    """While the service is running, on the same database."""
+    made = await asyncio.to_thread(run, *_ADMIN)
+
+    assert made.returncode == 0, made.stderr
+    secret = made.stdout.removesuffix("\n")
+    admin = connect(bare_app, secret)
+    [key] = (await admin.get("/v1/keys")).json()["items"]
+    [entry] = (await admin.get("/v1/audit", params={"actor": "cli"})).json()["items"]
+    assert (key["label"], key["created_by"]) == ("first", "cli")
+    assert (entry["action"], entry["status"], entry["target"]) == ("key.create", "succeeded", key["id"])
+    assert key["id"] in made.stderr
+    assert secret not in made.stderr
+
+
+def test_a_database_that_is_not_there_yet_is_made(tmp_path: Path) -> None:
+    made = _on(f"sqlite:///{tmp_path / 'new' / 'wharfinger.db'}")(*_ADMIN)
+
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.startswith("whf_")
+    assert made.stdout.count("\n") == 1
+
+
+@only_sqlite
+@pytest.mark.asyncio
+async def test_a_key_is_rotated_and_revoked(run: Run, bare_app: ASGIApp, connect: Connect) -> None:
+    first = json.loads((await asyncio.to_thread(run, *_ADMIN, "--json")).stdout)
+    options = (
+        "--role",
+        "developer",
+        "--label",
+        "ci",
+        "--repository",
+        "team",
+        "--registry",
+        "local",
+        "--expires-in",
+        "30d",
+    )
+    made = json.loads((await asyncio.to_thread(run, "keys", "create", *options, "--json")).stdout)
+    assert made["bindings"] == [
+        {"role": "developer", "repository": "team", "registry": "local", "cluster": "*", "namespace": "*"}
+    ]
+    assert made["expires_at"] is not None
+
+    rotated = await asyncio.to_thread(run, "keys", "rotate", made["id"], "--overlap", "0m")
+
+    assert rotated.returncode == 0, rotated.stderr
+    secret = rotated.stdout.removesuffix("\n")
+    assert await _status(connect(bare_app, made["secret"])) == 401
+    assert await _status(connect(bare_app, secret)) == 200
+
+    revoked = await asyncio.to_thread(run, "keys", "revoke", made["id"])
+
+    assert (revoked.returncode, revoked.stdout) == (0, ""), revoked.stderr
+    assert await _status(connect(bare_app, secret)) == 401
+    refused = await asyncio.to_thread(run, "keys", "revoke", first["id"])
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("wharfinger: It is the last key")
+    assert refused.stderr.count("\n") == 1
+
+    listed = await asyncio.to_thread(run, "keys", "list")
+    assert [line.split("\t")[0] for line in listed.stdout.splitlines()] == [made["id"], first["id"]]
+    assert [line.split("\t")[1].split()[0] for line in listed.stdout.splitlines()] == ["revoked", "live"]
+    as_json = json.loads((await asyncio.to_thread(run, "keys", "list", "--json")).stdout)
+    assert [key["id"] for key in as_json["items"]] == [made["id"], first["id"]]
+    assert "secret" not in as_json["items"][0]
+
+
+async def _status(client: httpx.AsyncClient) -> int:
+    return (await client.get("/v1/audit")).status_code
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("create", "--role", "root", "--label", "x"), "role: Input should be"),
+        (("create", "--role", "admin", "--label", ""), "label: "),
+        (("create", "--role", "admin", "--label", "x", "--expires-in", "soon"), "30d, 12h"),
+        (("create", "--role", "admin", "--label", "x", "--expires-in", "0d"), "in the future"),
+        (("rotate", "01a20000-0000-7000-8000-000000000000"), "There is no key"),
+        (("revoke", "x"), "valid UUID"),
+    ],
+)
+def test_a_mistake_is_said_and_not_traced(run: Run, arguments: tuple[str, ...], complaint: str) -> None:
+    done = run("keys", *arguments)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
