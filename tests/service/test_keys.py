@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
 
-from service.authz import Binding, Role
+from service.authz import Action, Binding, Role
 from service.db import Database
 from service.errors import ConflictError
 from service.identity import new_secret, operator
@@ -15,7 +16,8 @@ from service.keys import Keys
 from service.ledger import Call, Ledger, Status
 from service.operations import Operations
 from service.settings import Settings
-from tests.service.calls import make_call
+from service.settlement import Settlement
+from tests.service.calls import intent, make_call
 from tests.service.conftest import Rows
 
 pytestmark = pytest.mark.asyncio
@@ -72,3 +74,19 @@ async def test_a_key_adopted_by_several_at_once_is_one_key(replicas: tuple[Keys,
     assert len(await live(replicas[0])) == 1
     assert [row["status"] for row in await rows()].count(Status.SUCCEEDED) == 1
     assert {row["code"] for row in await rows()} <= {None, "key_exists"}
+
+
+@pytest.mark.parametrize("action", [Action.KEY_CREATE, Action.KEY_ROTATE, Action.KEY_REVOKE])
+async def test_a_row_that_a_crash_left_open_was_not_followed_by_the_change(
+    database: Database, ledger: Ledger, operate: Operations, rows: Rows, action: Action
+) -> None:
+    """The change and the completion of its row are one commit."""
+    Keys(database=database, operations=operate)
+    overdue = timedelta(seconds=-1)
+    sweeper = Settlement(ledger=ledger, operations=operate, grace=overdue, interval=timedelta(hours=1))
+    await ledger.open(make_call(within=overdue), intent(action))
+
+    assert await sweeper.sweep() == 1
+
+    [row] = await rows()
+    assert (row["status"], row["settled_by"]) == (Status.FAILED, "sweep")
