@@ -14,7 +14,12 @@ _EXPRESSIONS: Mapping[str, tuple[Callable[[str], str], re.RegexFlag]] = {
     "ArnLike": (arn_glob, re.NOFLAG),
     "Bool": (re.escape, re.IGNORECASE),
 }
-_OPPOSITES = {"StringNotEquals": "StringEquals", "StringNotLike": "StringLike", "ArnNotLike": "ArnLike"}
+_OPPOSITES = {
+    "StringNotEquals": "StringEquals",
+    "StringNotLike": "StringLike",
+    "ArnNotEquals": "ArnEquals",
+    "ArnNotLike": "ArnLike",
+}
 _IF_EXISTS = "IfExists"
 _TRUTH = {"true": True, "false": False}
 

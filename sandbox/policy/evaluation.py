@@ -135,6 +135,7 @@ class _Facts:
 def _grant(named: Principals, principal: Principal) -> _Grant:
     if principal.arn in named.arns:
         return _Grant.DIRECT
+    # AWS does not say whether "*" reaches a session past its policy: the narrower reading is taken.
     if named.is_everyone or principal.role_arn in named.arns:
         return _Grant.DIRECT if principal.role_arn is None else _Grant.ROLE
     if principal.account in named.accounts:

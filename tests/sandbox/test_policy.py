@@ -267,6 +267,8 @@ CONDITIONS = [
     ({"ArnLike": {KEY: "arn:aws:iam:::role/*"}}, AN_ARN, False),
     ({"ArnNotLike": {KEY: "arn:aws:iam::*:role/*"}}, AN_ARN, False),
     ({"ArnNotLike": {KEY: "arn:aws:iam::*:role/*"}}, ABSENT, True),
+    ({"ArnNotEquals": {KEY: "arn:aws:iam::*:role/*"}}, AN_ARN, False),
+    ({"ArnNotEquals": {KEY: "arn:aws:iam::*:user/*"}}, AN_ARN, True),
     ({"Bool": {KEY: "true"}}, {KEY: "True"}, True),
     ({"Bool": {KEY: True}}, {KEY: "true"}, True),
     ({"Bool": {KEY: "true"}}, {KEY: "false"}, False),
