@@ -1,6 +1,6 @@
 """The two tables behind every change, and the short transactions that touch them."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -157,11 +157,14 @@ class Ledger:
                 await self._finish(connection, operation_id, write, forget_key=forget_key)
         return done.rowcount == 1 or await self._is_completed_by_request(operation_id)
 
-    async def claim(self, *, overdue_since: timedelta, hold: timedelta) -> Sequence[Mapping[str, Any]]:
-        """Open rows past their deadline, taken for settling: nobody else completes them meanwhile."""
+    async def claim(
+        self, actions: Collection[Action], *, overdue_since: timedelta, hold: timedelta
+    ) -> Sequence[Mapping[str, Any]]:
+        """Open rows of `actions` past their deadline, taken for settling: nobody else completes them meanwhile."""
         now = utcnow()
         is_free = operations.c.claimed_until.is_(None) | (operations.c.claimed_until < now)
         overdue = (
+            operations.c.action.in_(actions),
             operations.c.completed_at.is_(None),
             operations.c.parent_id.is_(None),
             operations.c.deadline_at < now - overdue_since,

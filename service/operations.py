@@ -6,7 +6,7 @@ Authorisation is a pure function of what is already loaded, so a refusal and its
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import asdict
 
 import stamina
@@ -52,6 +52,11 @@ class Operations:
     def settles(self, action: Action, settler: Settler) -> None:
         """Register how operations of this kind are settled."""
         self._settlers[action] = settler
+
+    @property
+    def settled_actions(self) -> Collection[Action]:
+        """Those this version can settle: a replica of another version may have opened others."""
+        return self._settlers.keys()
 
     async def run(self, call: Call, intent: Intent, act: Act) -> Done:
         """Do what `intent` says by calling `act`, once, with everything about it in the audit trail.

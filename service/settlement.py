@@ -35,7 +35,8 @@ class Settlement:
 
     async def sweep(self) -> int:
         """Settle what is overdue; says how many rows got their outcome."""
-        rows = await self._ledger.claim(overdue_since=self._grace, hold=self._grace)
+        known = self._operations.settled_actions
+        rows = await self._ledger.claim(known, overdue_since=self._grace, hold=self._grace)
         settled = 0
         for row in rows:
             found = await self._operations.settle(

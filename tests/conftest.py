@@ -4,8 +4,10 @@ A test that asks for `database_url`, directly or through another fixture, runs o
 (from `tests.marks`) where the engine can't matter.
 """
 
+import asyncio
 import os
 import shutil
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -127,6 +129,10 @@ async def away(engine: str, bare_settings: Settings, tmp_path: Path) -> AsyncIte
     opened = Database(bare_settings.model_copy(update={"database": DatabaseSettings(url=SecretStr(url))}))
     yield opened
     await opened.close()
+    # aiosqlite's thread for a connection that failed still reports to the loop, so it must end before the loop does.
+    for thread in threading.enumerate():
+        if "_connection_worker_thread" in thread.name:
+            await asyncio.to_thread(thread.join, 1)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import delete, event, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.authz import Action
 from service.clock import new_id, utcnow
 from service.db import Database
 from service.errors import ConflictError, DatabaseError
@@ -18,6 +19,7 @@ from tests.service.conftest import Remembered, Rows
 
 pytestmark = pytest.mark.asyncio
 
+ALL = list(Action)
 NOW, OVERDUE = timedelta(0), timedelta(seconds=-1)
 HOLD = timedelta(seconds=30)
 
@@ -126,8 +128,8 @@ async def test_only_rows_past_deadline_and_grace_are_claimed(ledger: Ledger) -> 
     overdue = await ledger.open(make_call(within=OVERDUE), intent())
     await ledger.open(make_call(), intent())
     await ledger.record(make_call(within=OVERDUE), intent(), Status.REFUSED)
-    assert await ledger.claim(overdue_since=timedelta(minutes=1), hold=HOLD) == []
-    assert [row["id"] for row in await ledger.claim(overdue_since=NOW, hold=HOLD)] == [overdue]
+    assert await ledger.claim(ALL, overdue_since=timedelta(minutes=1), hold=HOLD) == []
+    assert [row["id"] for row in await ledger.claim(ALL, overdue_since=NOW, hold=HOLD)] == [overdue]
 
 
 async def test_a_step_of_long_work_is_its_owners_to_settle(ledger: Ledger, database: Database, rows: Rows) -> None:
@@ -135,20 +137,20 @@ async def test_a_step_of_long_work_is_its_owners_to_settle(ledger: Ledger, datab
     [row] = await rows()
     async with database.write() as connection:
         await connection.execute(insert(operations).values({**row, "id": new_id(), "parent_id": parent}))
-    assert [row["id"] for row in await ledger.claim(overdue_since=NOW, hold=HOLD)] == [parent]
+    assert [row["id"] for row in await ledger.claim(ALL, overdue_since=NOW, hold=HOLD)] == [parent]
 
 
 async def test_of_two_sweeps_at_once_one_claims_a_row(ledger: Ledger) -> None:
     for _ in range(10):
         await ledger.open(make_call(within=OVERDUE), intent())
-    sweeps = await asyncio.gather(*(ledger.claim(overdue_since=NOW, hold=HOLD) for _ in range(4)))
+    sweeps = await asyncio.gather(*(ledger.claim(ALL, overdue_since=NOW, hold=HOLD) for _ in range(4)))
     claimed = [row["id"] for sweep in sweeps for row in sweep]
     assert len(claimed) == len(set(claimed)) == 10
 
 
 async def test_a_late_request_can_not_complete_a_row_that_a_sweep_has_claimed(ledger: Ledger, rows: Rows) -> None:
     operation_id = await ledger.open(make_call(within=OVERDUE), intent())
-    [claimed] = await ledger.claim(overdue_since=NOW, hold=HOLD)
+    [claimed] = await ledger.claim(ALL, overdue_since=NOW, hold=HOLD)
     assert not await ledger.complete(operation_id, Status.SUCCEEDED)
     await ledger.settle(claimed, Settled(Status.FAILED, "absent"))
     assert not await ledger.complete(operation_id, Status.SUCCEEDED)
@@ -158,8 +160,8 @@ async def test_a_late_request_can_not_complete_a_row_that_a_sweep_has_claimed(le
 
 async def test_a_sweep_that_lost_its_claim_can_not_settle(ledger: Ledger, rows: Rows) -> None:
     await ledger.open(make_call(within=OVERDUE), intent())
-    [stale] = await ledger.claim(overdue_since=NOW, hold=OVERDUE)
-    [fresh] = await ledger.claim(overdue_since=NOW, hold=HOLD)
+    [stale] = await ledger.claim(ALL, overdue_since=NOW, hold=OVERDUE)
+    [fresh] = await ledger.claim(ALL, overdue_since=NOW, hold=HOLD)
     await ledger.settle(stale, Settled(Status.FAILED, "the stale one"))
     assert [row["completed_at"] for row in await rows()] == [None]
     await ledger.settle(fresh, Settled(Status.SUCCEEDED, "the fresh one", {"uri": "u"}))
@@ -172,7 +174,7 @@ async def test_settling_a_failure_frees_the_key(
     ledger: Ledger, status: Status, remembered: Remembered, *, is_kept: bool
 ) -> None:
     await ledger.open_with_key(make_call(key="k", within=OVERDUE), intent())
-    [claimed] = await ledger.claim(overdue_since=NOW, hold=HOLD)
+    [claimed] = await ledger.claim(ALL, overdue_since=NOW, hold=HOLD)
     await ledger.settle(claimed, Settled(status, "looked"))
     assert bool(await remembered()) is is_kept
 
@@ -186,7 +188,7 @@ async def test_with_the_database_away_every_step_says_so(away: Database) -> None
     with pytest.raises(DatabaseError):
         await ledger.complete("some", Status.SUCCEEDED)
     with pytest.raises(DatabaseError):
-        await ledger.claim(overdue_since=NOW, hold=HOLD)
+        await ledger.claim(ALL, overdue_since=NOW, hold=HOLD)
 
 
 async def test_a_write_that_fails_leaves_nothing_behind(

@@ -227,7 +227,7 @@ async def test_a_late_answer_does_not_override_a_sweep_that_has_taken_over(
     operate: Operations, ledger: Ledger, rows: Rows
 ) -> None:
     far, hold = timedelta(hours=-1), timedelta(seconds=30)
-    act = Act(before=lambda: ledger.claim(overdue_since=far, hold=hold), is_sent=True)
+    act = Act(before=lambda: ledger.claim(list(Action), overdue_since=far, hold=hold), is_sent=True)
     with pytest.raises(OutcomeUnknownError):
         await operate.run(make_call(), intent(), act)
     [row] = await rows()

@@ -73,6 +73,17 @@ async def test_what_is_not_overdue_is_left_alone(
     assert (look.looked_at, (await rows())[0]["claimed_until"]) == ([], None)
 
 
+async def test_a_row_of_a_kind_that_this_version_does_not_know_is_left_to_one_that_does(
+    settlement: Settlement, operate: Operations, ledger: Ledger, rows: Rows
+) -> None:
+    await ledger.open(make_call(within=OVERDUE), intent(Action.REPOSITORY_DELETE))
+    await ledger.open(make_call(within=OVERDUE), intent())
+    operate.settles(Action.REPOSITORY_CREATE, Look(FOUND))
+    assert await settlement.sweep() == 1
+    left, settled = await rows()
+    assert (left["claimed_until"], settled["status"]) == (None, Status.SUCCEEDED)
+
+
 @pytest.mark.parametrize("finds", [None, AwsThrottledError("Slower.")], ids=["nothing", "error"])
 async def test_what_can_not_be_told_now_is_looked_at_again(
     settlement: Settlement, operate: Operations, ledger: Ledger, rows: Rows, finds: Exception | None
