@@ -143,6 +143,7 @@ NOT_PRINCIPAL = {
     "spares the session listed with role and account": (role(ANYTHING), [SESSION, ROLE, HOME], True),
     "denies the session that is not listed": (role(ANYTHING), [ROLE, HOME], False),
     "spares root": (ROOT, [HOME], True),
+    "spares everyone": (user(ANYTHING), ["*"], True),
 }
 
 
