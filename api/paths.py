@@ -6,7 +6,8 @@ from starlette.convertors import Convertor, register_url_convertor
 class _NameConvertor(Convertor[str]):
     """Never empty: an unset shell variable must not reach `DELETE /v1/repositories/`."""
 
-    regex = "[^/].*"
+    # `.` would leave out a newline at the end, and `app%0A` would be taken for `app`.
+    regex = r"[^/][\s\S]*"
 
     def convert(self, value: str) -> str:
         return value

@@ -22,7 +22,18 @@ def decode(cursor: str, *names: str) -> tuple[Any, ...]:
         position = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return tuple(position[name] for name in names)
     except (binascii.Error, ValueError, KeyError, TypeError):
-        raise _refusal() from None
+        raise refusal() from None
+
+
+def decode_token(cursor: str) -> str:
+    """The token of AWS in a cursor that is nothing but one.
+
+    :raises ParameterError: it is not a cursor that we gave.
+    """
+    (token,) = decode(cursor, "token")
+    if not isinstance(token, str):
+        raise refusal()
+    return token
 
 
 def encode_id(last: str) -> str:
@@ -39,9 +50,10 @@ def decode_id(cursor: str) -> str:
     try:
         return str(UUID(last))
     except (ValueError, TypeError, AttributeError):
-        raise _refusal() from None
+        raise refusal() from None
 
 
-def _refusal() -> ParameterError:
+def refusal() -> ParameterError:
+    """For a cursor that is not ours, or that AWS no longer knows."""
     problem = FieldError("query.cursor", "not a next_cursor of this list")
     return ParameterError("The cursor is not valid.", errors=[problem])

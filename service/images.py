@@ -1,13 +1,13 @@
 """Images: list, get, tag, delete."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from service import authz, cursors
 from service.authz import Action, Caller, Target
 from service.clients.ecr_images import EcrImages
-from service.errors import FieldError, NotFoundError, ParameterError, PreconditionError
-from service.image_resources import Image, ImagePage, ImageTagging, TaggedImage
+from service.errors import FieldError, InvalidError, NotFoundError, ParameterError, PreconditionError
+from service.image_resources import Image, ImagePage, ImageSummary, ImageTagging, TaggedImage
 from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
 from service.operations import Operations
 from service.registries import Registries
@@ -28,11 +28,12 @@ class Images:
         """The images of a repository, in ECR's order.
 
         :raises NotFoundError: there is no such repository that the caller may know of.
+        :raises ParameterError: the cursor is not one of this list.
         """
         client = self._find(registry)
         authz.require(caller, Action.REPOSITORY_READ, Target(client.settings.name, repository))
-        [token] = cursors.decode(cursor, "token") if cursor else (None,)
-        found, after = await client.page(repository, token, limit)
+        token = cursors.decode_token(cursor) if cursor else None
+        found, after = await _page(client, repository, token, limit)
         return ImagePage(items=list(found), next_cursor=cursors.encode({"token": after}) if after else None)
 
     async def get(self, caller: Caller, registry: str | None, image: Reference) -> Image:
@@ -108,6 +109,18 @@ class Images:
         if await _digest(self._find(operation.registry), image) is None:
             return Settled(Status.SUCCEEDED, "absent; who deleted it is not proven", {})
         return Settled(Status.FAILED, "it is still there")
+
+
+async def _page(
+    client: EcrImages, repository: str, token: str | None, limit: int
+) -> tuple[Sequence[ImageSummary], str | None]:
+    try:
+        return await client.page(repository, token, limit)
+    except InvalidError as error:
+        if token is None:
+            raise
+        # Everything else has been checked before.
+        raise cursors.refusal() from error
 
 
 def _tag_of(image: Reference) -> str:

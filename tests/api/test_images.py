@@ -1,5 +1,7 @@
 """Images over HTTP: pushed as a client pushes them, then listed, inspected, tagged and deleted."""
 
+import base64
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -75,6 +77,15 @@ async def test_a_list_is_read_page_by_page(pushed: Push, viewer: httpx.AsyncClie
     assert "next" not in second.links
 
 
+@pytest.mark.parametrize("position", ["x", {}, {"token": 5}, {"token": None}, {"token": "x"}, {"token": "\ud800"}])
+async def test_a_cursor_of_another_make_is_refused(pushed: Push, viewer: httpx.AsyncClient, position: object) -> None:
+    await pushed("1", image("one"))
+    cursor = base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
+    answer = await viewer.get("/v1/images", params={"repository": "team/app", "cursor": cursor})
+    assert answer.status_code == 400
+    assert [one["path"] for one in answer.json()["errors"]] == ["query.cursor"]
+
+
 async def test_an_image_is_found_by_tag_and_by_digest(pushed: Push, aws: Sandbox, viewer: httpx.AsyncClient) -> None:
     target = image("one")
     digest = await pushed("1", target)
@@ -127,7 +138,8 @@ async def test_what_is_not_there_is_not_found(
 
 
 @pytest.mark.parametrize(
-    "reference", ["app", "app:", "app@1", "app@sha256:12", "App:1", "a:1", "team//app:1", "app:-1", f"app:1@{ABSENT}"]
+    "reference",
+    ["app", "app:", "app@1", "app@sha256:12", "App:1", "a:1", "team//app:1", "app:-1", "app:1%0A", f"app:1@{ABSENT}"],
 )
 async def test_a_bad_reference_is_refused_before_aws_is_asked(
     aws: Sandbox, developer: httpx.AsyncClient, reference: str
