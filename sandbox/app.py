@@ -1,0 +1,125 @@
+"""The ASGI application of one account and Region: AWS's APIs, the OCI registry and the sandbox's own controls."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from sandbox import aws, controls, uploads
+from sandbox.calls import Asked, Call, Calls
+from sandbox.ecr.layers import is_valid_link
+from sandbox.ecr.registry import Registry
+from sandbox.faults import FaultError, Faults, ResetError
+from sandbox.identities import Identities
+from sandbox.oci import api as oci
+from sandbox.oci.errors import of_ecr
+from sandbox.places import Hosts, Place
+from sandbox.state import State
+
+TRANSPORT = "sandbox.transport"
+"""Where the server puts the connection's transport in the scope, so that it can be cut."""
+
+_LAYER = re.compile(r"/_layers/(sha256:[0-9a-f]{64})")
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the applications of all accounts and Regions share."""
+
+    state: State
+    identities: Identities
+    hosts: Hosts
+    calls: Calls
+    faults: Faults
+
+    def registry(self, place: Place) -> Registry:
+        """:raises KeyError: the sandbox has no such account and Region."""
+        return Registry(self.state, place, self.hosts.of(place))
+
+
+class Application:
+    """Answers at the port of one place."""
+
+    def __init__(self, world: World, place: Place) -> None:
+        self._world = world
+        self._place = place
+        self._aws = aws.Aws(world.identities, world.registry, place)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            response = await self._answer(Request(scope, receive))
+        except ResetError:
+            scope[TRANSPORT].abort()
+            return
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        path = request.url.path
+        if path.startswith("/_sandbox/"):
+            return await controls.answer(request, self._world.faults, self._world.calls)
+        if matched := _LAYER.fullmatch(path):
+            return self._layer(request, matched[1])
+        if path.startswith("/v2/"):
+            return await self._registry(request)
+        sent = await aws.read(request)
+        return await self._noted(
+            request, sent.asked, lambda: self._aws.answer(sent), lambda fault: self._aws.refuse(sent, fault)
+        )
+
+    async def _registry(self, request: Request) -> Response:
+        asked = oci.asked_by(request)
+        registry = self._world.registry(self._place)
+        return await self._noted(
+            request,
+            asked,
+            lambda: oci.answer(request, registry, self._world.identities, asked),
+            lambda fault: of_ecr(fault.code, str(fault)).to_response(),
+        )
+
+    async def _noted(
+        self,
+        request: Request,
+        asked: Asked,
+        act: Callable[[], Awaitable[Response]],
+        refuse: Callable[[FaultError], Response],
+    ) -> Response:
+        """Answer between the points where faults befall, and note the call whatever becomes of it."""
+        status = 0
+        try:
+            await self._world.faults.meet(asked.operation, "before")
+            response = await act()
+            await self._world.faults.meet(asked.operation, "after")
+            status = response.status_code
+        except FaultError as fault:
+            asked.error, status = fault.code, fault.status
+            return refuse(fault)
+        finally:
+            self._note(request, asked, status)
+        return response
+
+    def _note(self, request: Request, asked: Asked, status: int) -> None:
+        self._world.calls.note(
+            Call(
+                service=asked.service,
+                operation=asked.operation,
+                account=self._place.account,
+                region=self._place.region,
+                principal=asked.principal,
+                user_agent=request.headers.get("user-agent", ""),
+                status=status,
+                error=asked.error,
+                parameters=asked.parameters,
+            )
+        )
+
+    def _layer(self, request: Request, digest: str) -> Response:
+        query = request.query_params
+        expires = query.get("Expires", "")
+        if not expires.isdigit() or not is_valid_link(digest, int(expires), query.get("Signature", "")):
+            return Response("AccessDenied", 403)
+        file = self._world.state.blob(digest)
+        size = file.stat().st_size
+        return StreamingResponse(uploads.read(file, 0, size - 1), headers={"Content-Length": str(size)})

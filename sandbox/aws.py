@@ -1,0 +1,169 @@
+"""AWS's APIs at one place: who signed, which service and operation, and the answer in that service's protocol."""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sandbox import moto_server, sigv4, sts
+from sandbox.calls import Asked
+from sandbox.ecr import api as ecr
+from sandbox.ecr.errors import EcrError, invalid
+from sandbox.ecr.model import TARGET
+from sandbox.ecr.registry import Registry
+from sandbox.faults import FaultError
+from sandbox.identities import Identities, Known
+from sandbox.places import Place
+from sandbox.sigv4 import SignatureError, Signed
+
+_JSON = "application/x-amz-json-1.1"
+_BAD_REQUEST, _FORBIDDEN = 400, 403
+
+
+class Registries(Protocol):
+    def __call__(self, place: Place) -> Registry: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AwsRequest:
+    """A request with its body read and its operation found."""
+
+    http: Request
+    body: bytes
+    fields: Mapping[str, str]
+    """The fields of a Query request."""
+    asked: Asked
+
+    @property
+    def is_json(self) -> bool:
+        return "x-amz-target" in self.http.headers
+
+
+async def read(http: Request) -> AwsRequest:
+    body = await http.body()
+    target = http.headers.get("x-amz-target")
+    if target is not None:
+        service, _, operation = target.rpartition(".")
+        asked = Asked("ecr" if service == TARGET else service, operation)
+        return AwsRequest(http, body, {}, asked)
+    fields = dict(parse_qsl(http.url.query)) | dict(parse_qsl(body.decode(errors="replace")))
+    operation = fields.get("Action", f"{http.method} {http.url.path}")
+    return AwsRequest(http, body, fields, Asked("", operation))
+
+
+class Aws:
+    """Answers the requests that come to one place."""
+
+    def __init__(self, identities: Identities, registries: Registries, place: Place) -> None:
+        self._identities = identities
+        self._registries = registries
+        self._place = place
+
+    async def answer(self, request: AwsRequest) -> Response:
+        """The answer; errors are answers too, noted in `request.asked`."""
+        try:
+            signed, caller = self._authenticate(request)
+            request.asked.service = signed.service
+            request.asked.principal = caller.arn
+            return await self._dispatch(request, signed, caller)
+        except SignatureError as error:
+            return _refusal(request, _FORBIDDEN, error.code, str(error))
+        except EcrError as error:
+            return _refusal(request, _BAD_REQUEST, error.code, error.message, error.members)
+        except sts.StsError as error:
+            return _refusal(request, error.status, error.code, error.message)
+
+    def refuse(self, request: AwsRequest, fault: FaultError) -> Response:
+        return _refusal(request, fault.status, fault.code, "made to fail by a fault of the sandbox")
+
+    async def _dispatch(self, request: AwsRequest, signed: Signed, caller: Known) -> Response:
+        if signed.service == "ecr":
+            return await self._ecr(request, signed, caller)
+        action = request.asked.operation
+        if signed.service == "sts" and action in sts.ACTIONS:
+            request.asked.parameters = dict(request.fields)
+            return Response(sts.answer(self._identities, caller, action, request.fields), media_type="text/xml")
+        return await asyncio.to_thread(moto_server.answer, request.http, request.body)
+
+    async def _ecr(self, request: AwsRequest, signed: Signed, caller: Known) -> Response:
+        try:
+            given = json.loads(request.body or b"{}")
+        except ValueError:
+            raise EcrError("SerializationException", "The body is not JSON") from None
+        request.asked.parameters = given if isinstance(given, dict) else {}
+        account = request.asked.parameters.get("registryId", caller.account)
+        try:
+            registry = self._registries(Place(str(account), self._place.region))
+        except KeyError:
+            raise invalid(f"Invalid parameter at 'registryId': the sandbox has no registry {account} here") from None
+        principal = self._identities.principal(caller)
+        result = await ecr.answer(registry, principal, signed.access_key, request.asked.operation, given)
+        return _json(result)
+
+    def _authenticate(self, request: AwsRequest) -> tuple[Signed, Known]:
+        """Whose request it is.
+
+        :raises SignatureError:
+        """
+        http = request.http
+        headers = {name: ",".join(http.headers.getlist(name)) for name in http.headers}
+        query = http.scope["query_string"].decode()
+        signed = sigv4.parse(http.method, headers, query)
+        caller = self._identities.find(signed.access_key)
+        if caller is None or caller.token != signed.token:
+            raise SignatureError(
+                "UnrecognizedClientException", "The security token included in the request is invalid."
+            )
+        sigv4.verify(
+            signed,
+            caller.secret,
+            method=http.method,
+            path=http.scope["raw_path"].decode(),
+            query=query,
+            headers=headers,
+            body=request.body,
+            now=datetime.now(UTC),
+        )
+        if caller.expires_at is not None and caller.expires_at < time.time():
+            raise SignatureError("ExpiredTokenException", "The security token included in the request is expired")
+        if signed.service == "ecr" and signed.region != self._place.region:
+            raise SignatureError(
+                "InvalidSignatureException",
+                f"Credential should be scoped to a valid region: {self._place.region}, not {signed.region}",
+            )
+        return signed, caller
+
+
+def _refusal(
+    request: AwsRequest, status: int, code: str, message: str, members: Mapping[str, object] | None = None
+) -> Response:
+    request.asked.error = code
+    if request.is_json:
+        # AWS answers client errors of JSON services with 400, those of authentication among them.
+        body = {"__type": code, "message": message, **(members or {})}
+        return _json(body, _BAD_REQUEST if status == _FORBIDDEN else status)
+    error = sts.StsError(status, _QUERY_CODES.get(code, code), message)
+    return Response(sts.error_body(error, secrets.token_hex(16)), status, media_type="text/xml")
+
+
+_QUERY_CODES = {
+    "UnrecognizedClientException": "InvalidClientTokenId",
+    "InvalidSignatureException": "SignatureDoesNotMatch",
+    "ExpiredTokenException": "ExpiredToken",
+    "MissingAuthenticationTokenException": "MissingAuthenticationToken",
+    "ThrottlingException": "Throttling",
+}
+"""What the Query protocol calls what JSON services call otherwise."""
+
+
+def _json(body: Any, status: int = 200) -> Response:  # noqa: ANN401 - JSON
+    headers = {"x-amzn-RequestId": secrets.token_hex(16), "Content-Type": _JSON}
+    return Response(json.dumps(body), status, headers)

@@ -1,0 +1,44 @@
+"""The sandbox's own controls, at `/_sandbox/`: faults, holds and the call log, for tests in other processes."""
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from sandbox.calls import Calls
+from sandbox.faults import Fault, Faults, Hold
+
+_LONGEST_WAIT = 60.0
+
+
+async def answer(request: Request, faults: Faults, calls: Calls) -> Response:
+    """`GET calls`; `POST faults`, `DELETE faults`; `GET faults/ID?wait=SECONDS`; `POST faults/ID/release|drop`."""
+    match request.method, request.url.path.strip("/").split("/")[1:]:
+        case "GET", ["calls"]:
+            return JSONResponse([call.to_json() for call in calls.all()])
+        case "POST", ["faults"]:
+            return _add(await request.json(), faults)
+        case "DELETE", ["faults"]:
+            faults.clear()
+            return Response(status_code=204)
+        case "GET", ["faults", number] if hold := _hold(faults, number):
+            seconds = min(float(request.query_params.get("wait", "0")), _LONGEST_WAIT)
+            return JSONResponse({"is_reached": await asyncio.to_thread(hold.reached, seconds)})
+        case "POST", ["faults", number, "release" | "drop" as verb] if hold := _hold(faults, number):
+            hold.release() if verb == "release" else hold.drop()
+            return Response(status_code=204)
+        case _:
+            return JSONResponse({"error": "no such control"}, 404)
+
+
+def _add(given: dict[str, object], faults: Faults) -> Response:
+    try:
+        fault: Fault = faults.add(**given)  # type: ignore[arg-type] # checked by the call itself
+    except TypeError as error:
+        return JSONResponse({"error": str(error)}, 400)
+    return JSONResponse({"id": fault.id}, 201)
+
+
+def _hold(faults: Faults, number: str) -> Hold | None:
+    fault = faults.get(int(number)) if number.isdigit() else None
+    return fault if isinstance(fault, Hold) else None

@@ -1,0 +1,161 @@
+"""Blobs: look, fetch (by range too), and upload: at once, in chunks, or by mounting from another repository."""
+
+import re
+
+from starlette.responses import Response, StreamingResponse
+
+from sandbox import uploads
+from sandbox.oci.errors import OciError
+from sandbox.oci.exchange import Exchange
+from sandbox.uploads import DigestError, OutOfOrderError, Uploads, UploadUnknownError
+
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_CONTENT_RANGE = re.compile(r"(?:bytes )?(\d+)-(\d+)(?:/.*)?")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+async def head(exchange: Exchange, digest: str) -> Response:
+    size = _size(exchange, "BatchCheckLayerAvailability", digest)
+    headers = {"Content-Length": str(size), "Docker-Content-Digest": digest, "Accept-Ranges": "bytes"}
+    return Response(headers=headers, media_type="application/octet-stream")
+
+
+async def get(exchange: Exchange, digest: str) -> Response:
+    size = _size(exchange, "GetDownloadUrlForLayer", digest)
+    first, last = _range(exchange.request.headers.get("range"), size)
+    headers = {
+        "Content-Length": str(last - first + 1),
+        "Docker-Content-Digest": digest,
+        "Accept-Ranges": "bytes",
+    }
+    is_part = (first, last) != (0, size - 1)
+    if is_part:
+        headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+    content = uploads.read(exchange.registry.state.blob(digest), first, last)
+    status = 206 if is_part else 200
+    return StreamingResponse(content, status, headers, media_type="application/octet-stream")
+
+
+async def start(exchange: Exchange) -> Response:
+    repository = exchange.allow("InitiateLayerUpload")
+    query = exchange.request.query_params
+    if "mount" in query and "from" in query and _mount(exchange, query["mount"], query["from"]):
+        return _created(exchange, query["mount"])
+    kept = Uploads(exchange.registry.state)
+    upload = kept.start(repository)
+    if "digest" not in query:
+        return _going_on(exchange, upload, 0)
+    await kept.append(repository, upload, exchange.request.stream())
+    return await _complete(exchange, upload, query["digest"])
+
+
+async def chunk(exchange: Exchange, upload: str) -> Response:
+    repository = exchange.allow("UploadLayerPart")
+    given = exchange.request.headers.get("content-range")
+    matched = _CONTENT_RANGE.fullmatch(given) if given else None
+    if given and not matched:
+        raise OciError(400, "BLOB_UPLOAD_INVALID", f"Content-Range {given!r}")
+    first = int(matched[1]) if matched else None
+    try:
+        kept = Uploads(exchange.registry.state)
+        size = await kept.append(repository, upload, exchange.request.stream(), start=first)
+    except UploadUnknownError:
+        raise _unknown_upload(upload) from None
+    except OutOfOrderError as error:
+        headers = {"Range": f"0-{max(error.size - 1, 0)}", "Location": _location(exchange, upload)}
+        raise OciError(416, "BLOB_UPLOAD_INVALID", str(error), headers) from None
+    return _going_on(exchange, upload, size)
+
+
+async def finish(exchange: Exchange, upload: str) -> Response:
+    repository = exchange.allow("CompleteLayerUpload")
+    try:
+        kept = Uploads(exchange.registry.state)
+        await kept.append(repository, upload, exchange.request.stream())
+    except UploadUnknownError:
+        raise _unknown_upload(upload) from None
+    return await _complete(exchange, upload, exchange.request.query_params.get("digest", ""))
+
+
+async def status(exchange: Exchange, upload: str) -> Response:
+    repository = exchange.allow("UploadLayerPart")
+    try:
+        size = Uploads(exchange.registry.state).size(repository, upload)
+    except UploadUnknownError:
+        raise _unknown_upload(upload) from None
+    return _going_on(exchange, upload, size, status=204)
+
+
+async def cancel(exchange: Exchange, upload: str) -> Response:
+    repository = exchange.allow("UploadLayerPart")
+    try:
+        Uploads(exchange.registry.state).cancel(repository, upload)
+    except UploadUnknownError:
+        raise _unknown_upload(upload) from None
+    return Response(status_code=204)
+
+
+async def _complete(exchange: Exchange, upload: str, digest: str) -> Response:
+    if not _DIGEST.fullmatch(digest):
+        raise OciError(400, "DIGEST_INVALID", f"{digest!r} is not a SHA-256 digest")
+    repository = exchange.allow("CompleteLayerUpload")
+    try:
+        await Uploads(exchange.registry.state).complete(repository, upload, digest)
+    except DigestError as error:
+        raise OciError(400, "DIGEST_INVALID", str(error)) from None
+    return _created(exchange, digest)
+
+
+def _mount(exchange: Exchange, digest: str, source: str) -> bool:
+    """Take a blob from another repository, if it is there and the caller may read it there."""
+    if not exchange.is_allowed("GetDownloadUrlForLayer", source):
+        return False
+    state = exchange.registry.state
+    origin, target = exchange.registry.repository(source), exchange.registry.repository(exchange.name)
+    row = state.one("SELECT size FROM layers WHERE repository = ? AND digest = ?", origin["id"], digest)
+    if row is None:
+        return False
+    state.sql.execute("INSERT OR IGNORE INTO layers VALUES (?, ?, ?)", (target["id"], digest, row["size"]))
+    return True
+
+
+def _size(exchange: Exchange, action: str, digest: str) -> int:
+    repository = exchange.allow(action)
+    row = exchange.registry.state.one(
+        "SELECT size FROM layers WHERE repository = ? AND digest = ?", repository["id"], digest
+    )
+    if row is None:
+        raise OciError(404, "BLOB_UNKNOWN", f"There is no blob {digest} in {exchange.name}")
+    return int(row["size"])
+
+
+def _range(asked: str | None, size: int) -> tuple[int, int]:
+    matched = _RANGE.fullmatch(asked) if asked else None
+    if matched is None:
+        return 0, size - 1
+    first, last = int(matched[1]), min(int(matched[2] or size - 1), size - 1)
+    if first > last:
+        raise OciError(416, "BLOB_UNKNOWN", f"{asked} of {size} bytes", {"Content-Range": f"bytes */{size}"})
+    return first, last
+
+
+def _created(exchange: Exchange, digest: str) -> Response:
+    headers = {"Location": f"/v2/{exchange.name}/blobs/{digest}", "Docker-Content-Digest": digest}
+    return Response(status_code=201, headers=headers)
+
+
+def _going_on(exchange: Exchange, upload: str, size: int, *, status: int = 202) -> Response:
+    headers = {
+        "Location": _location(exchange, upload),
+        "Range": f"0-{max(size - 1, 0)}",
+        "Docker-Upload-UUID": upload,
+    }
+    return Response(status_code=status, headers=headers)
+
+
+def _location(exchange: Exchange, upload: str) -> str:
+    return f"/v2/{exchange.name}/blobs/uploads/{upload}"
+
+
+def _unknown_upload(upload: str) -> OciError:
+    return OciError(404, "BLOB_UPLOAD_UNKNOWN", f"There is no upload {upload}")

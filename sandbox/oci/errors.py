@@ -1,0 +1,36 @@
+"""Errors as the OCI distribution specification has them."""
+
+from starlette.responses import JSONResponse, Response
+
+
+class OciError(Exception):
+    """An error code of the specification, with the status that ECR gives it."""
+
+    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = headers or {}
+
+    def to_response(self) -> Response:
+        body = {"errors": [{"code": self.code, "message": self.message}]}
+        return JSONResponse(body, self.status, headers=self.headers)
+
+
+_OF_ECR = {
+    "AccessDeniedException": (403, "DENIED"),
+    "RepositoryNotFoundException": (404, "NAME_UNKNOWN"),
+    "InvalidParameterException": (400, "MANIFEST_INVALID"),
+    "LayersNotFoundException": (400, "MANIFEST_BLOB_UNKNOWN"),
+    "ReferencedImagesNotFoundException": (400, "MANIFEST_BLOB_UNKNOWN"),
+    "ImageTagAlreadyExistsException": (400, "TAG_INVALID"),
+    "ImageDigestDoesNotMatchException": (400, "DIGEST_INVALID"),
+    "ThrottlingException": (429, "TOOMANYREQUESTS"),
+}
+
+
+def of_ecr(code: str, message: str) -> OciError:
+    """The error that a client of the registry sees for one of the API's."""
+    status, oci_code = _OF_ECR.get(code, (500, "UNKNOWN"))
+    return OciError(status, oci_code, message)
