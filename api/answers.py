@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from api.deps import Services
+from api.deps import services_of
 from service.ledger import Done
 from service.resources import Model, Page, etag_of
 
@@ -22,10 +22,10 @@ P = TypeVar("P", bound=Page)
 class Exchange:
     """One request and its answer, with the services that stand between."""
 
-    def __init__(self, request: Request, response: Response, services: Services) -> None:
+    def __init__(self, request: Request, response: Response) -> None:
         self._request = request
         self._headers = response.headers
-        self.services = services
+        self.services = services_of(request)
 
     def note(self, done: Done) -> None:
         """Say which operation it was, and whether it was done before."""
@@ -73,4 +73,8 @@ class Exchange:
         return page
 
 
-Http = Annotated[Exchange, Depends(Exchange)]
+async def exchange(request: Request, response: Response) -> Exchange:
+    return Exchange(request, response)
+
+
+Http = Annotated[Exchange, Depends(exchange)]

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/audit", tags=["audit"])
 _PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 
 
-def _wanted(
+async def _wanted(
     actor: Annotated[str | None, Query(max_length=64, pattern=_PRINTABLE, description="The id of a key")] = None,
     action: Action | None = None,
     target: Annotated[

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from api.deps import READINESS, Services
+from api.deps import READINESS, services_of
 from api.problems import declare
 from service.errors import DatabaseError, UnavailableError
 
@@ -26,10 +26,10 @@ async def get_health() -> Health:
     summary="Whether requests should be sent here",
     responses=declare(DatabaseError),
 )
-async def get_readiness(request: Request, services: Services) -> Health:
+async def get_readiness(request: Request) -> Health:
     if getattr(request.state, READINESS).is_draining:
         raise UnavailableError("This process is shutting down.")
-    await services.database.ping()
+    await services_of(request).database.ping()
     return Health(status="ready")
 
 

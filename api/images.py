@@ -22,7 +22,7 @@ from service.resources import Reference, RepositoryName
 router = APIRouter(prefix="/v1/images", tags=["images"])
 
 
-def image_reference(
+async def image_reference(
     reference: Annotated[
         str,
         Path(

@@ -22,6 +22,7 @@ def serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here depends on the address of the client
         timeout_graceful_shutdown=round(settings.deadlines.drain.total_seconds()),
     )
     _Server(config, delay=settings.deadlines.drain_delay.total_seconds()).run()

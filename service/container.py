@@ -79,7 +79,7 @@ class Container:
             ),
             tokens=Tokens(
                 registries=registries,
-                brokers={name: Broker(aws, client) for name, client in clients.items()},
+                brokers={name: Broker(client) for name, client in clients.items()},
                 operations=operations,
             ),
             _aws=aws,

@@ -1,18 +1,21 @@
 """The database: SQLite embedded, PostgreSQL shared, one way to read and one to write."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event, make_url, text
+from sqlalchemy import Engine, Row, Select, Table, create_engine, event, insert, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from service.errors import DatabaseError
 from service.settings import Settings
+
+_WRITES = "writes"
+"""The execution option of connections that are for writing."""
 
 
 class Database:
@@ -37,8 +40,19 @@ class Database:
         )
         # SQLite has one writer: queueing here is fair, where its busy handler polls (p99 631 -> 40 ms).
         self._writer: asyncio.Lock | nullcontext[None] = asyncio.Lock() if self.is_sqlite else nullcontext()
+        # The asynchronous driver goes to its thread and back for each cursor, statement and fetch; this one goes once.
+        self._blocking: Engine | None = None
         if self.is_sqlite:
-            _configure_sqlite(self.engine)
+            _configure_sqlite(self.engine.sync_engine)
+            self._blocking = create_engine(url.set(drivername="sqlite"), connect_args=connect_args)
+            _configure_sqlite(self._blocking)
+        self._blocking = (
+            create_engine(url.set(drivername="sqlite"), connect_args=connect_args) if self.is_sqlite else None
+        )
+        if self._blocking is not None:
+            _configure_sqlite(self._blocking)
+        self._reading = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._writing = self.engine.execution_options(**{_WRITES: True})
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -47,8 +61,8 @@ class Database:
         :raises DatabaseError: the database is away or too busy.
         """
         with _typed_errors():
-            async with self.engine.connect() as connection:
-                yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+            async with self._reading.connect() as connection:
+                yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -57,8 +71,40 @@ class Database:
         :raises DatabaseError: the database is away or too busy; nothing was written.
         """
         with _typed_errors():
-            async with self._writer, self.engine.begin() as connection:
+            async with self._writer, self._writing.begin() as connection:
                 yield connection
+
+    async def fetch(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        """All rows of a hot query, outside any transaction.
+
+        :raises DatabaseError: the database is away or too busy.
+        """
+        if self._blocking is not None:
+            return await asyncio.to_thread(self._fetch, self._blocking, query)
+        async with self.read() as connection:
+            rows: Sequence[Row[Any]] = (await connection.execute(query)).all()
+        return rows
+
+    async def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows in one transaction, on a hot path.
+
+        :raises DatabaseError: the database is away or too busy; nothing was written.
+        """
+        if self._blocking is None:
+            async with self.write() as connection:
+                await connection.execute(insert(table), rows)
+            return
+        async with self._writer:
+            await asyncio.to_thread(self._insert, self._blocking, table, rows)
+
+    def _fetch(self, engine: Engine, query: Select[Any]) -> Sequence[Row[Any]]:
+        with _typed_errors(), engine.connect() as connection:
+            rows: Sequence[Row[Any]] = connection.execute(query).all()
+        return rows
+
+    def _insert(self, engine: Engine, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        with _typed_errors(), engine.execution_options(**{_WRITES: True}).begin() as connection:
+            connection.execute(insert(table), rows)
 
     async def ping(self) -> None:
         async with self.read() as connection:
@@ -66,6 +112,8 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+        if self._blocking is not None:
+            self._blocking.dispose()
 
 
 @contextmanager
@@ -80,8 +128,8 @@ def _typed_errors() -> Iterator[None]:
         raise DatabaseError("The database went away, so nothing was done.", retry_after=5) from error
 
 
-def _configure_sqlite(engine: AsyncEngine) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
+def _configure_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's own type
         connection.isolation_level = None  # the driver must not open deferred transactions of its own
         cursor = connection.cursor()
@@ -89,8 +137,9 @@ def _configure_sqlite(engine: AsyncEngine) -> None:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def on_begin(connection: Any) -> None:  # noqa: ANN401 - as above
         # A deferred transaction that reads and then writes fails at once when another process has written in between.
-        if connection.get_isolation_level() != "AUTOCOMMIT":
+        # A read needs none: without BEGIN the driver is in autocommit mode.
+        if connection.get_execution_options().get(_WRITES):
             connection.exec_driver_sql("BEGIN IMMEDIATE")

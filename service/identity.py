@@ -79,8 +79,7 @@ class Identity:
             .join_from(key_secrets, keys)
             .where(key_secrets.c.sha256.in_(set(hashes)))
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await self._database.fetch(query)
         found = {
             row.sha256: _Known(
                 Caller(row.id, row.label, tuple(Binding.model_validate(binding) for binding in row.bindings)),

@@ -214,8 +214,7 @@ class Ledger:
 
     async def _insert_all(self, rows: Sequence[Json]) -> Sequence[None]:
         columns = set().union(*rows)
-        async with self._database.write() as connection:
-            await connection.execute(insert(operations), [dict.fromkeys(columns) | row for row in rows])
+        await self._database.insert(operations, [dict.fromkeys(columns) | row for row in rows])
         return [None] * len(rows)
 
     async def _claim_key(self, connection: AsyncConnection, call: Call, operation_id: str) -> Twin | None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from aiobotocore.config import AioConfig
-from aiobotocore.credentials import AioCredentialResolver, AioDeferredRefreshableCredentials
+from aiobotocore.credentials import AioCredentialResolver, AioCredentials, AioDeferredRefreshableCredentials
 from aiobotocore.session import AioSession, ClientCreatorContext
+from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -97,11 +98,12 @@ def _without_answer(operation: str) -> WharfingerError:
 
 @dataclass(frozen=True, slots=True)
 class RegistryClients:
-    """The ECR and STS clients of one registry, under its role."""
+    """The ECR and STS clients of one registry, under its role; and an ECR client under what is `lent` to it."""
 
     settings: RegistrySettings
     ecr: "ECRClient"
     sts: "STSClient"
+    lent_ecr: "ECRClient"
 
 
 class Aws:
@@ -129,15 +131,10 @@ class Aws:
         session = self._assuming(base, settings) if settings.role else base
         ecr = await self._stack.enter_async_context(self._guarded(session, "ecr", settings))
         sts = await self._stack.enter_async_context(self._guarded(session, "sts", settings))
-        return RegistryClients(settings, cast("ECRClient", ecr), cast("STSClient", sts))
-
-    @asynccontextmanager
-    async def ecr_as(self, credentials: "CredentialsTypeDef", settings: RegistrySettings) -> AsyncIterator["ECRClient"]:
-        """An ECR client under assumed credentials, for the one call that turns them into a docker login."""
-        session = AioSession()
-        session.set_credentials(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"])
-        async with self._guarded(session, "ecr", settings) as client:
-            yield cast("ECRClient", client)
+        lent = await self._stack.enter_async_context(self._guarded(_session_of(_Lent()), "ecr", settings))
+        return RegistryClients(
+            settings, ecr=cast("ECRClient", ecr), sts=cast("STSClient", sts), lent_ecr=cast("ECRClient", lent)
+        )
 
     @asynccontextmanager
     async def _guarded(self, session: AioSession, service: str, settings: RegistrySettings) -> AsyncIterator[Any]:
@@ -168,21 +165,48 @@ class Aws:
                 "expiry_time": credentials["Expiration"].isoformat(),
             }
 
-        session = AioSession()
-        provider = _Provider(AioDeferredRefreshableCredentials(refresh_using=assume, method=_Provider.METHOD))
-        session.register_component("credential_provider", AioCredentialResolver([provider]))
-        return session
+        return _session_of(AioDeferredRefreshableCredentials(refresh_using=assume, method=_Provider.METHOD))
+
+
+_lent: ContextVar[ReadOnlyCredentials] = ContextVar("lent")
+
+
+@contextmanager
+def lent(credentials: "CredentialsTypeDef") -> Iterator[None]:
+    """Within this, `lent_ecr` signs with these credentials. A client of its own for each would cost a handshake."""
+    frozen = (credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"])
+    token = _lent.set(ReadOnlyCredentials(*frozen))
+    try:
+        yield
+    finally:
+        _lent.reset(token)
+
+
+class _Lent(AioCredentials):  # type: ignore[misc] # botocore has no types
+    """Credentials that are another caller's in every task."""
+
+    def __init__(self) -> None:
+        super().__init__("lent", "lent", method="lent")
+
+    async def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        return _lent.get()
 
 
 class _Provider:
     METHOD = "assume-role"
     CANONICAL_NAME = None
 
-    def __init__(self, credentials: AioDeferredRefreshableCredentials) -> None:
+    def __init__(self, credentials: AioCredentials) -> None:
         self._credentials = credentials
 
-    async def load(self) -> AioDeferredRefreshableCredentials:
+    async def load(self) -> AioCredentials:
         return self._credentials
+
+
+def _session_of(credentials: AioCredentials) -> AioSession:
+    session = AioSession()
+    session.register_component("credential_provider", AioCredentialResolver([_Provider(credentials)]))
+    return session
 
 
 def _require_permit(model: "OperationModel", **_: object) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from service.clients.aws import Aws, RegistryClients, translated
+from service.clients.aws import RegistryClients, lent, translated
 
 if TYPE_CHECKING:
     from types_aiobotocore_ecr import ECRClient
@@ -42,9 +42,8 @@ class Credential:
 class Broker:
     """Vends credentials of one registry."""
 
-    def __init__(self, aws: Aws, clients: RegistryClients) -> None:
+    def __init__(self, clients: RegistryClients) -> None:
         self.settings = clients.settings
-        self._aws = aws
         self._clients = clients
 
     def policy(self, repositories: Sequence[str], actions: Sequence[str]) -> str:
@@ -64,8 +63,8 @@ class Broker:
             session = await self._clients.sts.assume_role(
                 RoleArn=role, RoleSessionName=session_name, Policy=policy, DurationSeconds=SESSION_SECONDS
             )
-        async with self._aws.ecr_as(session["Credentials"], self.settings) as ecr:
-            return await _login(ecr, session["Credentials"]["Expiration"])
+        with lent(session["Credentials"]):
+            return await _login(self._clients.lent_ecr, session["Credentials"]["Expiration"])
 
     async def vend_own(self) -> Credential:
         """A credential under wharfinger's own role: all that this role may, in every registry it reaches."""

@@ -1,0 +1,39 @@
+"""`python -m sandbox [FOLDER]`: serve the sandbox until interrupted, and say where.
+
+The answer is one line of JSON on standard output: endpoints by account and Region, and the variables by which an AWS
+SDK becomes the user that wharfinger runs as, or an account's operator.
+"""
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+from sandbox.identities import OPERATOR
+from sandbox.places import PLACES
+from sandbox.server import Sandbox
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT; with a folder, the state outlives the process."""
+    stop = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop)
+    with Sandbox(data=Path(sys.argv[1]) if len(sys.argv) > 1 else None) as sandbox:
+        print(json.dumps(_where(sandbox)), flush=True)  # noqa: T201 - for whoever started it
+        signal.sigwait(stop)
+
+
+def _where(sandbox: Sandbox) -> dict[str, object]:
+    operators = {account: sandbox.credentials(OPERATOR, account) for account, _ in PLACES}
+    return {
+        "endpoints": {f"{account}/{region}": sandbox.endpoint(account, region) for account, region in PLACES},
+        "wharfinger": sandbox.environment(),
+        "operators": {
+            account: {"AWS_ACCESS_KEY_ID": one.access_key, "AWS_SECRET_ACCESS_KEY": one.secret_key}
+            for account, one in operators.items()
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()
