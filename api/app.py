@@ -57,8 +57,7 @@ def create(settings: Settings) -> FastAPI:
     for router in ROUTERS:
         app.include_router(
             router,
-            # In this order: who has no key learns nothing of what a request should be.
-            dependencies=[Depends(authenticated), Depends(refuse_unknown_parameters)],
+            dependencies=[Depends(authenticated)],
             responses=declare(
                 ParameterError,
                 UnauthenticatedError,

@@ -32,9 +32,12 @@ def services_of(request: Request) -> Container:
 # Dependencies are few, flat and coroutines: FastAPI resolves each wherever it is named, again and again, and sends
 # plain functions through a thread pool. With a tree of thirteen a vend took twice as long.
 async def authenticated(request: Request) -> Caller:
+    """The caller, by the API key. Only then are the parameters looked at: who has no key learns nothing of them."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     is_bearer = scheme.lower() == "bearer"
-    return await services_of(request).identity.authenticate(secret.strip() if is_bearer else None)
+    caller = await services_of(request).identity.authenticate(secret.strip() if is_bearer else None)
+    await refuse_unknown_parameters(request)
+    return caller
 
 
 Authenticated = Annotated[Caller, Depends(authenticated)]
