@@ -24,6 +24,8 @@ from service.settings import Settings
 from service.settlement import Settlement
 from service.tokens import Tokens
 
+_LAST_SWEEP_SECONDS = 5.0
+
 
 @dataclass(slots=True)
 class Container:
@@ -95,8 +97,9 @@ class Container:
 
     async def close(self) -> None:
         if self._sweep:
-            self._sweep.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sweep
+            self.settlement.stop()
+            # Not cancelled at once: a driver's thread that is cut off answers to a loop that is gone.
+            with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+                await asyncio.wait_for(self._sweep, _LAST_SWEEP_SECONDS)
         await self._aws.close()
         await self.database.close()

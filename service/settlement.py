@@ -1,6 +1,7 @@
 """The sweep: gives every operation whose answer was lost its outcome, by looking at what AWS has."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
@@ -21,17 +22,23 @@ class Settlement:
         self._operations = operations
         self._grace = grace
         self._interval = interval
+        self._is_stopped = asyncio.Event()
 
     async def run(self) -> None:
-        """Sweep until cancelled; a database or AWS that is away is tried again at the next beat."""
-        while True:
+        """Sweep until stopped; a database or AWS that is away is tried again at the next beat."""
+        while not self._is_stopped.is_set():
             try:
                 await self.sweep()
             except DatabaseError:
                 log.warning("sweep_postponed", reason="database_unavailable")
             except Exception:
                 log.exception("sweep_failed")
-            await asyncio.sleep(self._interval.total_seconds())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_stopped.wait(), self._interval.total_seconds())
+
+    def stop(self) -> None:
+        """End after the row that is being settled: what is claimed beyond it is free again after the grace."""
+        self._is_stopped.set()
 
     async def sweep(self) -> int:
         """Settle what is overdue; says how many rows got their outcome."""
@@ -39,6 +46,8 @@ class Settlement:
         rows = await self._ledger.claim(known, overdue_since=self._grace, hold=self._grace)
         settled = 0
         for row in rows:
+            if self._is_stopped.is_set():
+                break
             found = await self._operations.settle(
                 Open(row["id"], Action(row["action"]), row["registry_name"], row["request"])
             )
