@@ -1,6 +1,7 @@
 """The process: uvicorn, told how this service starts and how it stops. More of them are more replicas."""
 
 import asyncio
+import gc
 import socket
 from types import FrameType
 
@@ -37,6 +38,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        # What start-up made stays: the collector need not look at it again and again.
+        gc.freeze()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Not ready at once; the listener closes `delay` later, when load balancers have seen it."""
