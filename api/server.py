@@ -43,7 +43,8 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Not ready at once; the listener closes `delay` later, when load balancers have seen it."""
-        readiness = self.lifespan.state.get(READINESS)
+        # Told to stop before start-up is over, there is no lifespan yet, nor a request to wait for.
+        readiness = self.lifespan.state.get(READINESS) if self.started else None
         if self._loop is None or readiness is None or readiness.is_draining or not self._delay:
             super().handle_exit(sig, frame)
         else:
