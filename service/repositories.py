@@ -1,11 +1,18 @@
 """Repositories: create, find, change, delete."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from service import authz, cursors
 from service.authz import Action, Caller, Target
 from service.clients.ecr import MOST_PER_PAGE, Ecr
-from service.errors import AnswerLostError, NotFoundError, PartialError, PreconditionError, WharfingerError
+from service.errors import (
+    AnswerLostError,
+    InvalidError,
+    NotFoundError,
+    PartialError,
+    PreconditionError,
+    WharfingerError,
+)
 from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
 from service.operations import Operations
 from service.registries import Registries
@@ -61,10 +68,10 @@ class Repositories:
         ECR can't search, so its pages are read through; a page of ours may be short and still have a next one.
         """
         ecr = self._registries.find(registry)
-        token, skip = cursors.decode(cursor, "token", "skip") if cursor else (None, 0)
+        token, skip = _position(cursor)
         items: list[RepositorySummary] = []
         for _ in range(_MOST_PAGES_READ):
-            found, after = await ecr.repositories(token, MOST_PER_PAGE if prefix else limit)
+            found, after = await _page(ecr, token, MOST_PER_PAGE if prefix else limit)
             for position, one in enumerate(found[skip:], skip):
                 if len(items) == limit:
                     return RepositoryPage(items=items, next_cursor=_cursor(token, position))
@@ -193,6 +200,25 @@ def _holds(found: Repository, change: RepositoryUpdate, field: str) -> bool:
 
 def _may_read(caller: Caller, one: RepositorySummary) -> bool:
     return authz.is_allowed(caller, Action.REPOSITORY_READ, Target(one.registry, one.name))
+
+
+async def _page(ecr: Ecr, token: str | None, most: int) -> tuple[Sequence[RepositorySummary], str | None]:
+    try:
+        return await ecr.repositories(token, most)
+    except InvalidError as error:
+        if token is None:
+            raise
+        raise cursors.refusal() from error
+
+
+def _position(cursor: str | None) -> tuple[str | None, int]:
+    """ECR's token of a page and how many of its items were given already."""
+    if cursor is None:
+        return None, 0
+    token, skip = cursors.decode(cursor, "token", "skip")
+    if not isinstance(token, str | None) or not isinstance(skip, int) or skip < 0:
+        raise cursors.refusal()
+    return token, skip
 
 
 def _cursor(token: str | None, skip: int) -> str:

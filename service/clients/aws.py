@@ -19,6 +19,7 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     EndpointConnectionError,
     NoCredentialsError,
+    ParamValidationError,
     ProxyConnectionError,
 )
 
@@ -86,6 +87,8 @@ def translated(operation: str, **subject: str) -> Iterator[None]:
         raise credentials_missing() from error
     except _NEVER_CONNECTED as error:
         raise AwsUnavailableError("AWS could not be reached.", retry_after=5) from error
+    except ParamValidationError:
+        raise  # a defect of ours, refused by the SDK: nothing was sent, so no answer is lost
     except BotoCoreError as error:
         raise _without_answer(operation) from error
 
