@@ -35,6 +35,7 @@ from service.settings import (
 )
 from tests import keys
 from tests.databases import PostgresServer, SqliteTemplate
+from tests.service_process import ServiceProcess
 
 if TYPE_CHECKING:
     from sandbox.server import Sandbox
@@ -294,3 +295,40 @@ async def auditor(app: ASGIApp, connect: Connect, make_key: MakeKey) -> httpx.As
 @pytest_asyncio.fixture
 async def viewer(app: ASGIApp, connect: Connect, make_key: MakeKey) -> httpx.AsyncClient:
     return connect(app, await make_key(Role.VIEWER))
+
+
+_PROCESS_SETTINGS = """
+[database]
+url = "{url}"
+
+[deadlines]
+request = "PT4S"
+aws_attempts = 1
+settle_grace = "PT0.3S"
+sweep_interval = "PT0.2S"
+
+[[registries]]
+name = "local"
+account_id = "{account}"
+region = "{region}"
+role = "arn:aws:iam::{account}:role/wharfinger"
+broker_role = "arn:aws:iam::{account}:role/wharfinger-broker"
+endpoint = "{endpoint}"
+"""
+
+
+@pytest.fixture
+def service(aws: "Sandbox", database_url: str, tmp_path: Path) -> Iterator[ServiceProcess]:
+    """The service as a process, not started yet, on a database of its own against the stand-in for AWS."""
+    settings = _PROCESS_SETTINGS.format(
+        url=database_url, account=ACCOUNT, region=REGION, endpoint=aws.endpoint(ACCOUNT, REGION)
+    )
+    process = ServiceProcess(tmp_path, settings)
+    yield process
+    process.stop()
+
+
+@pytest_asyncio.fixture
+async def secret(make_key: MakeKey) -> str:
+    """An admin's key."""
+    return await make_key(Role.ADMIN)

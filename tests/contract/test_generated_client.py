@@ -1,0 +1,67 @@
+"""A client generated from `openapi.yaml`, against the service as a process."""
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from sandbox.server import Sandbox
+from tests.conftest import ACCOUNT, REGION
+from tests.marks import only_sqlite
+from tests.service_process import ServiceProcess
+
+_CONTRACT = Path(__file__).parents[2] / "openapi.yaml"
+_PACKAGE = "wharfinger_client"
+
+Generated = Callable[[str], ModuleType]
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Generated]:
+    """The generated package: imports its modules by name."""
+    folder, tools = tmp_path_factory.mktemp("generated"), Path(sys.executable).parent
+    command = [str(tools / "openapi-python-client"), "generate", "--path", str(_CONTRACT), "--meta", "none"]
+    done = subprocess.run(  # noqa: S603 - a tool of ours
+        [*command, "--output-path", str(folder / _PACKAGE), "--fail-on-warning"],
+        env=os.environ | {"PATH": f"{tools}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        yield lambda name: importlib.import_module(f"{_PACKAGE}.{name}")
+
+
+@only_sqlite
+@pytest.mark.asyncio
+async def test_a_generated_client_does_the_main_job(
+    generated: Generated, service: ServiceProcess, secret: str, aws: Sandbox
+) -> None:
+    service.start()
+    models = generated("models")
+    create = generated("api.repositories.create_repository")
+    vend = generated("api.tokens.vend_token")
+    search = generated("api.audit.search_audit")
+    client = generated("client").AuthenticatedClient(base_url=service.url, token=secret)
+    async with client:
+        wanted = models.RepositoryCreate(name="team/app", tag_mutability=models.Mutability.IMMUTABLE)
+        made = await create.asyncio_detailed(client=client, body=wanted, idempotency_key="build-1")
+        again = await create.asyncio_detailed(client=client, body=wanted, idempotency_key="build-1")
+        taken = await create.asyncio(client=client, body=wanted)
+        asked = models.TokenRequest(repositories=["team/app"], actions=[models.TokenAction.PULL])
+        token = await vend.asyncio(client=client, body=asked)
+        trail = await search.asyncio(client=client, action=models.Action.REPOSITORY_CREATE)
+
+    assert made.parsed.uri == f"{aws.host(ACCOUNT, REGION)}/team/app"
+    assert (again.parsed, again.headers["Idempotency-Replayed"]) == (made.parsed, "true")
+    assert isinstance(taken, models.Problem)
+    assert (taken.status, taken.code) == (409, "repository_exists")
+    assert (token.username, token.repositories) == ("AWS", ["team/app"])
+    assert [entry.status for entry in trail.items] == ["failed", "replayed", "succeeded"]
