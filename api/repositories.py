@@ -20,7 +20,7 @@ Name = Annotated[RepositoryName, Path(description="The name as it is (`team/app`
     status_code=201,
     operation_id="create_repository",
     summary="Create a repository",
-    responses=declare(ConflictError, TooLargeError),
+    responses=declare(NotFoundError, ConflictError, TooLargeError),
 )
 async def create_repository(
     body: RepositoryCreate, call: Mutation, http: Http, registry: RegistryName = None
