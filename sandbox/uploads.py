@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import os
-import secrets
 import sqlite3
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Uploads:
         self._state = state
 
     def start(self, repository: sqlite3.Row) -> str:
-        upload = secrets.token_hex(16)
+        upload = str(uuid.uuid4())
         self._state.sql.execute("INSERT INTO uploads (id, repository) VALUES (?, ?)", (upload, repository["id"]))
         self._state.upload(upload).touch()
         return upload

@@ -1,0 +1,41 @@
+"""AWS SDK clients of the sandbox."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+
+from sandbox.identities import OPERATOR, Credentials
+from sandbox.server import Sandbox
+from tests.conftest import ACCOUNT, REGION
+
+
+def sdk(
+    service: str, aws: Sandbox, *, account: str = ACCOUNT, user: str = OPERATOR, keys: Credentials | None = None
+) -> AbstractAsyncContextManager[Any]:
+    """A client under a user's key, or the one given."""
+    mine = keys or aws.credentials(user, account)
+    client: AbstractAsyncContextManager[Any] = AioSession().create_client(
+        service,
+        REGION,
+        endpoint_url=aws.endpoint(account, REGION),
+        aws_access_key_id=mine.access_key,
+        aws_secret_access_key=mine.secret_key,
+        config=AioConfig(retries={"total_max_attempts": 1}),
+    )
+    return client
+
+
+def session_sdk(service: str, aws: Sandbox, credentials: dict[str, str]) -> AbstractAsyncContextManager[Any]:
+    """A client under the credentials that AssumeRole gave."""
+    client: AbstractAsyncContextManager[Any] = AioSession().create_client(
+        service,
+        REGION,
+        endpoint_url=aws.endpoint(ACCOUNT, REGION),
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+        config=AioConfig(retries={"total_max_attempts": 1}),
+    )
+    return client

@@ -1,0 +1,149 @@
+"""The sandbox's registry by raw requests, as the OCI distribution specification has them."""
+
+import hashlib
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from sandbox.image_writer import build_index
+from sandbox.server import Sandbox
+from tests.conftest import ACCOUNT, REGION
+from tests.images import image, push_image
+from tests.sandbox.clients import sdk
+
+pytestmark = pytest.mark.asyncio
+
+_CONTENT = b"layer " * 100
+_DIGEST = "sha256:" + hashlib.sha256(_CONTENT).hexdigest()
+_ABSENT = "sha256:" + "0" * 64
+
+
+@pytest_asyncio.fixture
+async def registry(aws: Sandbox) -> AsyncIterator[httpx.AsyncClient]:
+    """The operator, logged in, with repositories `app` and `other`."""
+    async with sdk("ecr", aws) as ecr:
+        for name in ("app", "other"):
+            await ecr.create_repository(repositoryName=name)
+    async with httpx.AsyncClient(base_url=aws.endpoint(ACCOUNT, REGION), auth=aws.docker_login()) as client:
+        yield client
+
+
+def code(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["errors"][0]["code"]
+
+
+async def upload(registry: httpx.AsyncClient, name: str = "app") -> None:
+    done = await registry.post(f"/v2/{name}/blobs/uploads/?digest={_DIGEST}", content=_CONTENT)
+    assert done.status_code == 201
+
+
+async def test_who_has_not_logged_in_is_told_how(aws: Sandbox) -> None:
+    async with httpx.AsyncClient(base_url=aws.endpoint(ACCOUNT, REGION)) as nobody:
+        answer = await nobody.get("/v2/")
+        wrong = await nobody.get("/v2/", auth=("AWS", "made up"))
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Basic realm=")
+    assert code(wrong) == (403, "DENIED")
+
+
+async def test_an_upload_in_chunks(registry: httpx.AsyncClient) -> None:
+    started = await registry.post("/v2/app/blobs/uploads/")
+    where = started.headers["Location"]
+    first = await registry.patch(where, content=_CONTENT[:100], headers={"Content-Range": "0-99"})
+    assert (first.status_code, first.headers["Range"]) == (202, "0-99")
+    again = await registry.patch(where, content=_CONTENT[:100], headers={"Content-Range": "0-99"})
+    assert (again.status_code, again.headers["Range"]) == (416, "0-99")
+    assert (await registry.get(where)).headers["Range"] == "0-99"
+    done = await registry.put(f"{where}?digest={_DIGEST}", content=_CONTENT[100:])
+    assert (done.status_code, done.headers["Docker-Content-Digest"]) == (201, _DIGEST)
+    assert code(await registry.get(where)) == (404, "BLOB_UPLOAD_UNKNOWN")
+
+
+async def test_a_wrong_digest_is_refused(registry: httpx.AsyncClient) -> None:
+    wrong = await registry.post(f"/v2/app/blobs/uploads/?digest={_ABSENT}", content=_CONTENT)
+    assert code(wrong) == (400, "DIGEST_INVALID")
+    assert (await registry.head(f"/v2/app/blobs/{_ABSENT}")).status_code == 404
+
+
+async def test_a_cancelled_upload_is_gone(registry: httpx.AsyncClient) -> None:
+    where = (await registry.post("/v2/app/blobs/uploads/")).headers["Location"]
+    assert (await registry.delete(where)).status_code == 204
+    assert (await registry.patch(where, content=b"x")).status_code == 404
+
+
+async def test_a_blob_whole_and_in_part(registry: httpx.AsyncClient) -> None:
+    await upload(registry)
+    where = f"/v2/app/blobs/{_DIGEST}"
+    head, whole = await registry.head(where), await registry.get(where)
+    part = await registry.get(where, headers={"Range": "bytes=10-19"})
+    beyond = await registry.get(where, headers={"Range": "bytes=9999-"})
+    assert (int(head.headers["Content-Length"]), whole.content) == (len(_CONTENT), _CONTENT)
+    assert (part.status_code, part.content) == (206, _CONTENT[10:20])
+    assert part.headers["Content-Range"] == f"bytes 10-19/{len(_CONTENT)}"
+    assert beyond.status_code == 416
+
+
+async def test_a_blob_is_mounted_from_where_it_may_be_read(registry: httpx.AsyncClient) -> None:
+    await upload(registry)
+    mounted = await registry.post(f"/v2/other/blobs/uploads/?mount={_DIGEST}&from=app")
+    unknown = await registry.post(f"/v2/other/blobs/uploads/?mount={_ABSENT}&from=app")
+    assert (mounted.status_code, unknown.status_code) == (201, 202)
+    assert (await registry.head(f"/v2/other/blobs/{_DIGEST}")).status_code == 200
+
+
+async def test_manifests_by_tag_and_by_digest(registry: httpx.AsyncClient, aws: Sandbox) -> None:
+    digest = await push_image(aws, "app", "1", image("one"))
+    by_tag, by_digest = await registry.get("/v2/app/manifests/1"), await registry.get(f"/v2/app/manifests/{digest}")
+    assert by_tag.content == by_digest.content
+    assert "sha256:" + hashlib.sha256(by_tag.content).hexdigest() == digest == by_tag.headers["Docker-Content-Digest"]
+    assert (await registry.head("/v2/app/manifests/1")).headers["Content-Length"] == str(len(by_tag.content))
+    assert code(await registry.get("/v2/app/manifests/2")) == (404, "MANIFEST_UNKNOWN")
+    async with sdk("ecr", aws) as ecr:
+        [details] = (await ecr.describe_images(repositoryName="app"))["imageDetails"]
+    assert (details["imageDigest"], details["imageTags"]) == (digest, ["1"])
+
+
+async def test_a_manifest_without_its_blobs_is_refused(registry: httpx.AsyncClient) -> None:
+    manifest = image("one").manifest
+    headers = {"Content-Type": manifest.media_type}
+    put = await registry.put("/v2/app/manifests/1", content=manifest.content, headers=headers)
+    assert code(put) == (400, "MANIFEST_BLOB_UNKNOWN")
+
+
+async def test_an_index_and_its_tags(registry: httpx.AsyncClient, aws: Sandbox) -> None:
+    images = [image("one", "amd64"), image("two", "arm64")]
+    for tag in ("b", "a"):
+        await push_image(aws, "app", tag, build_index(images))
+    first = await registry.get("/v2/app/tags/list?n=1")
+    second = await registry.get(first.links["next"]["url"])
+    assert (first.json()["tags"], second.json()["tags"]) == (["a"], ["b"])
+    assert "next" not in second.links
+
+
+async def test_referrers_are_found_by_their_subject(registry: httpx.AsyncClient, aws: Sandbox) -> None:
+    subject = await push_image(aws, "app", "1", image("one"))
+    await upload(registry)
+    layer = {"mediaType": "application/octet-stream", "digest": _DIGEST, "size": len(_CONTENT)}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "artifactType": "application/vnd.example.sbom",
+        "config": layer,
+        "layers": [layer],
+        "subject": {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": subject, "size": 1},
+    }
+    headers = {"Content-Type": "application/vnd.oci.image.manifest.v1+json"}
+    put = await registry.put("/v2/app/manifests/sbom", json=manifest, headers=headers)
+    assert (put.status_code, put.headers["OCI-Subject"]) == (201, subject)
+    found = (await registry.get(f"/v2/app/referrers/{subject}")).json()["manifests"]
+    assert [one["artifactType"] for one in found] == ["application/vnd.example.sbom"]
+    none = await registry.get(f"/v2/app/referrers/{subject}?artifactType=other")
+    assert (none.json()["manifests"], none.headers["OCI-Filters-Applied"]) == ([], "artifactType")
+
+
+async def test_an_unknown_repository_and_a_bad_name(registry: httpx.AsyncClient) -> None:
+    assert code(await registry.get("/v2/no/such/tags/list")) == (404, "NAME_UNKNOWN")
+    assert code(await registry.get("/v2/NO/tags/list")) == (400, "NAME_INVALID")
+    assert code(await registry.delete("/v2/app/manifests/1")) == (405, "UNSUPPORTED")

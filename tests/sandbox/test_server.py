@@ -1,0 +1,109 @@
+"""The sandbox as a whole: it outlives its process, and has bad days on demand."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from botocore.exceptions import ClientError, HTTPClientError
+
+from sandbox.server import Sandbox
+from tests.conftest import ACCOUNT, REGION
+from tests.sandbox.clients import sdk
+
+
+def _start(folder: Path) -> tuple["subprocess.Popen[str]", dict[str, object]]:
+    command = [sys.executable, "-m", "sandbox", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
+    assert process.stdout
+    return process, json.loads(process.stdout.readline())
+
+
+def _ask(process_facts: dict[str, object], operation: str, **asked: str) -> str:
+    endpoint = process_facts["endpoints"][f"{ACCOUNT}/{REGION}"]  # type: ignore[index] # as the process printed it
+    keys = process_facts["operators"][ACCOUNT]  # type: ignore[index] # likewise
+    code = (
+        "import sys, json, botocore.session; s = botocore.session.get_session();"
+        f"c = s.create_client('ecr', {REGION!r}, endpoint_url={endpoint!r},"
+        f" aws_access_key_id={keys['AWS_ACCESS_KEY_ID']!r}, aws_secret_access_key={keys['AWS_SECRET_ACCESS_KEY']!r});"
+        f"print(json.dumps(c.{operation}(**{asked!r}), default=str))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    return done.stdout
+
+
+def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
+    process, before = _start(tmp_path)
+    _ask(before, "create_repository", repositoryName="app")
+    process.kill()
+    process.communicate()
+    process, after = _start(tmp_path)
+    try:
+        assert after == before
+        assert '"repositoryName": "app"' in _ask(after, "describe_repositories")
+    finally:
+        process.terminate()
+        process.communicate()
+    assert process.returncode == 0
+
+
+@pytest.mark.asyncio
+async def test_faults_befall_the_next_calls_and_no_more(aws: Sandbox) -> None:
+    aws.fault("DescribeRepositories", "throttle")
+    aws.fault("DescribeRepositories", "error")
+    aws.fault("DescribeRepositories", "reset")
+    async with sdk("ecr", aws) as ecr:
+        for code in ("ThrottlingException", "ServerException"):
+            with pytest.raises(ClientError, match=code):
+                await ecr.describe_repositories()
+        with pytest.raises(HTTPClientError):
+            await ecr.describe_repositories()
+        assert (await ecr.describe_repositories())["repositories"] == []
+    assert [(call.status, call.error) for call in aws.calls()] == [
+        (429, "ThrottlingException"),
+        (500, "ServerException"),
+        (0, None),
+        (200, None),
+    ]
+
+
+@pytest.mark.asyncio
+async def test_a_reset_after_acting_has_acted(aws: Sandbox) -> None:
+    aws.fault("CreateRepository", "reset", when="after")
+    async with sdk("ecr", aws) as ecr:
+        with pytest.raises(HTTPClientError):
+            await ecr.create_repository(repositoryName="app")
+        assert len((await ecr.describe_repositories())["repositories"]) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_held_call_acts_when_it_is_released_and_not_when_dropped(aws: Sandbox) -> None:
+    async with sdk("ecr", aws) as ecr:
+        for name, verb in (("dropped", "drop"), ("released", "release")):
+            hold = aws.hold("CreateRepository")
+            call = asyncio.create_task(ecr.create_repository(repositoryName=name))
+            assert await asyncio.to_thread(hold.reached, 10)
+            getattr(hold, verb)()
+            await asyncio.wait([call])
+            assert (call.exception() is None) == (verb == "release")
+        found = (await ecr.describe_repositories())["repositories"]
+    assert [one["repositoryName"] for one in found] == ["released"]
+
+
+@pytest.mark.asyncio
+async def test_another_process_holds_a_call_over_http(aws: Sandbox) -> None:
+    async with httpx.AsyncClient(base_url=aws.endpoint(ACCOUNT, REGION)) as controls, sdk("ecr", aws) as ecr:
+        asked = {"operation": "CreateRepository", "kind": "hold", "when": "after"}
+        fault = (await controls.post("/_sandbox/faults", json=asked)).json()["id"]
+        call = asyncio.create_task(ecr.create_repository(repositoryName="app"))
+        reached = await controls.get(f"/_sandbox/faults/{fault}?wait=10")
+        assert reached.json() == {"is_reached": True}
+        assert not call.done()
+        await controls.post(f"/_sandbox/faults/{fault}/release")
+        await call
+        [logged] = (await controls.get("/_sandbox/calls")).json()
+    assert (logged["operation"], logged["principal"]) == ("CreateRepository", f"arn:aws:iam::{ACCOUNT}:user/operator")
+    assert logged["parameters"] == {"repositoryName": "app"}
