@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 import httpx
 import pytest
-from aiobotocore.session import AioSession
 from pydantic import SecretStr
 from starlette.types import ASGIApp
 
@@ -16,6 +15,7 @@ from service.identity import new_secret
 from service.settings import Settings
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey, Serve
 from tests.marks import only_sqlite
+from tests.sandbox.clients import sdk
 
 pytestmark = pytest.mark.asyncio
 
@@ -225,15 +225,7 @@ async def test_a_repeat_is_answered_from_the_record(admin: httpx.AsyncClient, aw
 
 @only_sqlite
 async def test_a_permission_that_our_role_lacks_is_named(admin: httpx.AsyncClient, aws: Sandbox) -> None:
-    operator = aws.credentials()
-    iam = AioSession().create_client(
-        "iam",
-        REGION,
-        endpoint_url=aws.endpoint(ACCOUNT, REGION),
-        aws_access_key_id=operator.access_key,
-        aws_secret_access_key=operator.secret_key,
-    )
-    async with iam as client:
+    async with sdk("iam", aws) as client:
         await client.delete_role_policy(RoleName="wharfinger", PolicyName="seeded")
     answer = await admin.post("/v1/repositories", json={"name": "app"})
     assert (answer.status_code, answer.json()["code"]) == (502, "aws_permission_missing")
@@ -265,14 +257,6 @@ async def test_without_a_database_nothing_is_asked_of_aws(
 
 
 async def _create_past_wharfinger(aws: Sandbox, names: list[str]) -> None:
-    operator = aws.credentials()
-    ecr = AioSession().create_client(
-        "ecr",
-        REGION,
-        endpoint_url=aws.endpoint(ACCOUNT, REGION),
-        aws_access_key_id=operator.access_key,
-        aws_secret_access_key=operator.secret_key,
-    )
-    async with ecr as client:
+    async with sdk("ecr", aws) as client:
         for name in names:
             await client.create_repository(repositoryName=name)

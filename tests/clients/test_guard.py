@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 import pytest_asyncio
+from botocore.exceptions import ParamValidationError
 from botocore.loaders import Loader
 
 from service.clients.aws import READS, Aws, Permit, RegistryClients, UnrecordedCallError, permit, translated
@@ -195,3 +196,8 @@ async def test_what_counts_as_a_read_exists_and_reads() -> None:
     assert known >= READS
     assert not {name for name in READS if not name.startswith(("Get", "List", "Describe", "BatchGet"))}
     assert not READS & {"GetAuthorizationToken", "GetSessionToken", "GetFederationToken"}, "these give credentials away"
+
+
+async def test_what_the_sdk_itself_refuses_is_no_lost_answer() -> None:
+    with pytest.raises(ParamValidationError), translated("CreateRepository"):
+        raise ParamValidationError(report="a member is missing")
