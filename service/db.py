@@ -46,11 +46,6 @@ class Database:
             _configure_sqlite(self.engine.sync_engine)
             self._blocking = create_engine(url.set(drivername="sqlite"), connect_args=connect_args)
             _configure_sqlite(self._blocking)
-        self._blocking = (
-            create_engine(url.set(drivername="sqlite"), connect_args=connect_args) if self.is_sqlite else None
-        )
-        if self._blocking is not None:
-            _configure_sqlite(self._blocking)
         self._reading = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._writing = self.engine.execution_options(**{_WRITES: True})
 
