@@ -45,6 +45,10 @@ CREATE TABLE IF NOT EXISTS sessions (
 CREATE TABLE IF NOT EXISTS logins (
     sha256 TEXT PRIMARY KEY, access_key TEXT NOT NULL, expires_at REAL NOT NULL
 );
+CREATE TABLE IF NOT EXISTS kube_objects (
+    plural TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, content TEXT NOT NULL,
+    PRIMARY KEY (plural, namespace, name)
+);
 """
 _FORGOTTEN_BY_RESET = ("repositories", "account_settings", "sessions", "logins")
 
