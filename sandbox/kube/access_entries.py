@@ -1,0 +1,74 @@
+"""Who may reach the cluster, as EKS keeps it: access entries by principal, with their access policies."""
+
+import json
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from sandbox.state import State
+
+Entry = dict[str, Any]
+"""`principal`, `username`, `groups`, `tags`, `created` (seconds), `policies` (by ARN: the scope and `associated`)."""
+
+POLICY_ARN = "arn:aws:eks::aws:cluster-access-policy/"
+LEVELS = {
+    "AmazonEKSClusterAdminPolicy": "cluster-admin",
+    "AmazonEKSAdminPolicy": "admin",
+    "AmazonEKSEditPolicy": "edit",
+    "AmazonEKSViewPolicy": "view",
+    "AmazonEKSAdminViewPolicy": "view",
+}
+"""What of Kubernetes' own roles each access policy stands for."""
+
+
+class AccessEntries:
+    """Those of the one cluster."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        state.sql.execute(
+            "CREATE TABLE IF NOT EXISTS access_entries (principal TEXT PRIMARY KEY, content TEXT NOT NULL)"
+        )
+
+    def find(self, principal: str) -> Entry | None:
+        row = self._state.one("SELECT content FROM access_entries WHERE principal = ?", principal)
+        return json.loads(row["content"]) if row else None
+
+    def principals(self) -> list[str]:
+        return [row["principal"] for row in self._state.all("SELECT principal FROM access_entries ORDER BY 1")]
+
+    def create(
+        self, principal: str, username: str, groups: Iterable[str] = (), tags: dict[str, str] | None = None
+    ) -> Entry:
+        made: Entry = {
+            "principal": principal,
+            "username": username,
+            "groups": list(groups),
+            "tags": tags or {},
+            "created": time.time(),
+            "policies": {},
+        }
+        return self._keep(made)
+
+    def delete(self, principal: str) -> None:
+        self._state.sql.execute("DELETE FROM access_entries WHERE principal = ?", (principal,))
+
+    def associate(self, entry: Entry, policy_arn: str, scope: dict[str, Any]) -> dict[str, Any]:
+        """Attach an access policy, in place of what it was attached with before."""
+        associated = {"scope": scope, "associated": time.time()}
+        entry["policies"][policy_arn] = associated
+        self._keep(entry)
+        return associated
+
+    def dissociate(self, entry: Entry, policy_arn: str) -> None:
+        entry["policies"].pop(policy_arn, None)
+        self._keep(entry)
+
+    def clear(self) -> None:
+        self._state.sql.execute("DELETE FROM access_entries")
+
+    def _keep(self, entry: Entry) -> Entry:
+        self._state.sql.execute(
+            "INSERT OR REPLACE INTO access_entries VALUES (?, ?)", (entry["principal"], json.dumps(entry))
+        )
+        return entry
