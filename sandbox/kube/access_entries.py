@@ -5,18 +5,19 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from sandbox.kube.identity import Level
 from sandbox.state import State
 
 Entry = dict[str, Any]
 """`principal`, `username`, `groups`, `tags`, `created` (seconds), `policies` (by ARN: the scope and `associated`)."""
 
 POLICY_ARN = "arn:aws:eks::aws:cluster-access-policy/"
-LEVELS = {
+LEVELS: dict[str, Level] = {
     "AmazonEKSClusterAdminPolicy": "cluster-admin",
     "AmazonEKSAdminPolicy": "admin",
     "AmazonEKSEditPolicy": "edit",
     "AmazonEKSViewPolicy": "view",
-    "AmazonEKSAdminViewPolicy": "view",
+    "AmazonEKSAdminViewPolicy": "admin-view",
 }
 """What of Kubernetes' own roles each access policy stands for."""
 

@@ -6,7 +6,7 @@ Source: Amazon EKS User Guide, "Review access policy permissions".
 from dataclasses import dataclass
 from typing import Literal
 
-Level = Literal["cluster-admin", "admin", "edit", "view"]
+Level = Literal["cluster-admin", "admin", "edit", "view", "admin-view"]
 
 _READ = frozenset({"get", "list", "watch"})
 _WRITE = frozenset({"create", "delete", "deletecollection", "patch", "update"})
@@ -78,6 +78,8 @@ class Identity:
 def _allows(level: Level, verb: str, resource: tuple[str, str]) -> bool:
     if level == "cluster-admin":
         return True
+    if level == "admin-view":
+        return verb in _READ
     if verb in _READ:
         return resource in _SHOWN or (level != "view" and resource in _EDITED)
     return verb in _WRITE and level != "view" and resource in _EDITED
