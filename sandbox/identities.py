@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from moto.iam.models import AccessKey, IAMBackend, iam_backends
+from moto.iam.models import AccessKey, AWSManagedPolicy, IAMBackend, iam_backends
 
 from sandbox.places import MAIN_ACCOUNT, MAIN_REGION, OTHER_ACCOUNT
 from sandbox.policy import Principal
@@ -25,7 +25,39 @@ _MAY_ASSUME = json.dumps(
     }
 )
 _IAM_DOCUMENTS = Path(__file__).parent.parent / "deploy" / "iam"
+_NODE_TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"},
+        ],
+    }
+)
+_PULL_POLICY = "AmazonEC2ContainerRegistryPullOnly"
+_PULL = {
+    "CreateDate": "2024-10-10T00:00:00+00:00",
+    "UpdateDate": "2024-10-10T00:00:00+00:00",
+    "Path": "/",
+    "DefaultVersionId": "v1",
+    "Document": {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": [
+                    "ecr:GetAuthorizationToken",
+                    "ecr:BatchCheckLayerAvailability",
+                    "ecr:GetDownloadUrlForLayer",
+                    "ecr:BatchGetImage",
+                    "ecr:BatchImportUpstreamImage",
+                ],
+                "Resource": "*",
+            }
+        ],
+    },
+}
 SERVICE_USER = "wharfinger"
+NODE_ROLE = "demo-node"
 OPERATOR = "operator"
 
 
@@ -74,6 +106,7 @@ class Identities:
             self._seed_user(account, OPERATOR, ADMINISTRATOR)
             if account == MAIN_ACCOUNT:
                 self._seed_user(account, SERVICE_USER, _MAY_ASSUME)
+                _seed_node_role(account)
             _seed_role(account, "wharfinger", "wharfinger-trust.json", "wharfinger-policy.json")
             _seed_role(account, "wharfinger-broker", "broker-trust.json", "broker-policy.json")
 
@@ -162,17 +195,30 @@ def _iam(account: str) -> IAMBackend:
 
 
 def _seed_role(account: str, name: str, trust: str, policy: str) -> None:
+    _create_role(account, name, _document(trust, account))
+    _iam(account).put_role_policy(name, "seeded", _document(policy, account))
+
+
+def _seed_node_role(account: str) -> None:
+    """The role of the cluster's nodes, with the policy of AWS's own by which they pull."""
     iam = _iam(account)
-    iam.create_role(
+    _create_role(account, NODE_ROLE, _NODE_TRUST)
+    # moto brings AWS's managed policies only where a setting asks for all fourteen hundred.
+    policy = AWSManagedPolicy.from_data(_PULL_POLICY, account, MAIN_REGION, _PULL)
+    iam.managed_policies[policy.arn] = policy
+    iam.attach_role_policy(policy.arn, NODE_ROLE)
+
+
+def _create_role(account: str, name: str, trust: str) -> None:
+    _iam(account).create_role(
         role_name=name,
-        assume_role_policy_document=_document(trust, account),
+        assume_role_policy_document=trust,
         path="/",
         permissions_boundary=None,
         description="seeded by the sandbox",
         tags=[],
         max_session_duration="3600",
     )
-    iam.put_role_policy(name, "seeded", _document(policy, account))
 
 
 def _document(file: str, account: str) -> str:

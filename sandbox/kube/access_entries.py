@@ -22,6 +22,14 @@ LEVELS: dict[str, Level] = {
 """What of Kubernetes' own roles each access policy stands for."""
 
 
+def default_username(principal: str) -> str:
+    """What EKS calls a principal that was given no name: a role by its session, a user by its ARN."""
+    account, (kind, _, name) = principal.split(":")[4], principal.split(":", 5)[5].partition("/")
+    if kind != "role":
+        return principal
+    return f"arn:aws:sts::{account}:assumed-role/{name.rpartition('/')[2]}/{{{{SessionName}}}}"
+
+
 class AccessEntries:
     """Those of the one cluster."""
 
@@ -39,11 +47,17 @@ class AccessEntries:
         return [row["principal"] for row in self._state.all("SELECT principal FROM access_entries ORDER BY 1")]
 
     def create(
-        self, principal: str, username: str, groups: Iterable[str] = (), tags: dict[str, str] | None = None
+        self,
+        principal: str,
+        *,
+        username: str | None = None,
+        groups: Iterable[str] = (),
+        tags: dict[str, str] | None = None,
     ) -> Entry:
+        """:param username: what Kubernetes is to call the principal; None: as EKS does by itself."""
         made: Entry = {
             "principal": principal,
-            "username": username,
+            "username": username or default_username(principal),
             "groups": list(groups),
             "tags": tags or {},
             "created": time.time(),

@@ -3,7 +3,7 @@
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ class Pulled:
 class Images:
     """Pulls for the nodes. What a node may pull, its role says; that is not looked at here."""
 
-    def __init__(self, registries: Callable[[], Iterable[Registry]]) -> None:
+    def __init__(self, registries: Sequence[Registry]) -> None:
         self._registries = registries
 
     def pull(self, reference: str, platform: tuple[str, str]) -> Pulled:
@@ -50,7 +50,7 @@ class Images:
             message = f'Failed to apply default image tag "{reference}": couldn\'t parse image name "{reference}": '
             raise PullError("InvalidImageName", message + "invalid reference format")
         wanted = matched["digest"] or matched["tag"] or "latest"
-        registry = next((one for one in self._registries() if one.host == matched["host"]), None)
+        registry = next((one for one in self._registries if one.host == matched["host"]), None)
         if registry is None:
             raise _foreign(reference, matched["host"])
         try:

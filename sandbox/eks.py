@@ -1,0 +1,268 @@
+"""EKS's API about the one cluster: REST with JSON, as botocore's service model has it.
+
+For which resource an action is about: Service Authorization Reference, "Actions, resources, and condition keys for
+Amazon Elastic Kubernetes Service".
+"""
+
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from sandbox.eks_shapes import ClusterFacts
+from sandbox.kube.access_entries import LEVELS, POLICY_ARN, AccessEntries, Entry
+from sandbox.places import Place
+from sandbox.policy import Principal, Request, is_allowed
+
+Json = dict[str, Any]
+_ROUTES = {
+    ("GET", "clusters"): "ListClusters",
+    ("GET", "clusters/*"): "DescribeCluster",
+    ("GET", "clusters/*/node-groups"): "ListNodegroups",
+    ("GET", "clusters/*/node-groups/*"): "DescribeNodegroup",
+    ("GET", "clusters/*/fargate-profiles"): "ListFargateProfiles",
+    ("GET", "clusters/*/fargate-profiles/*"): "DescribeFargateProfile",
+    ("GET", "clusters/*/access-entries"): "ListAccessEntries",
+    ("POST", "clusters/*/access-entries"): "CreateAccessEntry",
+    ("GET", "clusters/*/access-entries/*"): "DescribeAccessEntry",
+    ("DELETE", "clusters/*/access-entries/*"): "DeleteAccessEntry",
+    ("GET", "clusters/*/access-entries/*/access-policies"): "ListAssociatedAccessPolicies",
+    ("POST", "clusters/*/access-entries/*/access-policies"): "AssociateAccessPolicy",
+    ("DELETE", "clusters/*/access-entries/*/access-policies/*"): "DisassociateAccessPolicy",
+}
+"""Names stand between the fixed parts of a path."""
+_LONGEST_PAGE = 100
+
+
+class EksError(Exception):
+    """A refusal in the words of EKS; `code` is the name of the exception."""
+
+    def __init__(self, status: int, code: str, message: str, **members: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.members = members
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request to EKS, taken apart."""
+
+    operation: str
+    names: tuple[str, ...]
+    """Those in the path: cluster, then node group, profile or principal, then access policy."""
+    query: Mapping[str, str]
+    body: Json
+
+    @property
+    def parameters(self) -> Json:
+        return {"path": list(self.names), **self.query, **self.body}
+
+
+def operation_of(method: str, path: str) -> str:
+    """What a request asks for; method and path themselves where EKS has no such operation that is imitated."""
+    return _ROUTES.get((method, _template(_segments(path))), f"{method} {path}")
+
+
+def read(method: str, path: str, query: Mapping[str, str], content: bytes) -> Asked:
+    """:param path: as on the wire, percent-encoded. :raises EksError: the body is not a JSON object."""
+    try:
+        body = json.loads(content or b"{}")
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise EksError(400, "SerializationException", "The body is not a JSON object")
+    return Asked(operation_of(method, path), tuple(_segments(path)[1::2]), query, body)
+
+
+class Eks:
+    """EKS of one account and Region.
+
+    :param facts: the cluster there; None: there is none.
+    """
+
+    def __init__(self, place: Place, facts: ClusterFacts | None, entries: AccessEntries) -> None:
+        self._place = place
+        self._facts = facts
+        self._entries = entries
+        self._handlers: dict[str, Callable[[ClusterFacts, Asked], Json]] = {
+            "DescribeCluster": lambda facts, _: {"cluster": facts.cluster()},
+            "ListNodegroups": lambda facts, asked: _page("nodegroups", [facts.node_group_name], asked),
+            "DescribeNodegroup": _node_group,
+            "ListFargateProfiles": lambda _, asked: _page("fargateProfileNames", [], asked),
+            "DescribeFargateProfile": _no_profile,
+            "ListAccessEntries": self._list_entries,
+            "CreateAccessEntry": self._create_entry,
+            "DescribeAccessEntry": lambda facts, asked: {"accessEntry": _shown(facts, self._entry(asked))},
+            "DeleteAccessEntry": self._delete_entry,
+            "ListAssociatedAccessPolicies": self._list_policies,
+            "AssociateAccessPolicy": self._associate,
+            "DisassociateAccessPolicy": self._dissociate,
+        }
+
+    def answer(self, principal: Principal, asked: Asked) -> Json:
+        """:raises EksError:"""
+        self._require(principal, asked)
+        if asked.operation == "ListClusters":
+            return _page("clusters", [self._facts.name] if self._facts else [], asked)
+        handler = self._handlers.get(asked.operation)
+        if handler is None:
+            raise EksError(400, "ClientException", f"The sandbox does not imitate {asked.operation}")
+        if self._facts is None or asked.names[0] != self._facts.name:
+            raise _not_found(f"No cluster found for name: {asked.names[0]}.", clusterName=asked.names[0])
+        return handler(self._facts, asked)
+
+    def _require(self, principal: Principal, asked: Asked) -> None:
+        action, resource = f"eks:{asked.operation}", self._resource(asked)
+        request = Request(action=action, resource=resource, principal=principal)
+        if not is_allowed(request, resource_account=self._place.account, resource_policy=None):
+            text = f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource}"
+            raise EksError(403, "AccessDeniedException", text)
+
+    def _resource(self, asked: Asked) -> str:
+        prefix = f"arn:aws:eks:{self._place.region}:{self._place.account}:"
+        if not asked.names:
+            return "*"
+        cluster, *inner = asked.names
+        if not inner:
+            return f"{prefix}cluster/{cluster}"
+        if "Nodegroup" in asked.operation:
+            return f"{prefix}nodegroup/{cluster}/{inner[0]}/{_id(inner[0])}"
+        if "Fargate" in asked.operation:
+            return f"{prefix}fargateprofile/{cluster}/{inner[0]}/{_id(inner[0])}"
+        return prefix + _entry_path(cluster, inner[0])
+
+    def _list_entries(self, _: ClusterFacts, asked: Asked) -> Json:
+        wanted = asked.query.get("associatedPolicyArn")
+        found = [
+            one
+            for one in self._entries.principals()
+            if wanted is None or wanted in (self._entries.find(one) or {"policies": {}})["policies"]
+        ]
+        return _page("accessEntries", found, asked)
+
+    def _create_entry(self, facts: ClusterFacts, asked: Asked) -> Json:
+        principal, body = str(asked.body.get("principalArn", "")), asked.body
+        if ":role/" not in principal and ":user/" not in principal:
+            raise EksError(400, "InvalidParameterException", "The specified principalArn is invalid: invalid principal")
+        if self._entries.find(principal):
+            text = "The specified access entry resource is already in use on this cluster."
+            raise EksError(409, "ResourceInUseException", text, clusterName=facts.name)
+        entry = self._entries.create(
+            principal,
+            username=body.get("username"),
+            groups=body.get("kubernetesGroups") or (),
+            tags=body.get("tags") or {},
+        )
+        return {"accessEntry": _shown(facts, entry)}
+
+    def _delete_entry(self, _: ClusterFacts, asked: Asked) -> Json:
+        self._entries.delete(self._entry(asked)["principal"])
+        return {}
+
+    def _list_policies(self, facts: ClusterFacts, asked: Asked) -> Json:
+        entry = self._entry(asked)
+        page = _page("associatedAccessPolicies", sorted(entry["policies"]), asked)
+        shown = [_associated(arn, entry["policies"][arn]) for arn in page["associatedAccessPolicies"]]
+        named = {"clusterName": facts.name, "principalArn": entry["principal"]}
+        return named | page | {"associatedAccessPolicies": shown}
+
+    def _associate(self, facts: ClusterFacts, asked: Asked) -> Json:
+        entry, arn = self._entry(asked), str(asked.body.get("policyArn", ""))
+        scope = asked.body.get("accessScope") or {}
+        if not arn.startswith(POLICY_ARN) or arn.removeprefix(POLICY_ARN) not in LEVELS:
+            raise _not_found(f"The policyArn parameter format is not valid or there is no such policy: {arn}")
+        if scope.get("type") not in ("cluster", "namespace") or (
+            (scope["type"] == "namespace") != bool(scope.get("namespaces"))
+        ):
+            text = "The accessScope must be of type cluster, or of type namespace with namespaces"
+            raise EksError(400, "InvalidParameterException", text)
+        kept = {"type": scope["type"], "namespaces": list(scope.get("namespaces") or ())}
+        associated = self._entries.associate(entry, arn, kept)
+        named = {"clusterName": facts.name, "principalArn": entry["principal"]}
+        return named | {"associatedAccessPolicy": _associated(arn, associated)}
+
+    def _dissociate(self, _: ClusterFacts, asked: Asked) -> Json:
+        entry, arn = self._entry(asked), asked.names[2]
+        if arn not in entry["policies"]:
+            raise _not_found(f"The access policy {arn} is not associated with the access entry.")
+        self._entries.dissociate(entry, arn)
+        return {}
+
+    def _entry(self, asked: Asked) -> Entry:
+        entry = self._entries.find(asked.names[1])
+        if entry is None:
+            raise _not_found(
+                f"The specified principalArn could not be found. You can view your available access entries with "
+                f"'list-access-entries'. (principalArn: {asked.names[1]})"
+            )
+        return entry
+
+
+def _segments(path: str) -> list[str]:
+    return [unquote(one) for one in path.strip("/").split("/")]
+
+
+def _template(segments: Sequence[str]) -> str:
+    return "/".join("*" if number % 2 else one for number, one in enumerate(segments))
+
+
+def _not_found(message: str, **members: str) -> EksError:
+    return EksError(404, "ResourceNotFoundException", message, **members)
+
+
+def _page(member: str, found: Sequence[str], asked: Asked) -> Json:
+    """Up to `maxResults` names after the token, which is the last name of the page before."""
+    given = asked.query.get("maxResults", str(_LONGEST_PAGE))
+    if not given.isdigit() or not 1 <= int(given) <= _LONGEST_PAGE:
+        raise EksError(400, "InvalidParameterException", f"maxResults must be 1 to {_LONGEST_PAGE}, not {given}")
+    after = [one for one in sorted(found) if one > asked.query.get("nextToken", "")]
+    kept = after[: int(given)]
+    return {member: kept} | ({"nextToken": kept[-1]} if len(after) > len(kept) else {})
+
+
+def _node_group(facts: ClusterFacts, asked: Asked) -> Json:
+    if asked.names[1] != facts.node_group_name:
+        text = f"No node group found for name: {asked.names[1]}."
+        raise _not_found(text, clusterName=facts.name, nodegroupName=asked.names[1])
+    return {"nodegroup": facts.node_group(_id(facts.node_group_name))}
+
+
+def _no_profile(facts: ClusterFacts, asked: Asked) -> Json:
+    text = f"No Fargate Profile found with name: {asked.names[1]}."
+    raise _not_found(text, clusterName=facts.name, fargateProfileName=asked.names[1])
+
+
+def _shown(facts: ClusterFacts, entry: Entry) -> Json:
+    return {
+        "clusterName": facts.name,
+        "principalArn": entry["principal"],
+        "kubernetesGroups": entry["groups"],
+        "accessEntryArn": f"{facts.arn.partition(':cluster/')[0]}:{_entry_path(facts.name, entry['principal'])}",
+        "createdAt": entry["created"],
+        "modifiedAt": entry["created"],
+        "tags": entry["tags"],
+        "username": entry["username"],
+        "type": "STANDARD",
+    }
+
+
+def _associated(arn: str, associated: Json) -> Json:
+    times = {"associatedAt": associated["associated"], "modifiedAt": associated["associated"]}
+    return {"policyArn": arn, "accessScope": associated["scope"], **times}
+
+
+def _entry_path(cluster: str, principal: str) -> str:
+    # What is asked for need not be an ARN.
+    front, _, resource = principal.rpartition(":")
+    kind, _, name = resource.partition("/")
+    account = front.rpartition(":")[2]
+    return f"access-entry/{cluster}/{kind}/{account}/{name}/{_id(principal)}"
+
+
+def _id(text: str) -> str:
+    """The id at the end of an ARN, the same for the same name."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, text))
