@@ -58,6 +58,28 @@ def stale(plural: str, group: str, name: str) -> StatusError:
     return StatusError(409, "Conflict", message, details=_details(plural, group, name))
 
 
+def bad_request(message: str) -> StatusError:
+    return StatusError(400, "BadRequest", message)
+
+
+def invalid(kind: str, group: str, name: str, causes: Sequence[dict[str, str]]) -> StatusError:
+    """The object is well-formed and breaks rules; every broken one is a cause."""
+    words = [f"{cause['field']}: {cause['message']}" for cause in causes]
+    said = words[0] if len(words) == 1 else f"[{', '.join(words)}]"
+    message = f'{_full(kind, group)} "{name}" is invalid: {said}'
+    return StatusError(422, "Invalid", message, details=_details(kind, group, name), causes=causes)
+
+
+def forbidden(plural: str, group: str, name: str, why: str) -> StatusError:
+    named = f' "{name}"' if name else ""
+    message = f"{_full(plural, group)}{named} is forbidden: {why}"
+    return StatusError(403, "Forbidden", message, details=_details(plural, group, name))
+
+
+def no_such_resource() -> StatusError:
+    return StatusError(404, "NotFound", "the server could not find the requested resource")
+
+
 def expired(asked: int, oldest: int) -> StatusError:
     return StatusError(410, "Expired", f"too old resource version: {asked} ({oldest})")
 
@@ -67,4 +89,4 @@ def _full(plural: str, group: str) -> str:
 
 
 def _details(plural: str, group: str, name: str) -> dict[str, Any]:
-    return {"name": name, **({"group": group} if group else {}), "kind": plural}
+    return {**({"name": name} if name else {}), **({"group": group} if group else {}), "kind": plural}

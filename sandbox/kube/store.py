@@ -50,6 +50,11 @@ class Store:
     def revision(self) -> int:
         return self._revision
 
+    @property
+    def oldest(self) -> int:
+        """What came after this revision is still known; a watch from before it is told 410."""
+        return self._oldest
+
     def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
         """:raises StatusError: 404, there is none."""
         found = self._objects.get((kind.plural, namespace or "", name))

@@ -1,0 +1,199 @@
+"""Get, list and watch."""
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from sandbox.kube import tables
+from sandbox.kube.errors import StatusError, bad_request, expired
+from sandbox.kube.kinds import Kind
+from sandbox.kube.request import Target
+from sandbox.kube.selectors import Selects, selector
+from sandbox.kube.store import Change, Object, Store
+
+_LONGEST_WATCH = 3600.0
+"""Seconds; a real server ends a watch that names no time after 30 to 60 minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """How the client wants objects: themselves, or as rows of a table."""
+
+    kind: Kind
+    is_table: bool
+
+    def one(self, found: Object) -> Object:
+        return tables.table(self.kind, [found], {}) if self.is_table else whole(self.kind, found)
+
+    def many(self, found: list[Object], metadata: Object) -> Object:
+        if self.is_table:
+            return tables.table(self.kind, found, metadata)
+        items = [{key: value for key, value in one.items() if key not in ("kind", "apiVersion")} for one in found]
+        return {
+            "kind": f"{self.kind.name}List",
+            "apiVersion": self.kind.api_version,
+            "metadata": metadata,
+            "items": items,
+        }
+
+
+def whole(kind: Kind, found: Object) -> Object:
+    return {"kind": kind.name, "apiVersion": kind.api_version, **found}
+
+
+def get(store: Store, request: Request, target: Target) -> Response:
+    """:raises StatusError: 404, there is none."""
+    found = store.get(target.kind, target.namespace, target.name or "")
+    return JSONResponse(_shape(request, target).one(found))
+
+
+def list_(store: Store, request: Request, target: Target) -> Response:
+    """:raises StatusError: 400, a selector or `continue` cannot be read; 410, the list that it goes on is forgotten."""
+    query = request.query_params
+    wanted = _selector(request, target.kind)
+    found = [one for one in store.all(target.kind, target.namespace) if wanted(one)]
+    revision, after = _from_token(store, query.get("continue") or "")
+    rest = [one for one in found if _place(one) > after]
+    page = rest[: int(query.get("limit") or 0) or None]
+    metadata: Object = {"resourceVersion": str(revision)}
+    if len(page) < len(rest):
+        metadata |= {"continue": _to_token(revision, page[-1]), "remainingItemCount": len(rest) - len(page)}
+    return JSONResponse(_shape(request, target).many(page, metadata))
+
+
+class Watch(Response):
+    """One JSON object a line, until the time is over or the client has gone."""
+
+    def __init__(self, store: Store, request: Request, target: Target) -> None:
+        """:raises StatusError: 400, a selector cannot be read; 410, the revision to begin after is forgotten."""
+        super().__init__(media_type="application/json")
+        query = request.query_params
+        self._store = store
+        self._kind = target.kind
+        self._namespace = target.namespace
+        self._selects = _selector(request, target.kind)
+        self._shape = _shape(request, target)
+        self._seconds = float(query.get("timeoutSeconds") or _LONGEST_WATCH)
+        self._has_bookmarks = query.get("allowWatchBookmarks") in ("true", "1")
+        self._since = _revision(query.get("resourceVersion") or "0")
+        if self._since and self._since < store.oldest:
+            raise expired(self._since, store.oldest)
+        # Where the client named no revision: it sees what there is, as of now, and then what follows.
+        self._begins_at = self._since or store.revision
+        self._initial = [] if self._since else list(store.all(self._kind, self._namespace))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-cache, private")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        sending = asyncio.create_task(self._send(send))
+        leaving = asyncio.create_task(_left(receive))
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sending.cancel()
+            leaving.cancel()
+            await asyncio.gather(sending, leaving, return_exceptions=True)
+
+    async def _send(self, send: Send) -> None:
+        # An empty chunk first: the client has the headers before anything has changed.
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        async for event in self._events():
+            line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
+            await send({"type": "http.response.body", "body": line, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _events(self) -> AsyncIterator[Object]:
+        for found in self._initial:
+            if self._selects(found):
+                yield {"type": "ADDED", "object": self._shape.one(found)}
+        last = self._begins_at
+        changes = self._store.watch(self._begins_at)
+        end = asyncio.get_running_loop().time() + self._seconds
+        try:
+            while (change := await _next(changes, end)) is not None:
+                last = change.revision
+                if event := self._event(change):
+                    yield event
+        except StatusError as error:
+            yield {"type": "ERROR", "object": error.body()}
+            return
+        if self._has_bookmarks:
+            yield {"type": "BOOKMARK", "object": self._bookmark(last)}
+
+    def _event(self, change: Change) -> Object | None:
+        """What the change looks like to one who sees only what the selectors select."""
+        if change.kind is not self._kind or self._namespace not in (None, change.object["metadata"].get("namespace")):
+            return None
+        was = change.before is not None and self._selects(change.before)
+        is_ = change.type != "DELETED" and self._selects(change.object)
+        if not was and not is_:
+            return None
+        seen = "MODIFIED" if was and is_ else "ADDED" if is_ else "DELETED"
+        return {"type": seen, "object": self._shape.one(change.object)}
+
+    def _bookmark(self, revision: int) -> Object:
+        return whole(self._kind, {"metadata": {"resourceVersion": str(revision), "creationTimestamp": None}})
+
+
+async def _next(changes: AsyncIterator[Change], end: float) -> Change | None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout_at(end):
+            return await anext(changes)
+    return None
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _shape(request: Request, target: Target) -> _Shape:
+    return _Shape(target.kind, "as=Table" in request.headers.get("accept", ""))
+
+
+def _selector(request: Request, kind: Kind) -> Selects:
+    query = request.query_params
+    return selector(kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
+
+
+def _revision(text: str) -> int:
+    if not text.isdecimal():
+        raise bad_request(f'invalid resource version: "{text}"')
+    return int(text)
+
+
+def _place(found: Object) -> tuple[str, str]:
+    return found["metadata"].get("namespace", ""), found["metadata"]["name"]
+
+
+def _to_token(revision: int, last: Object) -> str:
+    return base64.urlsafe_b64encode(json.dumps([revision, *_place(last)]).encode()).decode()
+
+
+def _from_token(store: Store, token: str) -> tuple[int, tuple[str, str]]:
+    if not token:
+        return store.revision, ("", "")
+    try:
+        revision, *after = json.loads(base64.urlsafe_b64decode(token))
+    except (ValueError, binascii.Error) as error:
+        raise bad_request(f"continue key is not valid: {error}") from error
+    if revision < store.oldest:
+        raise StatusError(410, "Expired", _CONTINUE_EXPIRED)
+    place: Any = tuple(after)
+    return revision, place
+
+
+_CONTINUE_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. "
+    "You can start a new list without the continue parameter."
+)

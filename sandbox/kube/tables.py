@@ -1,0 +1,157 @@
+"""Objects as the rows that `kubectl get` prints.
+
+Source: Kubernetes API conventions, "Receiving resources as Tables"; columns of pkg/printers/internalversion.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from sandbox.kube.kinds import DEPLOYMENT, NAMESPACE, NODE, POD, REPLICA_SET, SERVICE, Kind
+from sandbox.kube.store import Object
+
+_Column = tuple[str, str, Callable[[Object], Any]]
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60))
+
+
+def table(kind: Kind, found: list[Object], metadata: Object) -> Object:
+    columns = _COLUMNS.get(kind.plural, _PLAIN)
+    return {
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": metadata or {"resourceVersion": found[0]["metadata"]["resourceVersion"]},
+        "columnDefinitions": [_definition(name, type_) for name, type_, _ in columns],
+        "rows": [_row(columns, one) for one in found],
+    }
+
+
+def _definition(name: str, type_: str) -> Object:
+    is_name = name == "Name"
+    return {"name": name, "type": type_, "format": "name" if is_name else "", "description": "", "priority": 0}
+
+
+def _row(columns: tuple[_Column, ...], found: Object) -> Object:
+    part = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": found["metadata"]}
+    return {"cells": [value(found) for _, _, value in columns], "object": part}
+
+
+def _name(found: Object) -> str:
+    name: str = found["metadata"]["name"]
+    return name
+
+
+def _age(found: Object) -> str:
+    """One unit where it is large, as a terse form of what kubectl prints."""
+    since = datetime.fromisoformat(found["metadata"]["creationTimestamp"])
+    seconds = int((datetime.now(UTC) - since).total_seconds())
+    for unit, size in _UNITS:
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{max(seconds, 0)}s"
+
+
+def _status(found: Object) -> Object:
+    status: Object = found.get("status") or {}
+    return status
+
+
+def _number(name: str) -> Callable[[Object], int]:
+    return lambda found: _status(found).get(name) or 0
+
+
+def _containers(found: Object) -> list[Object]:
+    statuses: list[Object] = _status(found).get("containerStatuses") or []
+    return statuses
+
+
+def _pod_ready(found: Object) -> str:
+    ready = sum(1 for one in _containers(found) if one.get("ready"))
+    return f"{ready}/{len(found['spec']['containers'])}"
+
+
+def _pod_status(found: Object) -> str:
+    if found["metadata"].get("deletionTimestamp"):
+        return "Terminating"
+    for one in _containers(found):
+        state = one.get("state") or {}
+        for part in ("waiting", "terminated"):
+            if reason := (state.get(part) or {}).get("reason"):
+                return str(reason)
+    return str(_status(found).get("reason") or _status(found).get("phase") or "Pending")
+
+
+def _restarts(found: Object) -> str:
+    return str(sum(one.get("restartCount", 0) for one in _containers(found)))
+
+
+def _ports(found: Object) -> str:
+    shown = [
+        f"{one['port']}{':' + str(one['nodePort']) if one.get('nodePort') else ''}/{one.get('protocol', 'TCP')}"
+        for one in found["spec"].get("ports") or []
+    ]
+    return ",".join(shown) or "<none>"
+
+
+def _external(found: Object) -> str:
+    ingress = (_status(found).get("loadBalancer") or {}).get("ingress") or []
+    shown = ",".join(one.get("ip") or one.get("hostname", "") for one in ingress)
+    return shown or ("<pending>" if found["spec"].get("type") == "LoadBalancer" else "<none>")
+
+
+def _node_status(found: Object) -> str:
+    conditions = _status(found).get("conditions") or []
+    ready = next((one["status"] for one in conditions if one["type"] == "Ready"), "Unknown")
+    shown = "Ready" if ready == "True" else "NotReady"
+    return f"{shown},SchedulingDisabled" if (found.get("spec") or {}).get("unschedulable") else shown
+
+
+def _deployment_ready(found: Object) -> str:
+    return f"{_status(found).get('readyReplicas', 0)}/{found['spec'].get('replicas', 1)}"
+
+
+_FIRST: _Column = ("Name", "string", _name)
+_LAST: _Column = ("Age", "string", _age)
+_PLAIN: tuple[_Column, ...] = (_FIRST, _LAST)
+_COLUMNS: dict[str, tuple[_Column, ...]] = {
+    DEPLOYMENT.plural: (
+        _FIRST,
+        ("Ready", "string", _deployment_ready),
+        ("Up-to-date", "integer", _number("updatedReplicas")),
+        ("Available", "integer", _number("availableReplicas")),
+        _LAST,
+    ),
+    REPLICA_SET.plural: (
+        _FIRST,
+        ("Desired", "integer", lambda found: found["spec"].get("replicas", 1)),
+        ("Current", "integer", _number("replicas")),
+        ("Ready", "integer", _number("readyReplicas")),
+        _LAST,
+    ),
+    POD.plural: (
+        _FIRST,
+        ("Ready", "string", _pod_ready),
+        ("Status", "string", _pod_status),
+        ("Restarts", "string", _restarts),
+        _LAST,
+    ),
+    SERVICE.plural: (
+        _FIRST,
+        ("Type", "string", lambda found: found["spec"].get("type", "ClusterIP")),
+        ("Cluster-IP", "string", lambda found: found["spec"].get("clusterIP") or "<none>"),
+        ("External-IP", "string", _external),
+        ("Port(s)", "string", _ports),
+        _LAST,
+    ),
+    NODE.plural: (
+        _FIRST,
+        ("Status", "string", _node_status),
+        ("Roles", "string", lambda _: "<none>"),
+        _LAST,
+        ("Version", "string", lambda found: (_status(found).get("nodeInfo") or {}).get("kubeletVersion", "")),
+    ),
+    NAMESPACE.plural: (
+        _FIRST,
+        ("Status", "string", lambda found: _status(found).get("phase", "Active")),
+        _LAST,
+    ),
+}
