@@ -1,15 +1,18 @@
 """`python -m sandbox [FOLDER]`: serve the sandbox until interrupted, and say where.
 
-The answer is one line of JSON on standard output: endpoints by account and Region, and the variables by which an AWS
-SDK becomes the user that wharfinger runs as, or an account's operator.
+The answer is one line of JSON on standard output: endpoints by account and Region, the variables by which an AWS SDK
+becomes the user that wharfinger runs as, or an account's operator, the name of the EKS cluster, and the file of a
+kubeconfig for its administrator.
 """
 
 import json
 import signal
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sandbox.identities import OPERATOR
+from sandbox.kube.cluster import CLUSTER
 from sandbox.places import PLACES
 from sandbox.server import Sandbox
 
@@ -18,16 +21,23 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT; with a folder, the state outlives the process."""
     stop = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)
-    with Sandbox(data=Path(sys.argv[1]) if len(sys.argv) > 1 else None) as sandbox:
-        print(json.dumps(_where(sandbox)), flush=True)  # noqa: T201 - for whoever started it
-        signal.sigwait(stop)
+    with TemporaryDirectory(prefix="kubeconfig-") as temporary:
+        folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+        with Sandbox(data=folder) as sandbox:
+            kubeconfig = (folder or Path(temporary)) / "kubeconfig"
+            kubeconfig.touch(mode=0o600)
+            kubeconfig.write_text(sandbox.kubeconfig())
+            print(json.dumps(_where(sandbox, kubeconfig)), flush=True)  # noqa: T201 - for whoever started it
+            signal.sigwait(stop)
 
 
-def _where(sandbox: Sandbox) -> dict[str, object]:
+def _where(sandbox: Sandbox, kubeconfig: Path) -> dict[str, object]:
     operators = {account: sandbox.credentials(OPERATOR, account) for account, _ in PLACES}
     return {
         "endpoints": {f"{account}/{region}": sandbox.endpoint(account, region) for account, region in PLACES},
         "wharfinger": sandbox.environment(),
+        "cluster": CLUSTER,
+        "kubeconfig": str(kubeconfig.resolve()),
         "operators": {
             account: {"AWS_ACCESS_KEY_ID": one.access_key, "AWS_SECRET_ACCESS_KEY": one.secret_key}
             for account, one in operators.items()

@@ -12,8 +12,11 @@ from sandbox import aws, controls, uploads
 from sandbox.calls import Asked, Call, Calls
 from sandbox.ecr.layers import is_valid_link
 from sandbox.ecr.registry import Registry
+from sandbox.eks import Eks
+from sandbox.eks_shapes import ClusterFacts
 from sandbox.faults import FaultError, Faults, ResetError
 from sandbox.identities import Identities
+from sandbox.kube.access_entries import AccessEntries
 from sandbox.oci import api as oci
 from sandbox.oci.errors import of_ecr
 from sandbox.places import Hosts, Place
@@ -34,6 +37,11 @@ class World:
     hosts: Hosts
     calls: Calls
     faults: Faults
+    cluster: ClusterFacts
+    access_entries: AccessEntries
+
+    def eks(self, place: Place) -> Eks:
+        return Eks(place, self.cluster if place == self.cluster.place else None, self.access_entries)
 
     def registry(self, place: Place) -> Registry:
         """:raises KeyError: the sandbox has no such account and Region."""
@@ -46,7 +54,7 @@ class Application:
     def __init__(self, world: World, place: Place) -> None:
         self._world = world
         self._place = place
-        self._aws = aws.Aws(world.identities, world.registry, place)
+        self._aws = aws.Aws(world.identities, world.registry, world.eks(place), place)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

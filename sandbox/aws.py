@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox import moto_server, sigv4, sts
+from sandbox import eks, moto_server, sigv4, sts
 from sandbox.calls import Asked
 from sandbox.ecr import api as ecr
 from sandbox.ecr.errors import EcrError, invalid
@@ -25,7 +25,9 @@ from sandbox.places import Place
 from sandbox.sigv4 import SignatureError, Signed
 
 _JSON = "application/x-amz-json-1.1"
+_REST_JSON = "application/json"
 _BAD_REQUEST, _FORBIDDEN = 400, 403
+_EKS_SCOPE = "/eks/aws4_request"
 
 
 class Registries(Protocol):
@@ -46,6 +48,15 @@ class AwsRequest:
     def is_json(self) -> bool:
         return "x-amz-target" in self.http.headers
 
+    @property
+    def is_rest(self) -> bool:
+        return self.asked.service == "eks"
+
+    @property
+    def path(self) -> str:
+        """As on the wire."""
+        return str(self.http.scope["raw_path"].decode())
+
 
 async def read(http: Request) -> AwsRequest:
     body = await http.body()
@@ -54,6 +65,9 @@ async def read(http: Request) -> AwsRequest:
         service, _, operation = target.rpartition(".")
         asked = Asked("ecr" if service == TARGET else service, operation)
         return AwsRequest(http, body, {}, asked)
+    if _EKS_SCOPE in http.headers.get("authorization", ""):
+        operation = eks.operation_of(http.method, http.scope["raw_path"].decode())
+        return AwsRequest(http, body, {}, Asked("eks", operation))
     fields = dict(parse_qsl(http.url.query)) | dict(parse_qsl(body.decode(errors="replace")))
     operation = fields.get("Action", f"{http.method} {http.url.path}")
     return AwsRequest(http, body, fields, Asked("", operation))
@@ -62,9 +76,10 @@ async def read(http: Request) -> AwsRequest:
 class Aws:
     """Answers the requests that come to one place."""
 
-    def __init__(self, identities: Identities, registries: Registries, place: Place) -> None:
+    def __init__(self, identities: Identities, registries: Registries, clusters: eks.Eks, place: Place) -> None:
         self._identities = identities
         self._registries = registries
+        self._clusters = clusters
         self._place = place
 
     async def answer(self, request: AwsRequest) -> Response:
@@ -78,6 +93,8 @@ class Aws:
             return _refusal(request, _FORBIDDEN, error.code, str(error))
         except EcrError as error:
             return _refusal(request, _BAD_REQUEST, error.code, error.message, error.members)
+        except eks.EksError as error:
+            return _refusal(request, error.status, error.code, error.message, error.members)
         except sts.StsError as error:
             return _refusal(request, error.status, error.code, error.message)
 
@@ -87,6 +104,8 @@ class Aws:
     async def _dispatch(self, request: AwsRequest, signed: Signed, caller: Known) -> Response:
         if signed.service == "ecr":
             return await self._ecr(request, signed, caller)
+        if signed.service == "eks":
+            return self._eks(request, caller)
         action = request.asked.operation
         if signed.service == "sts" and action in sts.ACTIONS:
             request.asked.parameters = dict(request.fields)
@@ -108,6 +127,11 @@ class Aws:
         result = await ecr.answer(registry, principal, signed.access_key, request.asked.operation, given)
         return _json(result)
 
+    def _eks(self, request: AwsRequest, caller: Known) -> Response:
+        asked = eks.read(request.http.method, request.path, request.http.query_params, request.body)
+        request.asked.parameters = asked.parameters
+        return _json(self._clusters.answer(self._identities.principal(caller), asked), kind=_REST_JSON)
+
     def _authenticate(self, request: AwsRequest) -> tuple[Signed, Known]:
         """Whose request it is.
 
@@ -126,7 +150,7 @@ class Aws:
             signed,
             caller.secret,
             method=http.method,
-            path=http.scope["raw_path"].decode(),
+            path=request.path,
             query=query,
             headers=headers,
             body=request.body,
@@ -150,6 +174,8 @@ def _refusal(
         # AWS answers client errors of JSON services with 400, those of authentication among them.
         body = {"__type": code, "message": message, **(members or {})}
         return _json(body, _BAD_REQUEST if status == _FORBIDDEN else status)
+    if request.is_rest:
+        return _json({"message": message, **(members or {})}, status, kind=_REST_JSON, error=code)
     error = sts.StsError(status, _QUERY_CODES.get(code, code), message)
     return Response(sts.error_body(error, secrets.token_hex(16)), status, media_type="text/xml")
 
@@ -164,6 +190,8 @@ _QUERY_CODES = {
 """What the Query protocol calls what JSON services call otherwise."""
 
 
-def _json(body: Any, status: int = 200) -> Response:  # noqa: ANN401 - JSON
-    headers = {"x-amzn-RequestId": secrets.token_hex(16), "Content-Type": _JSON}
+def _json(body: Any, status: int = 200, *, kind: str = _JSON, error: str | None = None) -> Response:  # noqa: ANN401 - JSON
+    headers = {"x-amzn-RequestId": secrets.token_hex(16), "Content-Type": kind}
+    if error:
+        headers["x-amzn-ErrorType"] = error
     return Response(json.dumps(body), status, headers)

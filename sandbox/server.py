@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import socket
 import tempfile
 import threading
@@ -11,18 +12,24 @@ from types import TracebackType
 from typing import Any, Self
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sandbox.app import TRANSPORT, Application, World
 from sandbox.calls import Call, Calls
 from sandbox.ecr.registry import vend_login
+from sandbox.eks_shapes import ClusterFacts
 from sandbox.faults import Fault, Faults, Hold, Kind, When
 from sandbox.identities import OPERATOR, SERVICE_USER, Credentials, Identities
+from sandbox.kube.cluster import CLUSTER, Cluster
+from sandbox.kube.tls import Certificates
 from sandbox.places import MAIN_ACCOUNT, MAIN_REGION, PLACES, Hosts, Place
 from sandbox.state import State
 
 _BACKLOG = 2048
 _PORTS_FILE = "ports"
+_CLUSTER_PORT_FILE = "cluster-port"
+_MAIN = Place(MAIN_ACCOUNT, MAIN_REGION)
 
 
 class Sandbox:
@@ -38,9 +45,15 @@ class Sandbox:
         self._stack.callback(state.close)
         self._sockets = _listen(folder / _PORTS_FILE)
         ports = {place: listener.getsockname()[1] for place, listener in self._sockets.items()}
-        self._world = World(state, Identities(state), Hosts(ports), Calls(), Faults())
+        self._kube_socket = _listen_at(folder / _CLUSTER_PORT_FILE)
+        identities, hosts, calls, faults = Identities(state), Hosts(ports), Calls(), Faults()
+        self._cluster = Cluster(folder, state=state, identities=identities, hosts=hosts, calls=calls, faults=faults)
+        self._world = World(state, identities, hosts, calls, faults, self._facts(), self._cluster.entries)
         self._loop = asyncio.new_event_loop()
-        self._servers = [self._server(place) for place in self._sockets]
+        self._servers = {
+            **{listener: _server(Application(self._world, place)) for place, listener in self._sockets.items()},
+            self._kube_socket: _server(self._cluster.api, self._cluster.certificates),
+        }
         self._thread = threading.Thread(target=self._serve, name="sandbox", daemon=True)
 
     def __enter__(self) -> Self:
@@ -55,7 +68,7 @@ class Sandbox:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._world.faults.clear()
-        for server in self._servers:
+        for server in self._servers.values():
             server.should_exit = True
         self._thread.join()
         self._stack.close()
@@ -67,6 +80,14 @@ class Sandbox:
     def host(self, account: str = MAIN_ACCOUNT, region: str = MAIN_REGION) -> str:
         """The registry's host, as `docker login` takes it: `127.0.0.1:PORT`."""
         return self._world.hosts.of(Place(account, region))
+
+    def kube_endpoint(self) -> str:
+        """The URL of the Kubernetes API of the one cluster, which EKS calls `CLUSTER`."""
+        return f"https://127.0.0.1:{self._kube_socket.getsockname()[1]}"
+
+    def kubeconfig(self) -> str:
+        """YAML of a kubeconfig whose context, `sandbox`, is the cluster's administrator."""
+        return self._cluster.kubeconfig(self.kube_endpoint())
 
     def credentials(self, user: str = OPERATOR, account: str = MAIN_ACCOUNT) -> Credentials:
         """An IAM user's access key. `operator` is administrator of its account."""
@@ -111,6 +132,7 @@ class Sandbox:
     def _forget(self) -> None:
         self._world.state.reset()
         self._world.identities.seed()
+        self._cluster.reset()
         self._world.calls.forget()
 
     def _in_loop(self, function: Any, *arguments: object) -> Any:  # noqa: ANN401 - gives what the function gives
@@ -124,22 +146,21 @@ class Sandbox:
         self._loop.run_until_complete(self._serve_all())
         self._loop.close()
 
-    def _server(self, place: Place) -> uvicorn.Server:
-        config = uvicorn.Config(
-            Application(self._world, place),
-            http=_Protocol,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=1,
-            backlog=_BACKLOG,
-        )
-        return uvicorn.Server(config)
-
     async def _serve_all(self) -> None:
-        await asyncio.gather(
-            *(server.serve([listener]) for server, listener in zip(self._servers, self._sockets.values(), strict=True))
+        cluster = asyncio.create_task(self._cluster.run(), name="cluster")
+        await asyncio.gather(*(server.serve([listener]) for listener, server in self._servers.items()))
+        cluster.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await cluster
+
+    def _facts(self) -> ClusterFacts:
+        authority = self._cluster.certificates.authority
+        return ClusterFacts(
+            name=CLUSTER,
+            place=_MAIN,
+            endpoint=self.kube_endpoint(),
+            authority=base64.b64encode(authority.read_bytes()).decode(),
+            created_at=authority.stat().st_mtime,
         )
 
 
@@ -149,6 +170,30 @@ class _Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope[TRANSPORT] = self.transport  # type: ignore[literal-required] # ours, beside those of ASGI
+
+
+def _server(app: ASGIApp, certificates: Certificates | None = None) -> uvicorn.Server:
+    """Speaks TLS where it is given certificates."""
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+        backlog=_BACKLOG,
+        ssl_certfile=certificates.server if certificates else None,
+        ssl_keyfile=certificates.key if certificates else None,
+    )
+    return uvicorn.Server(config)
+
+
+def _listen_at(port_file: Path) -> socket.socket:
+    """A listening socket on the port of the last time, if there was one and it is free."""
+    listener = _bound(int(port_file.read_text()) if port_file.exists() else 0)
+    port_file.write_text(str(listener.getsockname()[1]))
+    return listener
 
 
 def _listen(ports_file: Path) -> dict[Place, socket.socket]:
