@@ -143,7 +143,7 @@ async def test_an_access_entry_reaches_as_far_as_its_scope(aws: Sandbox) -> None
         {"query": {**_QUERY, "More": "x"}},
         {"keys": Credentials("AKIAUNKNOWN", "secret")},
     ],
-    ids=str,
+    ids=["cluster", "no-cluster", "old", "ahead", "host", "action", "version", "more", "key"],
 )
 def test_a_token_that_proves_nobody(aws: Sandbox, changes: dict[str, Any]) -> None:
     assert status(aws, token_of(presigned(aws, **changes))) == 401
