@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 import yaml
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
@@ -21,6 +22,7 @@ from botocore.credentials import Credentials
 from sandbox.identities import OPERATOR, SERVICE_USER
 from sandbox.server import Sandbox
 from tests.conftest import ACCOUNT, REGION
+from tests.images import image, push_image
 from tests.sandbox.clients import sdk
 
 _QUERY = {"Action": "GetCallerIdentity", "Version": "2011-06-15"}
@@ -210,3 +212,44 @@ def _told(folder: Path) -> dict[str, Any]:
         told["document"] = yaml.safe_load(Path(told["kubeconfig"]).read_text())
         process.send_signal(signal.SIGTERM)
     return told
+
+
+@pytest_asyncio.fixture
+async def reference(aws: Sandbox) -> str:
+    """An image in the sandbox's registry."""
+    async with sdk("ecr", aws) as ecr:
+        await ecr.create_repository(repositoryName="app")
+    return f"{aws.host()}/app@{await push_image(aws, 'app', '1', image('hello'))}"
+
+
+def test_what_is_pushed_runs_and_its_node_port_answers(aws: Sandbox, reference: str) -> None:
+    labels = {"app": "web"}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web"},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "c", "image": reference}]},
+            },
+        },
+    }
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web"},
+        "spec": {"type": "NodePort", "selector": labels, "ports": [{"port": 80}]},
+    }
+    with cluster(aws, token_of(presigned(aws))) as client:
+        made = client.post("/api/v1/namespaces/default/services", json=service)
+        client.post("/apis/apps/v1/namespaces/default/deployments", json=deployment).raise_for_status()
+        with client.stream("GET", "/apis/apps/v1/namespaces/default/deployments", params={"watch": "1"}) as watch:
+            for line in watch.iter_lines():
+                if json.loads(line)["object"].get("status", {}).get("availableReplicas") == 1:
+                    break
+        [pod] = client.get("/api/v1/namespaces/default/pods").json()["items"]
+    port = made.json()["spec"]["ports"][0]["nodePort"]
+    told = httpx.get(f"http://{pod['status']['hostIP']}:{port}/", trust_env=False).json()
+    assert (told["pod"], told["image"]) == (pod["metadata"]["name"], reference)

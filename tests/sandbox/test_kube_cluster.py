@@ -606,6 +606,23 @@ async def test_a_restart_keeps_the_cluster_and_goes_on(tmp_path: Path) -> None:
             assert (await client.get(f"http://{host}:32410/")).json()["image"] == f"{_IMAGE}:2"
 
 
+async def test_clusters_beside_each_other_can_have_the_same_node_port(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    async with running(tmp_path / "one") as one, running(tmp_path / "two") as two:
+        hosts = []
+        for bench in (one, two):
+            bench.publish("1")
+            bench.store.create(SERVICE, service(32410))
+            bench.deploy(replicas=1)
+            await bench.rolled_out()
+            assert not list(bench.store.all(EVENT))
+            hosts.append(bench.pods()[0]["status"]["hostIP"])
+        async with httpx.AsyncClient(trust_env=False) as client:
+            told = [(await client.get(f"http://{host}:32410/")).json()["pod"] for host in hosts]
+        assert told == [bench.pods()[0]["metadata"]["name"] for bench in (one, two)]
+
+
 async def test_a_stop_amid_a_rollout_is_taken_up_again(tmp_path: Path) -> None:
     async with running(tmp_path) as bench:
         bench.publish("1")
