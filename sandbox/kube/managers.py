@@ -105,7 +105,7 @@ def _without(entries: _Entries, fields: Fields, *, but: Manager) -> _Entries:
 def _drop(kind: Kind, merged: Object, gone: Fields, owned: list[Fields]) -> None:
     """Remove what the manager states no more and nobody else manages, and with it what holds nothing else."""
     kept = frozenset[Path]().union(*owned)
-    for path in sorted(gone, key=len, reverse=True):
+    for path in sorted(gone, key=len):
         # What controllers put into metadata is theirs though no entry says so: only the field itself goes.
         for length in range(len(path) if path[0] == "f:metadata" else 1, len(path) + 1):
             part = path[:length]
