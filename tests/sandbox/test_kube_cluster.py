@@ -472,7 +472,7 @@ async def test_pods_that_never_become_ready(bench: Bench) -> None:
 
 
 async def test_available_is_ready_for_long_enough(bench: Bench) -> None:
-    bench.deploy(replicas=1, minReadySeconds=1)
+    bench.deploy(replicas=1, minReadySeconds=2)
     await bench.until(lambda: bench.deployment().get("status", {}).get("readyReplicas") == 1)
     assert "availableReplicas" not in bench.deployment()["status"]
     await bench.rolled_out()
