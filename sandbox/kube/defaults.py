@@ -72,7 +72,7 @@ def _container(container: Object) -> None:
     for port in container.get("ports") or []:
         _default(port, protocol="TCP")
     for probe in _PROBES:
-        if container.get(probe):
+        if container.get(probe) is not None:
             _default(container[probe], **_PROBE)
             _handler(container[probe])
     for one in container.get("env") or []:

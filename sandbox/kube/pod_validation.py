@@ -77,7 +77,7 @@ def _container(field: str, container: Object, volumes: set[str]) -> Iterator[Cau
         yield from _variable(f"{field}.env[{index}]", one)
     yield from _mounts(f"{field}.volumeMounts", container.get("volumeMounts") or [], volumes)
     for name in _PROBES:
-        if probe := container.get(name):
+        if (probe := container.get(name)) is not None:
             yield from _probe(f"{field}.{name}", probe, is_readiness=name == "readinessProbe")
     if container.get("imagePullPolicy") not in (None, *_PULL_POLICIES):
         yield causes.unsupported(f"{field}.imagePullPolicy", container["imagePullPolicy"], _PULL_POLICIES)

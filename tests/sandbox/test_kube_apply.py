@@ -11,7 +11,7 @@ pytestmark = pytest.mark.asyncio
 IMAGE = "spec.template.spec.containers.0.image"
 
 
-def _managers(found: dict[str, Any]) -> dict[str, Any]:
+def _managers(found: dict[str, Any]) -> dict[tuple[str, str, str | None], Any]:
     return {
         (one["manager"], one["operation"], one.get("subresource")): one["fieldsV1"]
         for one in found["metadata"]["managedFields"]
