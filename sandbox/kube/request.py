@@ -8,6 +8,7 @@ import yaml
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
+from sandbox.kube import protobuf
 from sandbox.kube.errors import StatusError, bad_request, invalid, no_such_resource
 from sandbox.kube.kinds import ACCESS_REVIEW, DEPLOYMENT, REPLICA_SET, STORED, Kind
 from sandbox.kube.store import Object
@@ -95,12 +96,14 @@ def options_of(request: Request, *, is_apply: bool = False) -> Options:
 
 
 async def body_of(request: Request) -> Object:
-    """The object that was sent, as JSON or YAML.
+    """The object that was sent, as JSON or YAML; what kubectl insists on sending as protobuf is read too.
 
-    :raises StatusError: 400, it is neither; 415, it says that it is something else.
+    :raises StatusError: 400, it cannot be read; 415, protobuf of another kind.
     """
     media = request.headers.get("content-type", "application/json").split(";")[0]
     text = await request.body()
+    if media == protobuf.MEDIA:
+        return protobuf.decode(text)
     try:
         sent = json.loads(text) if media.endswith("json") else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError) as error:
