@@ -1,7 +1,5 @@
 """Whether a body fits the request that it came with, and patches that are laid over an object."""
 
-import json
-
 from starlette.requests import Request
 
 from sandbox.kube import json_patch
@@ -62,7 +60,7 @@ async def patched(request: Request, kind: Kind, before: Object) -> Object:
     """
     media = request.headers.get("content-type", "").split(";")[0]
     if media == _JSON_PATCH:
-        return json_patch.apply(before, json.loads(await request.body()))
+        return json_patch.apply(before, await request.body())
     if media == _MERGE_PATCH:
         merged: Object = merge_patch(before, await body_of(request))
         return merged

@@ -1,24 +1,33 @@
 """JSON Patch (RFC 6902)."""
 
 import copy
+import json
 from typing import Any
 
 from sandbox.kube.errors import StatusError, bad_request
 from sandbox.kube.store import Object
 
 
-def apply(base: Object, operations: Any) -> Object:  # noqa: ANN401 - any JSON
+def apply(base: Object, patch: bytes) -> Object:
     """:raises StatusError: 400, it is no patch; 422, an operation fails."""
-    if not isinstance(operations, list):
-        raise bad_request("error decoding patch: json: cannot unmarshal into Go value of type jsonpatch.Patch")
     patched = copy.deepcopy(base)
-    for one in operations:
+    for one in _operations(patch):
         try:
             _operate(patched, one)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             text = "the server rejected our request due to an error in our request"
             raise StatusError(422, "Invalid", text) from error
     return patched
+
+
+def _operations(patch: bytes) -> list[Any]:
+    try:
+        operations = json.loads(patch)
+    except ValueError as error:
+        raise bad_request(f"error decoding patch: {error}") from error
+    if not isinstance(operations, list):
+        raise bad_request("error decoding patch: json: cannot unmarshal into Go value of type jsonpatch.Patch")
+    return operations
 
 
 def _operate(whole: Object, one: Object) -> None:

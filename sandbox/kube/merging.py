@@ -68,9 +68,13 @@ def strategic_patch(kind: Kind, base: Object, patch: Object) -> Object:
 def _strategic(schema: Schema | None, base: Any, patch: Any) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(patch, dict):
         return _strategic_map(schema, base if isinstance(base, dict) else {}, patch)
-    if isinstance(patch, list) and isinstance(schema, Sequence) and schema.keys:
+    if isinstance(schema, Sequence) and schema.keys and _is_list_of_maps(patch):
         return _strategic_list(schema, base or [], patch)
     return copy.deepcopy(patch)
+
+
+def _is_list_of_maps(patch: Any) -> bool:  # noqa: ANN401 - any JSON
+    return isinstance(patch, list) and all(isinstance(item, dict) for item in patch)
 
 
 def _strategic_map(schema: Schema | None, base: Object, patch: Object) -> Object:

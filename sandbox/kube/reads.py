@@ -20,7 +20,7 @@ from sandbox.kube.request import Target
 from sandbox.kube.selectors import Selects, selector
 from sandbox.kube.store import Change, Object, Store
 
-_LONGEST_WATCH = 3600.0
+_LONGEST_WATCH = 3600
 """Seconds; a real server ends a watch that names no time after 30 to 60 minutes."""
 
 
@@ -63,7 +63,7 @@ def list_(store: Store, request: Request, target: Target) -> Response:
     found = [one for one in store.all(target.kind, target.namespace) if wanted(one)]
     revision, after = _from_token(store, query.get("continue") or "")
     rest = [one for one in found if _place(one) > after]
-    page = rest[: int(query.get("limit") or 0) or None]
+    page = rest[: _number(query.get("limit")) or None]
     metadata: Object = {"resourceVersion": str(revision)}
     if len(page) < len(rest):
         metadata |= {"continue": _to_token(revision, page[-1]), "remainingItemCount": len(rest) - len(page)}
@@ -82,7 +82,7 @@ class Watch(Response):
         self._namespace = target.namespace
         self._selects = _selector(request, target.kind)
         self._shape = _shape(request, target)
-        self._seconds = float(query.get("timeoutSeconds") or _LONGEST_WATCH)
+        self._seconds = _number(query.get("timeoutSeconds")) or _LONGEST_WATCH
         self._has_bookmarks = query.get("allowWatchBookmarks") in ("true", "1")
         self._since = _revision(query.get("resourceVersion") or "0")
         if self._since and self._since < store.oldest:
@@ -164,6 +164,12 @@ def _shape(request: Request, target: Target) -> _Shape:
 def _selector(request: Request, kind: Kind) -> Selects:
     query = request.query_params
     return selector(kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
+
+
+def _number(text: str | None) -> int:
+    if text and not text.isdecimal():
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    return int(text or 0)
 
 
 def _revision(text: str) -> int:

@@ -183,6 +183,25 @@ async def test_a_patch_must_say_of_which_kind_it_is(cluster: Cluster) -> None:
     assert (refused.status_code, refused.json()["reason"]) == (415, "UnsupportedMediaType")
 
 
+@pytest.mark.parametrize(
+    ("kind", "patch"),
+    [
+        ("json", {"op": "add"}),
+        ("json", [{"op": "remove", "path": "/none"}]),
+        ("strategic-merge", {"spec": {"ports": [1]}}),
+    ],
+)
+async def test_a_patch_that_is_none_changes_nothing(cluster: Cluster, kind: str, patch: object) -> None:
+    made = (await cluster.http.post(SERVICES, json=service())).json()
+    assert (await cluster.patch(f"{SERVICES}/app", patch, kind)).status_code in (400, 422)
+    assert (await cluster.http.get(f"{SERVICES}/app")).json() == made
+
+
+@pytest.mark.parametrize("query", [{"limit": "many"}, {"continue": "?"}, {"labelSelector": "a b"}])
+async def test_a_list_of_no_such_kind_is_400(cluster: Cluster, query: dict[str, str]) -> None:
+    assert (await cluster.http.get(PODS, params=query)).status_code == 400
+
+
 async def test_status_and_spec_are_written_apart(cluster: Cluster) -> None:
     made = (await cluster.http.post(DEPLOYMENTS, json=deployment())).json()
     body = changed(changed(made, "spec.replicas", 5), "status", {"replicas": 1})

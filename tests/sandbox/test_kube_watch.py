@@ -97,7 +97,7 @@ async def test_fields_select_too(cluster: Cluster, remote: httpx.AsyncClient) ->
 
 
 async def test_it_ends_after_its_time_with_a_bookmark(cluster: Cluster, remote: httpx.AsyncClient) -> None:
-    query = {"timeoutSeconds": "0.1", "allowWatchBookmarks": "true"}
+    query = {"timeoutSeconds": "1", "allowWatchBookmarks": "true"}
     async with watch(remote, CONFIG_MAPS, **query) as seen:
         [last] = await seen.rest()
     assert last["type"] == "BOOKMARK"
