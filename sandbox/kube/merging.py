@@ -1,6 +1,7 @@
 """Laying one object over another, and taking fields away, by the shape of its kind."""
 
 import copy
+import json
 from typing import Any
 
 from sandbox.kube.fields import Path, children, element_of, is_granular
@@ -68,7 +69,7 @@ def strategic_patch(kind: Kind, base: Object, patch: Object) -> Object:
 def _strategic(schema: Schema | None, base: Any, patch: Any) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(patch, dict):
         return _strategic_map(schema, base if isinstance(base, dict) else {}, patch)
-    if isinstance(schema, Sequence) and schema.keys and _is_list_of_maps(patch):
+    if isinstance(schema, Sequence) and schema.keys and _is_list_of_maps(base or []) and _is_list_of_maps(patch):
         return _strategic_list(schema, base or [], patch)
     return copy.deepcopy(patch)
 
@@ -93,12 +94,13 @@ def _strategic_map(schema: Schema | None, base: Object, patch: Object) -> Object
 def _strategic_list(schema: Sequence, base: list[Any], patch: list[Any]) -> list[Any]:
     # By the first key alone, as the patch merge keys of the API are (ports: containerPort, port).
     key = next((one for one in ("containerPort", "port", "topologyKey") if one in schema.keys), schema.keys[0])
-    merged = {} if {_PATCH: "replace"} in patch else {item.get(key): item for item in base}
+    merged = {} if {_PATCH: "replace"} in patch else {json.dumps(item.get(key)): item for item in base}
     for item in patch:
+        place = json.dumps(item.get(key))
         if item.get(_PATCH) == "delete":
-            merged.pop(item.get(key), None)
+            merged.pop(place, None)
         elif key in item:
-            merged[item[key]] = _strategic(schema.item, merged.get(item[key]), item)
+            merged[place] = _strategic(schema.item, merged.get(place), item)
     return list(merged.values())
 
 

@@ -169,7 +169,9 @@ def _pruned(schema: Schema, value: Any) -> Any:  # noqa: ANN401 - any JSON
             name: _pruned(fields[name], part) for name, part in value.items() if name in fields and part is not None
         }
     if isinstance(schema, Sequence) and isinstance(value, list):
-        return [_pruned(schema.item, item) for item in value]
+        return [_pruned(schema.item, item) for item in value if item is not None]
+    if isinstance(schema, Mapping) and isinstance(value, dict):
+        return {name: part for name, part in value.items() if part is not None}
     return value
 
 

@@ -193,6 +193,6 @@ def _carry(target: Target, made: Object, before: Object) -> None:
         made.pop("status", None)
         if "status" in before:
             made["status"] = before["status"]
+    defaults.fill(target.kind, made)
     if target.kind is SERVICE:
         services.keep(made, before)
-    defaults.fill(target.kind, made)
