@@ -3,9 +3,10 @@
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request, Response
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
+from pydantic import BaseModel
 
-from api.deps import services_of
+from api.deps import READINESS, services_of
 from service.ledger import Done
 from service.resources import Model, Page, etag_of
 
@@ -24,6 +25,7 @@ class Exchange:
 
     def __init__(self, request: Request, response: Response) -> None:
         self._request = request
+        self._response = response
         self._headers = response.headers
         self.services = services_of(request)
 
@@ -32,6 +34,18 @@ class Exchange:
         self._headers["Operation-Id"] = done.operation_id
         if done.is_replayed:
             self._headers["Idempotency-Replayed"] = "true"
+
+    def is_done(self) -> None:
+        """200, where the route's own status is for what is only accepted."""
+        self._response.status_code = 200
+
+    def is_ending(self) -> bool:
+        """Whether this process was told to stop, so that nobody should wait for it."""
+        return bool(getattr(self._request.state, READINESS).is_draining)
+
+    def json(self, model: BaseModel) -> Response:
+        """A 200 of another kind than the route's own."""
+        return JSONResponse(model.model_dump(mode="json"), headers=self.headers)
 
     def created_at(self, path: str) -> None:
         self._headers["Location"] = path

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from api import audit, health, images, keys, policies, problems, registries, repositories, tokens
+from api import audit, clusters, deployments, health, images, keys, policies, problems, registries, repositories, tokens
 from api.deps import CONTAINER, READINESS, Readiness, authenticated, refuse_unknown_parameters
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import describe
@@ -28,6 +28,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     repositories.router,
     images.router,
     policies.router,
+    deployments.router,
+    clusters.router,
     registries.router,
     keys.router,
     audit.router,

@@ -76,7 +76,9 @@ def render(request_id: str, error: WharfingerError) -> Response:
         retryable=error.retryable,
         aws=AwsProblem(code=error.aws.code, request_id=error.aws.request_id) if error.aws else None,
     )
-    response = JSONResponse(problem.model_dump(), error.status, media_type=MEDIA_TYPE)
+    response = JSONResponse(problem.model_dump() | error.members, error.status, media_type=MEDIA_TYPE)
+    if error.location is not None:
+        response.headers["Location"] = error.location
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:  # noqa: PLR2004 - RFC 9110, section 15.5.2

@@ -31,6 +31,13 @@ class Action(StrEnum):
     TOKEN_PULL = "token.pull"  # noqa: S105 - the name of an action
     TOKEN_PUSH = "token.push"  # noqa: S105 - likewise
     TOKEN_REGISTRY = "token.registry"  # noqa: S105 - likewise
+    DEPLOYMENT_READ = "deployment.read"
+    DEPLOYMENT_CREATE = "deployment.create"
+    DEPLOYMENT_ROLLBACK = "deployment.rollback"
+    DEPLOYMENT_CANCEL = "deployment.cancel"
+    DEPLOYMENT_DELETE = "deployment.delete"
+    DEPLOYMENT_FORCE = "deployment.force"
+    DEPLOYMENT_ADOPT = "deployment.adopt"
     AUDIT_READ = "audit.read"
     AUDIT_READ_ALL = "audit.read_all"
     KEY_READ = "key.read"
@@ -39,8 +46,18 @@ class Action(StrEnum):
     KEY_REVOKE = "key.revoke"
 
 
+class Step(StrEnum):
+    """What a rollout does to a cluster: the `action` of a child of the operation that asked for it."""
+
+    APPLY_DEPLOYMENT = "cluster.apply_deployment"
+    APPLY_SERVICE = "cluster.apply_service"
+    DELETE_SERVICE = "cluster.delete_service"
+    DELETE_DEPLOYMENT = "cluster.delete_deployment"
+
+
 _EVERYONE = frozenset(Role)
 _DEVELOPERS = frozenset({Role.DEVELOPER, Role.ADMIN})
+_DEPLOYERS = frozenset({Role.DEPLOYER, Role.ADMIN})
 _ADMINS = frozenset({Role.ADMIN})
 
 GRANTS: dict[Action, frozenset[Role]] = {
@@ -56,6 +73,13 @@ GRANTS: dict[Action, frozenset[Role]] = {
     Action.TOKEN_PULL: _DEVELOPERS | {Role.DEPLOYER},
     Action.TOKEN_PUSH: _DEVELOPERS,
     Action.TOKEN_REGISTRY: _ADMINS,
+    Action.DEPLOYMENT_READ: _EVERYONE,
+    Action.DEPLOYMENT_CREATE: _DEPLOYERS,
+    Action.DEPLOYMENT_ROLLBACK: _DEPLOYERS,
+    Action.DEPLOYMENT_CANCEL: _DEPLOYERS,
+    Action.DEPLOYMENT_DELETE: _DEPLOYERS,
+    Action.DEPLOYMENT_FORCE: _ADMINS,
+    Action.DEPLOYMENT_ADOPT: _ADMINS,
     Action.AUDIT_READ: _EVERYONE,
     Action.AUDIT_READ_ALL: frozenset({Role.AUDITOR, Role.ADMIN}),
     Action.KEY_READ: _ADMINS,
@@ -83,18 +107,20 @@ class Binding(BaseModel):
 class Target:
     """What an action is about: something in a registry or in a cluster; with neither set, wharfinger as a whole.
 
-    A repository or namespace that is None stands for all of them, which only a binding to `*` covers. `key` is the id
-    of an API key; keys are no part of any registry or cluster.
+    A repository or namespace that is None stands for all of them, which only a binding to `*` covers. `name` is that of
+    a workload in a namespace, which bindings do not tell apart. `key` is the id of an API key; keys are no part of any
+    registry or cluster.
     """
 
     registry: str | None = None
     repository: str | None = None
     cluster: str | None = None
     namespace: str | None = None
+    name: str | None = None
     key: str | None = None
 
     def __str__(self) -> str:
-        parts = (self.registry, self.cluster, self.namespace, self.repository, self.key)
+        parts = (self.registry, self.cluster, self.namespace, self.name, self.repository, self.key)
         return "/".join(part for part in parts if part) or "*"
 
 
@@ -123,6 +149,8 @@ def require(caller: Caller, action: Action, target: Target | None) -> None:
         return
     if target is not None and target.repository and not is_allowed(caller, Action.REPOSITORY_READ, target):
         raise NotFoundError("repository", target.repository)
+    if target is not None and target.cluster and not is_allowed(caller, Action.DEPLOYMENT_READ, target):
+        raise NotFoundError("namespace", f"{target.cluster}/{target.namespace}")
     raise ForbiddenError(f"No binding of {caller.label!r} grants {action} on {target or 'anything'}.")
 
 

@@ -11,7 +11,11 @@ from service.clients.broker import Broker
 from service.clients.ecr import Ecr
 from service.clients.ecr_images import EcrImages
 from service.clients.ecr_policies import EcrPolicies
+from service.clock import new_id
+from service.clusters import Clusters
 from service.db import Database
+from service.deployment_store import DeploymentStore
+from service.deployments import Deployments
 from service.identity import Identity
 from service.images import Images
 from service.keys import Keys
@@ -20,6 +24,8 @@ from service.operations import Operations
 from service.policies import Policies
 from service.registries import Registries
 from service.repositories import Repositories
+from service.rollout_steps import Steps
+from service.rollouts import Rollouts
 from service.settings import Settings
 from service.settlement import Settlement
 from service.tokens import Tokens
@@ -42,6 +48,9 @@ class Container:
     images: Images
     policies: Policies
     tokens: Tokens
+    clusters: Clusters
+    deployments: Deployments
+    _rollouts: Rollouts
     _aws: Aws
     _sweep: asyncio.Task[None] | None = None
 
@@ -54,6 +63,15 @@ class Container:
         operations = Operations(ledger=ledger)
         registries = Registries(
             clients={name: Ecr(client) for name, client in clients.items()}, default=settings.default_registry
+        )
+        images = {name: EcrImages(client) for name, client in clients.items()}
+        clusters = Clusters(settings=settings.clusters, registries=clients, default=settings.default_registry)
+        store = DeploymentStore(database=database, owner=new_id(), lease=settings.rollouts.lease)
+        rollouts = Rollouts(
+            store=store,
+            steps=Steps(database=database, ledger=ledger, store=store, clusters=clusters),
+            lease=settings.rollouts.lease,
+            keep=settings.rollouts.keep,
         )
         return cls(
             settings=settings,
@@ -71,7 +89,7 @@ class Container:
             repositories=Repositories(registries=registries, operations=operations),
             images=Images(
                 registries=registries,
-                clients={name: EcrImages(client) for name, client in clients.items()},
+                clients=images,
                 operations=operations,
             ),
             policies=Policies(
@@ -84,6 +102,16 @@ class Container:
                 brokers={name: Broker(client) for name, client in clients.items()},
                 operations=operations,
             ),
+            clusters=clusters,
+            deployments=Deployments(
+                registries=registries,
+                images=images,
+                clusters=clusters,
+                store=store,
+                rollouts=rollouts,
+                operations=operations,
+            ),
+            _rollouts=rollouts,
             _aws=aws,
         )
 
@@ -94,6 +122,8 @@ class Container:
         """
         await adopt_key(self.settings, self.keys)
         self._sweep = asyncio.create_task(self.settlement.run())
+        if self.settings.clusters:
+            self._rollouts.start()
 
     async def close(self) -> None:
         if self._sweep:
@@ -101,5 +131,7 @@ class Container:
             # Not cancelled at once: a driver's thread that is cut off answers to a loop that is gone.
             with contextlib.suppress(asyncio.CancelledError, TimeoutError):
                 await asyncio.wait_for(self._sweep, _LAST_SWEEP_SECONDS)
+        await self._rollouts.close()
+        await self.clusters.close()
         await self._aws.close()
         await self.database.close()

@@ -4,7 +4,7 @@ Each error has an HTTP status and a stable `code`; `api/problems.py` renders it.
 or a stack trace: those are logged where they occur.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -41,6 +41,8 @@ class WharfingerError(Exception):
         errors: Sequence[FieldError] = (),
         retry_after: int | None = None,
         aws: AwsRefusal | None = None,
+        location: str | None = None,
+        members: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -48,6 +50,10 @@ class WharfingerError(Exception):
         self.errors = tuple(errors)
         self.retry_after = retry_after
         self.aws = aws
+        self.location = location
+        """Where the work that goes on, or has ended, can be looked at."""
+        self.members = dict(members or {})
+        """Extension members of the problem (RFC 9457, section 3.2)."""
 
 
 class ParameterError(WharfingerError):
@@ -68,7 +74,18 @@ class ForbiddenError(WharfingerError):
     status, code, title = 403, "forbidden", "The caller may not do this"
 
 
-Kind = Literal["registry", "repository", "image", "policy", "policy_template", "key", "operation"]
+Kind = Literal[
+    "registry",
+    "repository",
+    "image",
+    "policy",
+    "policy_template",
+    "key",
+    "operation",
+    "cluster",
+    "namespace",
+    "deployment",
+]
 
 
 class NotFoundError(WharfingerError):
@@ -149,6 +166,36 @@ class PartialError(WharfingerError):
         done = ", ".join(applied)
         super().__init__(f"Changed: {done}. Then: {cause.detail}", retry_after=cause.retry_after, aws=cause.aws)
         self.applied = tuple(applied)
+
+
+class ClusterUnavailableError(WharfingerError):
+    """The cluster's API server failed or could not be reached."""
+
+    status, code, title, retryable = 503, "cluster_unavailable", "The cluster is not available", True
+
+
+class ClusterPermissionError(WharfingerError):
+    """The cluster does not let wharfinger's own identity do this: an operator must mend its access."""
+
+    status, code, title = 502, "cluster_permission_missing", "The cluster refuses wharfinger's own identity"
+
+
+class ClusterRejectedError(WharfingerError):
+    """The cluster refused for a reason that the caller can't mend."""
+
+    status, code, title = 502, "cluster_rejected", "The cluster refused the request"
+
+
+class DeploymentFailedError(ConflictError):
+    """The deployment that was waited for is over without success; the problem carries it."""
+
+    code, title = "deployment_failed", "The deployment failed"
+
+
+class WaitTimeoutError(WharfingerError):
+    """The time to wait is up; the work goes on."""
+
+    status, code, title, retryable = 504, "wait_timeout", "The time to wait is up; the work goes on", True
 
 
 class OutcomeUnknownError(WharfingerError):

@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.authz import Action, Caller, Target
+from service.authz import Action, Caller, Step, Target
 from service.batching import Batcher
 from service.clock import Deadline, new_id, utcnow
 from service.db import Database
@@ -102,12 +102,34 @@ class Twin:
     result: Json | None
 
 
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The operation that a rollout works for, as far as its steps are recorded like it."""
+
+    id: str
+    actor: str
+    actor_label: str
+    request_id: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A step of a rollout, as recorded before."""
+
+    id: str
+    status: Status
+    code: str | None
+    note: str | None
+
+
 class Ledger:
     """Writes operation rows: opened once, completed once. A trigger in the database holds it to that."""
 
     def __init__(self, *, database: Database, remember: timedelta) -> None:
         self._database = database
         self._remember = remember
+        self._dialect = sqlite if database.is_sqlite else postgresql
         self._inserts: Batcher[Json, None] = Batcher(self._insert_all)
 
     async def open(self, call: Call, intent: Intent) -> str:
@@ -130,6 +152,25 @@ class Ledger:
         """A row that is complete from the start: a refusal, a replay, a credential handed out from the cache."""
         row = self._row(call, intent, status) | {"completed_at": utcnow(), "settled_by": "request"} | facts
         await self._inserts.submit(row)
+        return str(row["id"])
+
+    async def open_child(self, parent: Parent, step: Step, request: Json, *, within: timedelta, guard: Write) -> Child:
+        """The row of a step: pending where it is new, as it stands where it was begun before. `guard` may refuse it."""
+        row = self._child_row(parent, step, request) | {"status": Status.PENDING, "deadline_at": utcnow() + within}
+        c = operations.c
+        async with self._database.write() as connection:
+            await guard(connection)
+            claim = self._dialect.insert(operations).values(row)
+            await connection.execute(claim.on_conflict_do_nothing(index_elements=["parent_id", "action"]))
+            query = select(c.id, c.status, c.code, c.note).where(c.parent_id == parent.id, c.action == step)
+            found = (await connection.execute(query)).one()
+        return Child(found.id, Status(found.status), found.code, found.note)
+
+    async def add_child(self, connection: AsyncConnection, parent: Parent, action: Action, request: Json) -> str:
+        """A row that is complete, in a transaction of the caller's: something that follows from an operation."""
+        row = self._child_row(parent, action, request)
+        done = {"status": Status.SUCCEEDED, "deadline_at": utcnow(), "completed_at": utcnow(), "settled_by": "request"}
+        await connection.execute(insert(operations).values(row | done | {"result": {"id": row["id"]}}))
         return str(row["id"])
 
     async def complete(
@@ -212,6 +253,19 @@ class Ledger:
             "deadline_at": call.deadline.at,
         }
 
+    def _child_row(self, parent: Parent, action: Action | Step, request: Json) -> Json:
+        return {
+            "id": new_id(),
+            "parent_id": parent.id,
+            "actor": parent.actor,
+            "actor_label": parent.actor_label,
+            "action": action,
+            "target": parent.target,
+            "request_id": parent.request_id,
+            "request": request,
+            "started_at": utcnow(),
+        }
+
     async def _insert_all(self, rows: Sequence[Json]) -> Sequence[None]:
         columns = set().union(*rows)
         await self._database.insert(operations, [dict.fromkeys(columns) | row for row in rows])
@@ -226,8 +280,7 @@ class Ledger:
                 idempotency_keys.c.expires_at < utcnow(),
             )
         )
-        dialect = sqlite if self._database.is_sqlite else postgresql
-        claim = dialect.insert(idempotency_keys).values(
+        claim = self._dialect.insert(idempotency_keys).values(
             mine
             | {
                 "operation_id": operation_id,

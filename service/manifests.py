@@ -1,6 +1,7 @@
 """Image manifests: kept as the exact text that the digest is of, and read for what they list."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -33,13 +34,20 @@ class Manifest:
         if "manifests" not in self._document:
             return None
         named = [one["platform"] for one in self._document["manifests"] if "platform" in one]
-        return tuple(dict.fromkeys(_written(one) for one in named if one["os"] != _UNKNOWN))
+        return tuple(dict.fromkeys(written(one) for one in named if one["os"] != _UNKNOWN))
+
+    @property
+    def config_digest(self) -> str | None:
+        """Of a single image: the blob that says what it was built for."""
+        found = self._document.get("config", {}).get("digest")
+        return str(found) if found else None
 
     @cached_property
     def _document(self) -> dict[str, Any]:
         return dict(json.loads(self.text))
 
 
-def _written(platform: dict[str, str]) -> str:
+def written(platform: Mapping[str, str]) -> str:
+    """A platform as docker writes it: `linux/arm64/v8`."""
     parts = (platform["os"], platform["architecture"], platform.get("variant"))
     return "/".join(part for part in parts if part)

@@ -57,6 +57,45 @@ class RegistrySettings(_Section):
         return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
 
 
+class ClusterSettings(_Section):
+    """A Kubernetes cluster: one of EKS, reached through a registry's role, or a context of a kubeconfig."""
+
+    name: Name
+    registry: Name | None = Field(
+        None, description="The registry whose account, Region and role an EKS cluster is reached by; else the default"
+    )
+    eks_name: Annotated[str, Field(pattern=r"^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$")] | None = Field(
+        None, description="The cluster's name at EKS, where it is another one"
+    )
+    kubeconfig: Path | None = Field(None, description="A kubeconfig file instead of EKS")
+    context: str | None = Field(None, description="A context of that file, instead of its current one")
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> "ClusterSettings":
+        if self.kubeconfig and self.eks_name:
+            raise ValueError("eks_name and kubeconfig exclude each other")
+        if self.context and not self.kubeconfig:
+            raise ValueError("context goes with kubeconfig")
+        return self
+
+    @property
+    def is_eks(self) -> bool:
+        return self.kubeconfig is None
+
+    @property
+    def name_at_eks(self) -> str:
+        return self.eks_name or self.name
+
+
+class RolloutSettings(_Section):
+    """How rollouts are shared between replicas and kept."""
+
+    lease: PositiveSpan = Field(
+        timedelta(seconds=5), description="After which the rollouts of a replica that died go to another"
+    )
+    keep: PositiveSpan = Field(timedelta(days=90), description="How long a finished deployment's events are kept")
+
+
 class DatabaseSettings(_Section):
     url: SecretStr | None = Field(
         None, description="postgresql://… or sqlite:///…; SQLite in the data folder by default"
@@ -105,6 +144,8 @@ class Settings(BaseSettings):
     )
     default_registry: Name | None = None
     registries: tuple[RegistrySettings, ...] = ()
+    clusters: tuple[ClusterSettings, ...] = ()
+    rollouts: RolloutSettings = RolloutSettings()
     database: DatabaseSettings = DatabaseSettings()
     limits: LimitSettings = LimitSettings()
     deadlines: DeadlineSettings = DeadlineSettings()
@@ -132,6 +173,22 @@ class Settings(BaseSettings):
             raise ValueError("registries: two have the same name")
         if self.default_registry is not None and self.default_registry not in names:
             raise ValueError(f"default_registry: {self.default_registry!r} is not among the registries {names}")
+        return self
+
+    @model_validator(mode="after")
+    def _clusters_agree(self) -> "Settings":
+        names = [cluster.name for cluster in self.clusters]
+        if len(set(names)) != len(names):
+            raise ValueError("clusters: two have the same name")
+        registries = [registry.name for registry in self.registries]
+        for cluster in self.clusters:
+            chosen = cluster.registry or self.default_registry or (registries[0] if len(registries) == 1 else None)
+            if cluster.registry and cluster.registry not in registries:
+                raise ValueError(
+                    f"clusters: {cluster.name!r} names the registry {cluster.registry!r}, not {registries}"
+                )
+            if cluster.is_eks and chosen is None:
+                raise ValueError(f"clusters: {cluster.name!r} needs a registry, or a kubeconfig")
         return self
 
     @property
@@ -187,7 +244,7 @@ def _names_beside(location: tuple[int | str, ...]) -> list[str]:
     for part in location[:-1]:
         if isinstance(part, str):
             annotation = model.model_fields[part].annotation
-            model = RegistrySettings if part == "registries" else annotation
+            model = {"registries": RegistrySettings, "clusters": ClusterSettings}.get(part, annotation)
     return list(model.model_fields)
 
 

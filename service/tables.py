@@ -39,6 +39,8 @@ class OperationRow(SQLModel, table=True):
         Index("ix_operations_open", "completed_at", "deadline_at"),
         Index("ix_operations_actor", "actor", "id"),
         Index("ix_operations_target", "target", "id"),
+        # A step of a rollout is one row, however often it is tried.
+        Index("ix_operations_child", "parent_id", "action", unique=True),
     )
 
     id: str = Field(primary_key=True, max_length=36)
@@ -101,6 +103,68 @@ class KeySecretRow(SQLModel, table=True):
     expires_at: datetime | None = Field(None, sa_type=UtcDateTime)
 
 
+class DeploymentTargetRow(SQLModel, table=True):
+    """A workload's latest generation: raised by each accepted request, in the transaction that accepts it."""
+
+    __tablename__ = "deployment_targets"
+
+    cluster: str = Field(primary_key=True, max_length=64)
+    namespace: str = Field(primary_key=True, max_length=63)
+    name: str = Field(primary_key=True, max_length=63)
+    generation: int
+
+
+class DeploymentRow(SQLModel, table=True):
+    """A rollout, from its acceptance on. Its id is that of the operation that accepted it."""
+
+    __tablename__ = "deployments"
+    __table_args__ = (
+        Index("ix_deployments_target", "cluster", "namespace", "name", "generation", unique=True),
+        Index("ix_deployments_active", "finished_at", "lease_until"),
+    )
+
+    id: str = Field(primary_key=True, foreign_key="operations.id", max_length=36)
+    kind: str = Field(max_length=16)
+    cluster: str = Field(max_length=64)
+    namespace: str = Field(max_length=63)
+    name: str = Field(max_length=63)
+    generation: int
+    spec: dict[str, Any] = Field(sa_type=JSON)
+    image: str = Field(max_length=512)
+    image_uri: str = Field(max_length=512)
+    digest: str = Field(max_length=80)
+    checks: dict[str, Any] = Field(sa_type=JSON)
+    actor: str = Field(max_length=64)
+    actor_label: str = Field(max_length=128)
+    request_id: str = Field(max_length=128)
+    status: str = Field(max_length=16)
+    progress: dict[str, Any] | None = Field(None, sa_type=_NullableJson)
+    reason: dict[str, Any] | None = Field(None, sa_type=_NullableJson)
+    urls: list[str] = Field(sa_type=JSON)
+    accepted_at: datetime = Field(sa_type=UtcDateTime)
+    started_at: datetime | None = Field(None, sa_type=UtcDateTime)
+    progressed_at: datetime | None = Field(None, sa_type=UtcDateTime)
+    cluster_away_since: datetime | None = Field(None, sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(None, sa_type=UtcDateTime)
+    superseded_by: str | None = Field(None, max_length=36)
+    rollback_to: str | None = Field(None, max_length=36)
+    rolled_back_by: str | None = Field(None, max_length=36)
+    lease_owner: str | None = Field(None, max_length=36)
+    lease_until: datetime | None = Field(None, sa_type=UtcDateTime)
+
+
+class DeploymentEventRow(SQLModel, table=True):
+    """What happened to a deployment, in order: what its event stream sends, and resumes from."""
+
+    __tablename__ = "deployment_events"
+
+    deployment_id: str = Field(primary_key=True, foreign_key="deployments.id", max_length=36)
+    number: int = Field(primary_key=True)
+    at: datetime = Field(sa_type=UtcDateTime)
+    type: str = Field(max_length=32)
+    data: dict[str, Any] = Field(sa_type=JSON)
+
+
 def _table(name: str) -> Table:
     return SQLModel.metadata.tables[name]
 
@@ -109,3 +173,6 @@ operations = _table("operations")
 idempotency_keys = _table("idempotency_keys")
 keys = _table("keys")
 key_secrets = _table("key_secrets")
+deployment_targets = _table("deployment_targets")
+deployments = _table("deployments")
+deployment_events = _table("deployment_events")

@@ -28,6 +28,7 @@ from service.settings import (
     DEFAULT_FILE,
     FILE_VARIABLE,
     PREFIX,
+    ClusterSettings,
     DatabaseSettings,
     DeadlineSettings,
     RegistrySettings,
@@ -174,8 +175,10 @@ def registries(aws: "Sandbox") -> tuple[RegistrySettings, ...]:
 
 @pytest.fixture
 def settings(bare_settings: Settings, registries: tuple[RegistrySettings, ...]) -> Settings:
-    """The settings of a service that reaches the stand-in for AWS; `local` is its default registry."""
-    return bare_settings.model_copy(update={"registries": registries, "default_registry": "local"})
+    """The settings of a service that reaches the stand-in: `local` is its default registry, `demo` its cluster."""
+    return bare_settings.model_copy(
+        update={"registries": registries, "default_registry": "local", "clusters": (ClusterSettings(name="demo"),)}
+    )
 
 
 class _OwnState:
@@ -314,18 +317,34 @@ region = "{region}"
 role = "arn:aws:iam::{account}:role/wharfinger"
 broker_role = "arn:aws:iam::{account}:role/wharfinger-broker"
 endpoint = "{endpoint}"
+
+[[clusters]]
+name = "demo"
 """
+
+
+@pytest.fixture
+def replica(aws: "Sandbox", database_url: str, tmp_path: Path) -> Iterator[ServiceProcess]:
+    """A second process on the database of `service`, not started yet."""
+    folder = tmp_path / "replica"
+    folder.mkdir()
+    process = ServiceProcess(folder, _process_settings(aws, database_url))
+    yield process
+    process.stop()
 
 
 @pytest.fixture
 def service(aws: "Sandbox", database_url: str, tmp_path: Path) -> Iterator[ServiceProcess]:
     """The service as a process, not started yet, on a database of its own against the stand-in for AWS."""
-    settings = _PROCESS_SETTINGS.format(
-        url=database_url, account=ACCOUNT, region=REGION, endpoint=aws.endpoint(ACCOUNT, REGION)
-    )
-    process = ServiceProcess(tmp_path, settings)
+    process = ServiceProcess(tmp_path, _process_settings(aws, database_url))
     yield process
     process.stop()
+
+
+def _process_settings(aws: "Sandbox", database_url: str) -> str:
+    return _PROCESS_SETTINGS.format(
+        url=database_url, account=ACCOUNT, region=REGION, endpoint=aws.endpoint(ACCOUNT, REGION)
+    )
 
 
 @pytest_asyncio.fixture

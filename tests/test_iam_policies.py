@@ -59,7 +59,7 @@ def test_the_documents_are_the_five_that_the_readme_lists() -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
 def test_every_statement_allows_actions_that_exist(path: Path) -> None:
-    known = operations("ecr") | operations("sts")
+    known = operations("ecr") | operations("sts") | operations("eks")
     for statement in statements(path):
         assert statement["Effect"] == "Allow"
         assert actions(statement) <= known
@@ -72,7 +72,7 @@ def test_star_is_granted_only_where_aws_takes_nothing_narrower(path: Path) -> No
             assert actions(statement) <= TAKE_NO_RESOURCE
         else:
             assert not actions(statement) & TAKE_NO_RESOURCE
-            assert re.fullmatch(r"arn:aws:(ecr|iam):[a-z0-9-]*:111111111111:\S+", statement["Resource"])
+            assert re.fullmatch(r"arn:aws:(ecr|eks|iam):[a-z0-9-]*:111111111111:\S+", statement["Resource"])
 
 
 def test_the_broker_may_log_in_pull_and_push_and_nothing_else() -> None:

@@ -31,12 +31,14 @@ if TYPE_CHECKING:
     from botocore.awsrequest import AWSRequest
     from botocore.model import OperationModel
     from types_aiobotocore_ecr import ECRClient
+    from types_aiobotocore_eks import EKSClient
     from types_aiobotocore_sts import STSClient
     from types_aiobotocore_sts.type_defs import CredentialsTypeDef
 
 READS = frozenset(
     {
         "BatchGetImage",
+        "DescribeCluster",
         "DescribeImages",
         "DescribeRegistry",
         "DescribeRepositories",
@@ -101,12 +103,13 @@ def _without_answer(operation: str) -> WharfingerError:
 
 @dataclass(frozen=True, slots=True)
 class RegistryClients:
-    """The ECR and STS clients of one registry, under its role; and an ECR client under what is `lent` to it."""
+    """The ECR, STS and EKS clients of one registry, under its role; and an ECR client under what is `lent` to it."""
 
     settings: RegistrySettings
     ecr: "ECRClient"
     sts: "STSClient"
     lent_ecr: "ECRClient"
+    eks: "EKSClient"
 
 
 class Aws:
@@ -134,9 +137,14 @@ class Aws:
         session = self._assuming(base, settings) if settings.role else base
         ecr = await self._stack.enter_async_context(self._guarded(session, "ecr", settings))
         sts = await self._stack.enter_async_context(self._guarded(session, "sts", settings))
+        eks = await self._stack.enter_async_context(self._guarded(session, "eks", settings))
         lent = await self._stack.enter_async_context(self._guarded(_session_of(_Lent()), "ecr", settings))
         return RegistryClients(
-            settings, ecr=cast("ECRClient", ecr), sts=cast("STSClient", sts), lent_ecr=cast("ECRClient", lent)
+            settings,
+            ecr=cast("ECRClient", ecr),
+            sts=cast("STSClient", sts),
+            lent_ecr=cast("ECRClient", lent),
+            eks=cast("EKSClient", eks),
         )
 
     @asynccontextmanager

@@ -128,6 +128,9 @@ ERRORS: dict[str, _Make] = {
     "ImageNotFound": _missing("image"),
     "RepositoryNotFoundException": _missing("repository"),
     "RepositoryPolicyNotFoundException": _missing("policy"),
+    "ResourceNotFoundException": _missing("cluster"),
+    "ClientException": _rejected,
+    "ServiceUnavailableException": _unavailable,
 }
 
 
@@ -162,5 +165,5 @@ def credentials_missing() -> WharfingerError:
 
 
 def _iam_action(operation: str) -> str:
-    service = "sts" if operation in ("AssumeRole", "GetCallerIdentity") else "ecr"
+    service = {"AssumeRole": "sts", "GetCallerIdentity": "sts", "DescribeCluster": "eks"}.get(operation, "ecr")
     return f"{service}:{operation}"

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from service.clients.aws import RegistryClients, translated
 from service.clients.aws_errors import from_code
-from service.errors import AwsRefusal
+from service.errors import AwsRefusal, AwsUnavailableError
 from service.image_resources import ImageSummary
-from service.manifests import Manifest
+from service.manifests import Manifest, written
 from service.resources import Reference
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ _MEDIA_TYPES = (
     "application/vnd.docker.distribution.manifest.v1+json",
 )
 """All that ECR stores, so that a manifest comes as it was pushed."""
+_DOWNLOAD_SECONDS = 10.0
 
 
 class EcrImages:
@@ -60,6 +63,21 @@ class EcrImages:
         _raise_first(answer["failures"], answer["ResponseMetadata"], image, "ecr:BatchGetImage")
         found = answer["images"][0]
         return Manifest(found["imageId"]["imageDigest"], found["imageManifest"], found.get("imageManifestMediaType"))
+
+    async def platforms(self, repository: str, manifest: Manifest) -> tuple[str, ...]:
+        """`os/architecture` of an index or of a single image, whose config is read for it; none where it has none."""
+        if manifest.platforms is not None or manifest.config_digest is None:
+            return manifest.platforms or ()
+        with translated("GetDownloadUrlForLayer", repository=repository):
+            answer = await self._ecr.get_download_url_for_layer(
+                repositoryName=repository, layerDigest=manifest.config_digest
+            )
+        try:
+            async with httpx.AsyncClient(timeout=_DOWNLOAD_SECONDS) as client:
+                config = (await client.get(answer["downloadUrl"])).raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise AwsUnavailableError("The image's config could not be read.", retry_after=5) from error
+        return (written(config),) if "os" in config and "architecture" in config else ()
 
     async def put(self, repository: str, tag: str, manifest: Manifest) -> None:
         """Let `tag` stand for the manifest; that it does already is no error.

@@ -6,16 +6,19 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from service.authz import Role
+from service.clock import utcnow
 from service.db import Database
-from service.settings import RegistrySettings, Settings
-from service.tables import operations
+from service.settings import ClusterSettings, RegistrySettings, Settings
+from service.tables import deployments, operations
 from tests.api.routes import Route, routes
 from tests.conftest import Connect, MakeKey, Serve
 
 KEY = "/v1/keys/01890000-0000-7000-8000-000000000000"
+DEPLOYMENT = "/v1/deployments/01890000-0000-7000-8000-000000000001"
+WORKLOAD = {"cluster": "demo", "name": "app", "image": "team/app:1", "port": 8080}
 DOCUMENT = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"AWS": "111111111111"}, "Action": "ecr:BatchGetImage"}],
@@ -29,6 +32,10 @@ ASKED: dict[str, tuple[str, str, Any]] = {
     "put_repository_policy": ("PUT", "/v1/policies/repositories/team/app", DOCUMENT),
     "delete_repository_policy": ("DELETE", "/v1/policies/repositories/team/app", None),
     "vend_token": ("POST", "/v1/tokens", {"repositories": ["team/app"], "actions": ["pull"]}),
+    "create_deployment": ("POST", "/v1/deployments", WORKLOAD),
+    "roll_back_deployment": ("POST", f"{DEPLOYMENT}/rollback", {}),
+    "cancel_deployment": ("POST", f"{DEPLOYMENT}/cancel", None),
+    "delete_deployment": ("DELETE", DEPLOYMENT, None),
     "create_key": ("POST", "/v1/keys", {"label": "ci", "bindings": [{"role": "viewer"}]}),
     "rotate_key": ("POST", f"{KEY}/rotations", {}),
     "revoke_key": ("DELETE", KEY, None),
@@ -44,7 +51,8 @@ async def auditor(
     nowhere = RegistrySettings.model_validate(
         {"name": "local", "account_id": "111111111111", "region": "eu-central-1", "endpoint": "http://127.0.0.1:1"}
     )
-    async with serve(bare_settings.model_copy(update={"registries": (nowhere,)})) as app:
+    places = {"registries": (nowhere,), "clusters": (ClusterSettings(name="demo"),)}
+    async with serve(bare_settings.model_copy(update=places)) as app:
         yield connect(app, await make_key(Role.AUDITOR))
 
 
@@ -58,10 +66,26 @@ def test_every_route_that_changes_something_is_tried_here() -> None:
 async def test_a_refusal_is_recorded_and_nothing_is_asked_of_aws(
     auditor: httpx.AsyncClient, database: Database, route: Route
 ) -> None:
+    await _add_deployment(database)
     method, url, body = ASKED[route.operation_id]
     answer = await auditor.request(method, url, json=body, headers={"X-Request-Id": "refused-1"})
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
     async with database.read() as connection:
-        [row] = (await connection.execute(select(operations))).mappings().all()
+        asked = select(operations).where(operations.c.request_id == "refused-1")
+        [row] = (await connection.execute(asked)).mappings().all()
     assert (row["status"], row["code"], row["request_id"]) == ("refused", "forbidden", "refused-1")
     assert (row["actor_label"], row["settled_by"]) == ("the auditor", "request")
+
+
+async def _add_deployment(database: Database) -> None:
+    """One that is over, for the routes that are about one."""
+    name, now = DEPLOYMENT.rpartition("/")[2], utcnow()
+    who = {"actor": "k", "actor_label": "k", "request_id": "r"}
+    made = {"id": name, "action": "deployment.create", "target": "demo/default/app", "request": {}}
+    times = {"started_at": now, "deadline_at": now, "completed_at": now}
+    place = {"cluster": "demo", "namespace": "default", "name": "app", "generation": 1, "kind": "deploy"}
+    image = {"image": "team/app:1", "image_uri": "u", "digest": "d", "spec": {}, "checks": {}, "urls": []}
+    over = {"id": name, "status": "succeeded", "accepted_at": now, "finished_at": now}
+    async with database.write() as connection:
+        await connection.execute(insert(operations).values(who | made | times | {"status": "succeeded"}))
+        await connection.execute(insert(deployments).values(who | place | image | over))

@@ -28,13 +28,14 @@ SUBJECT = {"repository": "team/app", "image": "team/app:1"}
 
 
 def _operations() -> dict[str, list[str]]:
-    """The error codes of each operation of ECR and STS, by the name of its method."""
+    """The error codes of each operation of ECR, STS and EKS, by the name of its method."""
     found: dict[str, list[str]] = {}
-    for service in ("ecr", "sts"):
+    for service in ("ecr", "sts", "eks"):
         model = Loader().load_service_model(service, "service-2")
         for name, operation in model["operations"].items():
             shapes = [error["shape"] for error in operation.get("errors", ())]
-            found[xform_name(name)] = [_code(model["shapes"][shape], shape) for shape in shapes]
+            # ECR first: of the names that services share, we call ECR's.
+            found.setdefault(xform_name(name), [_code(model["shapes"][shape], shape) for shape in shapes])
     return found
 
 

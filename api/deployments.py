@@ -1,0 +1,195 @@
+"""`/v1/deployments`: create, list, get, follow, roll back, cancel, delete."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Path, Query
+from fastapi.responses import StreamingResponse
+
+from api.answers import Http
+from api.deps import Authenticated, Cursor, Limit, Mutation, RegistryName
+from api.problems import declare
+from service.deployment_resources import (
+    Deployment,
+    DeploymentCreate,
+    DeploymentPage,
+    DeploymentRollback,
+    DeploymentStatus,
+    DryRun,
+)
+from service.deployments import Wanted
+from service.errors import (
+    ClusterPermissionError,
+    ClusterUnavailableError,
+    ConflictError,
+    DeploymentFailedError,
+    NotFoundError,
+    TooLargeError,
+    WaitTimeoutError,
+)
+from service.ledger import Call, Done
+
+router = APIRouter(prefix="/v1/deployments", tags=["deployments"])
+
+Id = Annotated[UUID, Path(description="As `Location` has it")]
+Wait = Annotated[
+    float | None,
+    Query(
+        ge=0,
+        le=3600,
+        description="Seconds to wait for the end: 200 when it succeeded, 409 when it failed, 504 when it goes on",
+    ),
+]
+_URL_ALONE: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+_ACCEPTED: dict[int | str, dict[str, Any]] = {
+    200: {"model": Deployment, "description": "It succeeded within the time to wait"} | _URL_ALONE[200],
+    202: {"model": Deployment, "description": "Accepted; `Location` says where to look"},
+}
+_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+_FAILURES = declare(
+    NotFoundError,
+    ConflictError,
+    DeploymentFailedError,
+    TooLargeError,
+    ClusterPermissionError,
+    ClusterUnavailableError,
+    WaitTimeoutError,
+)
+
+
+@router.post(
+    "",
+    status_code=202,
+    operation_id="create_deployment",
+    summary="Deploy an image as a Deployment and a Service, by digest",
+    description=(
+        "Checked before it is accepted: the image, its platforms, and a dry run of the API server. "
+        "With `?dry_run=true` that is all, and the answer says what would change. "
+        "`Accept: text/plain` with `?wait=` answers the URL alone."
+    ),
+    responses=_ACCEPTED
+    | {200: _ACCEPTED[200] | {"model": Deployment | DryRun, "description": "It succeeded; or what would change"}}
+    | _FAILURES,
+    response_model=Deployment,
+)
+async def create_deployment(
+    body: DeploymentCreate,
+    call: Mutation,
+    http: Http,
+    registry: RegistryName = None,
+    wait: Wait = None,
+    dry_run: Annotated[bool, Query(description="Change nothing, and say what would change")] = False,
+) -> object:
+    if dry_run:
+        return http.json(await http.services.deployments.preview(call.caller, registry, body))
+    return await _answer(http, call, await http.services.deployments.create(call, registry, body), wait)
+
+
+@router.get("", operation_id="list_deployments", summary="List deployments, the newest first: a target's history")
+async def list_deployments(
+    caller: Authenticated,
+    http: Http,
+    cluster: Annotated[str | None, Query(max_length=64)] = None,
+    namespace: Annotated[str | None, Query(max_length=63)] = None,
+    name: Annotated[str | None, Query(max_length=63)] = None,
+    status: DeploymentStatus | None = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> DeploymentPage:
+    wanted = Wanted(cluster, namespace, name, status)
+    return http.page(await http.services.deployments.list(caller, wanted, cursor=cursor, limit=limit))
+
+
+@router.get(
+    "/{deployment_id}",
+    operation_id="get_deployment",
+    summary="Get a deployment, or wait for its end",
+    description="`Accept: text/plain` answers its first URL alone.",
+    responses=_URL_ALONE | declare(NotFoundError, DeploymentFailedError, WaitTimeoutError),
+    response_model=Deployment,
+)
+async def get_deployment(deployment_id: Id, caller: Authenticated, http: Http, wait: Wait = None) -> object:
+    deployments, name = http.services.deployments, str(deployment_id)
+    if wait is None:
+        found = await deployments.get(caller, name)
+    else:
+        found = await deployments.wait(caller, name, wait, http.is_ending)
+    return http.tagged_or_line(found, line=next(iter(found.urls), ""))
+
+
+@router.get(
+    "/{deployment_id}/events",
+    operation_id="get_deployment_events",
+    summary="Follow a deployment by server-sent events, until it is over",
+    description="Each event has a number as its id: `Last-Event-ID` goes on after it.",
+    responses=_EVENTS | declare(NotFoundError),
+    response_class=StreamingResponse,
+)
+async def get_deployment_events(
+    deployment_id: Id,
+    caller: Authenticated,
+    http: Http,
+    last_event_id: Annotated[int, Header(ge=0, le=2**31 - 1)] = 0,
+) -> StreamingResponse:
+    name = str(deployment_id)
+    await http.services.deployments.get(caller, name)
+    found = http.services.deployments.events(caller, name, last_event_id, http.is_ending)
+
+    async def lines() -> AsyncIterator[str]:
+        async for event in found:
+            yield f"id: {event.number}\nevent: {event.type}\ndata: {event.model_dump_json()}\n\n"
+
+    return StreamingResponse(lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+@router.post(
+    "/{deployment_id}/rollback",
+    status_code=202,
+    operation_id="roll_back_deployment",
+    summary="Go back to the last deployment that succeeded before this one, or to a named one",
+    responses=_ACCEPTED | _FAILURES,
+    response_model=Deployment,
+)
+async def roll_back_deployment(
+    deployment_id: Id, body: DeploymentRollback, call: Mutation, http: Http, wait: Wait = None
+) -> object:
+    done = await http.services.deployments.rollback(call, str(deployment_id), body.to)
+    return await _answer(http, call, done, wait)
+
+
+@router.post(
+    "/{deployment_id}/cancel",
+    operation_id="cancel_deployment",
+    summary="Stop following a rollout; the cluster stays as it is",
+    responses=declare(NotFoundError, ConflictError),
+)
+async def cancel_deployment(deployment_id: Id, call: Mutation, http: Http) -> Deployment:
+    http.note(await http.services.deployments.cancel(call, str(deployment_id)))
+    return http.tagged(await http.services.deployments.get(call.caller, str(deployment_id)))
+
+
+@router.delete(
+    "/{deployment_id}",
+    status_code=202,
+    operation_id="delete_deployment",
+    summary="Remove the Deployment and the Service of this deployment's target, where they are ours",
+    description="A deployment of its own, which `Location` names; the history stays.",
+    responses=_ACCEPTED | _FAILURES,
+    response_model=Deployment,
+)
+async def delete_deployment(deployment_id: Id, call: Mutation, http: Http, wait: Wait = None) -> object:
+    return await _answer(http, call, await http.services.deployments.delete(call, str(deployment_id)), wait)
+
+
+async def _answer(http: Http, call: Call, done: Done, wait: float | None) -> object:
+    """Where to look; or with `wait`, what came of it."""
+    http.note(done)
+    made = str(done.result["id"])
+    http.created_at(f"/v1/deployments/{made}")
+    deployments = http.services.deployments
+    if wait is None:
+        return http.tagged(await deployments.get(call.caller, made))
+    http.is_done()
+    found = await deployments.wait(call.caller, made, wait, http.is_ending)
+    return http.tagged_or_line(found, line=next(iter(found.urls), ""))

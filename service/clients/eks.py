@@ -1,0 +1,76 @@
+"""Amazon EKS, translated: where a cluster is, and the bearer tokens that it takes."""
+
+import base64
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from service.clients.aws import RegistryClients, translated
+
+_ID_HEADER = "x-k8s-aws-id"
+_TOKEN_PREFIX = "k8s-aws-v1."  # noqa: S105 - what every token begins with
+_SAID_TO_LAST = 60
+"""X-Amz-Expires of the presigned URL; EKS does not look at it (aws-iam-authenticator, pkg/token/token.go)."""
+_LASTS = timedelta(minutes=14)
+"""EKS takes a token for 15 minutes after it was signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """What DescribeCluster says: `certificate_authority` is base64 of PEM; both are None while it is being made."""
+
+    status: str
+    version: str | None
+    endpoint: str | None
+    certificate_authority: str | None
+
+
+class Eks:
+    """One EKS cluster, under its registry's role."""
+
+    def __init__(self, clients: RegistryClients, name: str) -> None:
+        self._clients = clients
+        self._name = name
+        self._token: tuple[str, datetime] | None = None
+        events = clients.sts.meta.events
+        # By their ids, so that clusters that share a client register once.
+        events.register("provide-client-params.sts.GetCallerIdentity", _keep_cluster, unique_id="eks-keep-cluster")
+        events.register("before-sign.sts.GetCallerIdentity", _sign_cluster, unique_id="eks-sign-cluster")
+
+    async def describe(self) -> ClusterFacts:
+        """:raises NotFoundError: EKS has no cluster of that name (`cluster_not_found`)."""
+        with translated("DescribeCluster", cluster=self._name):
+            found = (await self._clients.eks.describe_cluster(name=self._name))["cluster"]
+        return ClusterFacts(
+            found.get("status", "UNKNOWN"),
+            found.get("version"),
+            found.get("endpoint"),
+            found.get("certificateAuthority", {}).get("data"),
+        )
+
+    async def identity(self) -> str:
+        """The ARN that the cluster knows us by, for the access entry that it needs."""
+        with translated("GetCallerIdentity"):
+            return (await self._clients.sts.get_caller_identity())["Arn"]
+
+    async def token(self, *, renew: bool = False) -> str:
+        """A bearer token that lasts a minute at least: a presigned GetCallerIdentity that names the cluster."""
+        if self._token is None or renew or self._token[1] < datetime.now(UTC):
+            ends = datetime.now(UTC) + _LASTS
+            with translated("GetCallerIdentity"):
+                parameters: Any = {_ID_HEADER: self._name}
+                url = await self._clients.sts.generate_presigned_url(
+                    "get_caller_identity", Params=parameters, ExpiresIn=_SAID_TO_LAST, HttpMethod="GET"
+                )
+            self._token = (_TOKEN_PREFIX + base64.urlsafe_b64encode(url.encode()).decode().rstrip("="), ends)
+        return self._token[0]
+
+
+def _keep_cluster(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
+    if _ID_HEADER in params:
+        context[_ID_HEADER] = params.pop(_ID_HEADER)
+
+
+def _sign_cluster(request: Any, **_: object) -> None:  # noqa: ANN401 - botocore's own type
+    if _ID_HEADER in request.context:
+        request.headers[_ID_HEADER] = request.context[_ID_HEADER]

@@ -1,0 +1,209 @@
+"""The Kubernetes API of one cluster. Objects are plain JSON documents, as the API has them.
+
+Imported late: a service without clusters need not load the models of every kind.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx2
+from lightkube import ApiError, AsyncClient
+from lightkube.config.client_adapter import verify_cluster
+from lightkube.config.kubeconfig import KubeConfig, SingleConfig
+from lightkube.config.models import Cluster, Context, User
+from lightkube.core.exceptions import ConfigError
+from lightkube.resources.apps_v1 import Deployment, ReplicaSet
+from lightkube.resources.authorization_v1 import SelfSubjectAccessReview
+from lightkube.resources.core_v1 import Node, Pod, Service
+from lightkube.types import CascadeType
+
+from service.clients.aws import permit
+from service.clients.kube_errors import from_status, unauthorized, unreachable
+from service.errors import AnswerLostError, ClusterUnavailableError, NotFoundError
+
+Object = dict[str, Any]
+KINDS: Mapping[str, Any] = {"Deployment": Deployment, "Service": Service, "Pod": Pod, "ReplicaSet": ReplicaSet}
+
+_UNAUTHORIZED, _NOT_FOUND = 401, 404
+_TIMEOUT = httpx2.Timeout(10.0, connect=3.0)
+_WATCH_SECONDS = 240
+"""After which the server ends a watch and we begin another, so that one that hangs is noticed."""
+_SILENT_SECONDS = _WATCH_SECONDS + 30.0
+_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+
+class UnrecordedChangeError(RuntimeError):
+    """A change of a cluster was about to be made outside an open operation: a defect of ours, nothing was sent."""
+
+
+class Tokens(Protocol):
+    """Where bearer tokens of a cluster come from."""
+
+    async def token(self, *, renew: bool = False) -> str: ...
+
+
+class Kube:
+    """One cluster, as our own field manager."""
+
+    def __init__(
+        self, name: str, config: SingleConfig, *, manager: str, identity: str, tokens: Tokens | None = None
+    ) -> None:
+        self.name = name
+        self._identity = identity
+        assert config.user is not None  # noqa: S101 - lightkube's own demand
+        context = verify_cluster(config.cluster, config.user, config.abs_file)
+        transport: httpx2.AsyncBaseTransport = _plain_transport(context)
+        if tokens is not None:
+            transport = _BearerTransport(transport, tokens)
+        self._client = AsyncClient(config, field_manager=manager, timeout=_TIMEOUT, transport=transport)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def find(self, kind: str, namespace: str, name: str) -> Object | None:
+        """The object, or None."""
+        try:
+            with self._translated():
+                found = await self._client.get(KINDS[kind], name, namespace=namespace)
+        except _MissingError:
+            return None
+        return _plain(found)
+
+    async def apply(self, made: Object, namespace: str, *, force: bool, dry_run: bool = False) -> Object:
+        """Server-side apply. With a `resourceVersion` in `made`, only if that is the present one.
+
+        :raises StaleError: it is not. :raises ConflictError: another manager owns a field (`field_conflict`).
+        """
+        if not dry_run:
+            _require_permit(f"apply {made['kind']}")
+        with self._translated(is_change=not dry_run):
+            typed: Any = KINDS[made["kind"]].from_dict(made)
+            client: Any = self._client  # its overloads tell kinds apart that are data here
+            done = await client.apply(typed, namespace=namespace, force=force, dry_run=dry_run)
+        return _plain(done)
+
+    async def delete(self, kind: str, namespace: str, name: str) -> None:
+        """Delete an object with its dependents; one that is gone already is no error."""
+        _require_permit(f"delete {kind}")
+        with suppress(_MissingError), self._translated(is_change=True):
+            await self._client.delete(KINDS[kind], name, namespace=namespace, cascade=CascadeType.BACKGROUND)
+
+    async def nodes(self) -> list[Object]:
+        with self._translated():
+            return [_plain(one) async for one in self._client.list(Node)]
+
+    async def may(self, verb: str, group: str, resource: str, namespace: str) -> bool:
+        """Whether we may do this there, by a SelfSubjectAccessReview."""
+        attributes = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
+        review: Any = SelfSubjectAccessReview.from_dict({"spec": {"resourceAttributes": attributes}})
+        with self._translated():
+            answer: Any = await self._client.create(review)
+        return bool(answer.status and answer.status.allowed)
+
+    async def watch(
+        self, kind: str, namespace: str, *, name: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> AsyncIterator[tuple[str, Object]]:
+        """What is there and every change after, until the server ends it: (`ADDED` | `MODIFIED` | `DELETED`, object).
+
+        :raises ClusterUnavailableError: the connection broke, or what to go on from is forgotten: begin again.
+        """
+        fields: Any = {"metadata.name": name} if name else None
+        selector: Any = dict(labels) if labels else None
+        with self._translated():
+            events = self._client.watch(
+                KINDS[kind], namespace=namespace, fields=fields, labels=selector, server_timeout=_WATCH_SECONDS
+            )
+            iterator = aiter(events)
+            while True:
+                async with asyncio.timeout(_SILENT_SECONDS):
+                    change, found = await anext(iterator)
+                yield change, _plain(found)
+
+    async def list(self, kind: str, namespace: str, labels: Mapping[str, str]) -> list[Object]:
+        with self._translated():
+            found = self._client.list(KINDS[kind], namespace=namespace, labels=dict(labels))
+            return [_plain(one) async for one in found]
+
+    @contextmanager
+    def _translated(self, *, is_change: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except ApiError as error:
+            status = error.status.to_dict()
+            if error.status.code == _NOT_FOUND and (status.get("details") or {}).get("kind") != "namespaces":
+                raise _MissingError("object", self.name) from error
+            if error.status.code == _UNAUTHORIZED:
+                raise unauthorized(self.name, self._identity) from error
+            raise from_status(error.status.code or 500, status, self.name) from error
+        except httpx2.HTTPStatusError as error:
+            if error.response.status_code == _UNAUTHORIZED:
+                raise unauthorized(self.name, self._identity) from error
+            raise from_status(error.response.status_code, {}, self.name) from error
+        except (httpx2.HTTPError, OSError, TimeoutError) as error:
+            if is_change and not isinstance(error, _NEVER_SENT):
+                raise AnswerLostError(f"The answer of cluster {self.name} was lost.", retry_after=5) from error
+            raise unreachable(self.name) from error
+
+
+class _MissingError(NotFoundError):
+    """Nothing of that name; each method says what that means."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__("cluster", f"{name}: {kind}")
+
+
+def eks_config(name: str, endpoint: str, certificate_authority: str) -> SingleConfig:
+    cluster = Cluster(server=endpoint, certificate_auth_data=certificate_authority)
+    return SingleConfig(name, Context(cluster=name, user=name), cluster, User())
+
+
+def file_config(file: Path, context: str | None) -> SingleConfig:
+    """:raises ClusterUnavailableError: the file or its context can't be read."""
+    try:
+        found = KubeConfig.from_file(file).get(context)
+    except (ConfigError, OSError, KeyError) as error:
+        raise ClusterUnavailableError(f"The kubeconfig {file} can't be used: {error}") from error
+    if found is None:
+        raise ClusterUnavailableError(f"The kubeconfig {file} has no context {context or 'that is current'}.")
+    return found if found.user else found._replace(user=User())
+
+
+class _BearerTransport(httpx2.AsyncBaseTransport):
+    """Sets the bearer token of each request, and mints another once where the cluster refuses it."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, tokens: Tokens) -> None:
+        self._inner = inner
+        self._tokens = tokens
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        request.headers["Authorization"] = f"Bearer {await self._tokens.token()}"
+        response = await self._inner.handle_async_request(request)
+        if response.status_code != _UNAUTHORIZED:
+            return response
+        await response.aclose()
+        request.headers["Authorization"] = f"Bearer {await self._tokens.token(renew=True)}"
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _plain_transport(context: ssl.SSLContext) -> httpx2.AsyncBaseTransport:
+    # Each rollout holds two watches open: the library's bound of a hundred connections would stop the fifty-first.
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+    return httpx2.AsyncHTTPTransport(verify=context, limits=limits)
+
+
+def _require_permit(what: str) -> None:
+    current = permit.get()
+    if current is None:
+        raise UnrecordedChangeError(f"{what} outside an open operation")
+    current.is_sent = True
+
+
+def _plain(found: Any) -> Object:  # noqa: ANN401 - lightkube's models
+    return dict(found.to_dict())

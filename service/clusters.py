@@ -1,0 +1,135 @@
+"""The clusters of the settings: connected on first use, described, found by name."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from service.authz import Caller
+from service.clients.aws import RegistryClients
+from service.clients.eks import Eks
+from service.errors import ClusterUnavailableError, NotFoundError, WharfingerError
+from service.resources import Model, Page
+from service.settings import ClusterSettings
+from service.workloads import MANAGER
+
+if TYPE_CHECKING:
+    from service.clients.kube import Kube
+
+
+class Cluster(Model):
+    name: str
+    kind: str
+    registry: str | None
+
+
+class ClusterStatus(Cluster):
+    """A cluster, and what it says of itself just now."""
+
+    reachable: bool
+    problem: str | None
+    detail: str | None
+    status: str | None
+    version: str | None
+    nodes: int
+    architectures: list[str]
+
+
+class ClusterList(Page):
+    items: list[Cluster]
+
+
+class Clusters:
+    """Finds and connects clusters. A connection is opened once and kept."""
+
+    def __init__(
+        self, *, settings: Sequence[ClusterSettings], registries: Mapping[str, RegistryClients], default: str | None
+    ) -> None:
+        self._settings = {one.name: one for one in settings}
+        self._registries = registries
+        self._default = default or (next(iter(registries)) if len(registries) == 1 else None)
+        self._eks = {name: self._open_eks(one) for name, one in self._settings.items() if one.is_eks}
+        self._connected: dict[str, Kube] = {}
+        self._connecting = asyncio.Lock()
+
+    async def close(self) -> None:
+        for kube in self._connected.values():
+            await kube.close()
+
+    def registry_of(self, name: str) -> str | None:
+        """The registry that goes with a cluster.
+
+        :raises NotFoundError: there is no such cluster.
+        """
+        return self._find(name).registry or self._default
+
+    async def connect(self, name: str) -> "Kube":
+        """:raises NotFoundError: there is no such cluster. :raises ClusterUnavailableError: it is not there yet."""
+        settings = self._find(name)
+        async with self._connecting:
+            if name not in self._connected:
+                self._connected[name] = await self._connect(settings)
+        return self._connected[name]
+
+    def list(self, caller: Caller) -> ClusterList:
+        known = [self._describe(one) for one in self._settings.values() if _may_know(caller, one.name)]
+        return ClusterList(items=known, next_cursor=None)
+
+    async def get(self, caller: Caller, name: str) -> ClusterStatus:
+        """:raises NotFoundError: there is none of that name that the caller may know of."""
+        settings = self._find(name)
+        if not _may_know(caller, name):
+            raise NotFoundError("cluster", name)
+        facts = self._describe(settings).model_dump() | {"status": None, "version": None}
+        try:
+            if name in self._eks:
+                found = await self._eks[name].describe()
+                facts |= {"status": found.status, "version": found.version}
+            nodes = await (await self.connect(name)).nodes()
+        except WharfingerError as error:
+            return ClusterStatus(
+                **facts, reachable=False, problem=error.code, detail=error.detail, nodes=0, architectures=[]
+            )
+        facts["version"] = facts["version"] or _version(nodes)
+        return ClusterStatus(
+            **facts, reachable=True, problem=None, detail=None, nodes=len(nodes), architectures=platforms(nodes)
+        )
+
+    def _find(self, name: str) -> ClusterSettings:
+        if name not in self._settings:
+            raise NotFoundError("cluster", name)
+        return self._settings[name]
+
+    def _open_eks(self, settings: ClusterSettings) -> Eks:
+        return Eks(self._registries[settings.registry or self._default or ""], settings.name_at_eks)
+
+    async def _connect(self, settings: ClusterSettings) -> "Kube":
+        from service.clients.kube import Kube, eks_config, file_config  # noqa: PLC0415 - half a second, and not for all
+
+        if settings.kubeconfig is not None:
+            config = file_config(settings.kubeconfig, settings.context)
+            return Kube(settings.name, config, manager=MANAGER, identity=f"the user of {settings.kubeconfig}")
+        eks = self._eks[settings.name]
+        found = await eks.describe()
+        if found.endpoint is None or found.certificate_authority is None:
+            raise ClusterUnavailableError(f"EKS says that cluster {settings.name} is {found.status}.", retry_after=30)
+        config = eks_config(settings.name, found.endpoint, found.certificate_authority)
+        return Kube(settings.name, config, manager=MANAGER, identity=await eks.identity(), tokens=eks)
+
+    def _describe(self, settings: ClusterSettings) -> Cluster:
+        kind = "eks" if settings.is_eks else "kubeconfig"
+        return Cluster(name=settings.name, kind=kind, registry=settings.registry or self._default)
+
+
+def platforms(nodes: Sequence[Mapping[str, object]]) -> list[str]:
+    """`os/architecture` of the nodes, each once."""
+    infos = [one.get("status", {}).get("nodeInfo", {}) for one in nodes]  # type: ignore[attr-defined] # JSON
+    return sorted({f"{one.get('operatingSystem', '?')}/{one.get('architecture', '?')}" for one in infos})
+
+
+def _version(nodes: Sequence[Mapping[str, object]]) -> str | None:
+    infos = [one.get("status", {}).get("nodeInfo", {}) for one in nodes]  # type: ignore[attr-defined] # JSON
+    return next((str(one["kubeletVersion"]) for one in infos if "kubeletVersion" in one), None)
+
+
+def _may_know(caller: Caller, name: str) -> bool:
+    return any(binding.cluster in ("*", name) for binding in caller.bindings)

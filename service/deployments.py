@@ -1,0 +1,341 @@
+"""Deployments: accept, list, get, follow, roll back, cancel, delete. What runs them is `rollouts`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service import authz, cursors
+from service.authz import Action, Caller, Target
+from service.clients.ecr_images import EcrImages
+from service.clusters import Clusters, platforms
+from service.deployment_diff import changes_between
+from service.deployment_resources import (
+    Change,
+    Deployment,
+    DeploymentCreate,
+    DeploymentEvent,
+    DeploymentKind,
+    DeploymentPage,
+    DeploymentStatus,
+    DryRun,
+)
+from service.deployment_store import DeploymentStore, Place, place_of
+from service.errors import (
+    ConflictError,
+    DeploymentFailedError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+    WaitTimeoutError,
+)
+from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
+from service.operations import Operations
+from service.registries import Registries
+from service.resources import Reference
+from service.rollout import carried
+from service.rollout_steps import not_ours
+from service.rollouts import Rollouts
+from service.tables import deployments
+from service.workloads import Object, deployment, is_ours, match_labels, service
+
+if TYPE_CHECKING:
+    from service.clients.kube import Kube
+
+_KINDS = ("Deployment", "Service")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which deployments to list; None is not looked at."""
+
+    cluster: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+    status: DeploymentStatus | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A request that was found to be possible: the image by digest, and the objects as they would become."""
+
+    image_uri: str
+    digest: str
+    checks: Json
+    before: Mapping[str, Object | None]
+    after: Mapping[str, Object]
+
+
+class Deployments:
+    def __init__(
+        self,
+        *,
+        registries: Registries,
+        images: Mapping[str, EcrImages],
+        clusters: Clusters,
+        store: DeploymentStore,
+        rollouts: Rollouts,
+        operations: Operations,
+    ) -> None:
+        self._registries = registries
+        self._images = images
+        self._clusters = clusters
+        self._store = store
+        self._rollouts = rollouts
+        self._operations = operations
+        for action in (Action.DEPLOYMENT_CREATE, Action.DEPLOYMENT_ROLLBACK, Action.DEPLOYMENT_DELETE):
+            operations.settles(action, self._settle_accepted)
+        operations.settles(Action.DEPLOYMENT_CANCEL, self._settle_accepted)
+
+    async def create(self, call: Call, registry: str | None, asked: DeploymentCreate) -> Done:
+        """Accept a deployment, once image, cluster and the API server's own dry run say that it can be.
+
+        :raises InvalidError: the image's platforms do not fit (`platform_mismatch`), or the cluster refuses a value.
+        :raises ConflictError: objects are not ours, another manager owns a field, a node port is taken.
+        """
+        chosen = registry or self._clusters.registry_of(asked.cluster)
+        source = self._registries.find(chosen)
+        target = Target(cluster=asked.cluster, namespace=asked.namespace, name=asked.name)
+
+        async def act(operation_id: str) -> Outcome:
+            checked = await self._check(source.name, asked)
+            facts = {
+                "id": operation_id,
+                "kind": DeploymentKind.DEPLOY,
+                "spec": asked.model_dump(mode="json"),
+                "image": asked.image,
+                "image_uri": checked.image_uri,
+                "digest": checked.digest,
+                "checks": checked.checks,
+            }
+            return self._accepted(call, _place(target), facts)
+
+        needed = [(Action.DEPLOYMENT_CREATE, target)]
+        needed.append((Action.REPOSITORY_READ, Target(source.name, Reference.parse(asked.image).repository)))
+        if asked.force:
+            needed.append((Action.DEPLOYMENT_FORCE, target))
+        if asked.adopt:
+            needed.append((Action.DEPLOYMENT_ADOPT, target))
+        request = asked.model_dump(mode="json") | {"registry": source.name}
+        # What is set in the environment may be secret: the trail has the names alone.
+        request["env"] = sorted(asked.env)
+        return await self._accept(call, Intent(Action.DEPLOYMENT_CREATE, target, request, requires=needed), act)
+
+    async def preview(self, caller: Caller, registry: str | None, asked: DeploymentCreate) -> DryRun:
+        """What `create` would change, by a dry run of the API server."""
+        target = Target(cluster=asked.cluster, namespace=asked.namespace, name=asked.name)
+        authz.require(caller, Action.DEPLOYMENT_CREATE, target)
+        chosen = self._registries.find(registry or self._clusters.registry_of(asked.cluster)).name
+        authz.require(caller, Action.REPOSITORY_READ, Target(chosen, Reference.parse(asked.image).repository))
+        checked = await self._check(chosen, asked)
+        changes = [
+            Change(object=f"{kind}/{asked.name}", path=path, before=before, after=after)
+            for kind in _KINDS
+            for path, before, after in changes_between(checked.before[kind], checked.after[kind])
+        ]
+        return DryRun(image_uri=checked.image_uri, changes=changes)
+
+    async def rollback(self, call: Call, deployment_id: str, to: str | None) -> Done:
+        """Accept a deployment that goes back to the last success before this one, or to a named one.
+
+        :raises ConflictError: there is nothing to go back to (`nothing_to_roll_back_to`).
+        """
+        row = await self._known(call.caller, deployment_id)
+        place = place_of(row)
+
+        async def act(operation_id: str) -> Outcome:
+            goal = await self._goal(row, to)
+            facts = {"id": operation_id, "kind": DeploymentKind.ROLLBACK, "rollback_to": goal.id}
+            return self._accepted(call, place, carried(goal) | facts)
+
+        request = {"deployment": deployment_id, "to": to}
+        return await self._accept(call, Intent(Action.DEPLOYMENT_ROLLBACK, _target(row), request), act)
+
+    async def delete(self, call: Call, deployment_id: str) -> Done:
+        """Accept the removal of a target's objects, of those that are ours."""
+        row = await self._known(call.caller, deployment_id)
+
+        async def act(operation_id: str) -> Outcome:
+            facts = {"id": operation_id, "kind": DeploymentKind.DELETE}
+            return self._accepted(call, place_of(row), carried(row) | facts)
+
+        return await self._accept(call, Intent(Action.DEPLOYMENT_DELETE, _target(row), {"deployment": row.id}), act)
+
+    async def cancel(self, call: Call, deployment_id: str) -> Done:
+        """Stop following a rollout; the cluster is left as it is.
+
+        :raises ConflictError: it is over (`deployment_over`).
+        """
+        row = await self._known(call.caller, deployment_id)
+
+        async def write(connection: AsyncConnection) -> None:
+            if not await self._store.cancel(connection, row.id):
+                raise ConflictError(f"Deployment {row.id} is over.", code="deployment_over")
+
+        async def act(_: str) -> Outcome:
+            return Outcome({"id": row.id}, write)
+
+        intent = Intent(Action.DEPLOYMENT_CANCEL, _target(row), {"deployment": row.id})
+        done = await self._operations.run(call, intent, act)
+        self._rollouts.stop(row.id)
+        return done
+
+    async def get(self, caller: Caller, deployment_id: str) -> Deployment:
+        """:raises NotFoundError: there is none that the caller may know of."""
+        return _to_deployment(await self._known(caller, deployment_id))
+
+    async def list(self, caller: Caller, wanted: Wanted, *, cursor: str | None, limit: int) -> DeploymentPage:
+        """Those the caller may read, the newest first; a page may be short and still have a next one."""
+        named = {"cluster": wanted.cluster, "namespace": wanted.namespace, "name": wanted.name, "status": wanted.status}
+        conditions = [deployments.c[field] == value for field, value in named.items() if value is not None]
+        if cursor:
+            conditions.append(deployments.c.id < cursors.decode_id(cursor))
+        found = await self._store.page(conditions, limit + 1)
+        following = cursors.encode_id(found[limit - 1].id) if len(found) > limit else None
+        known = [row for row in found[:limit] if authz.is_allowed(caller, Action.DEPLOYMENT_READ, _target(row))]
+        return DeploymentPage(items=[_to_deployment(row) for row in known], next_cursor=following)
+
+    async def wait(
+        self, caller: Caller, deployment_id: str, seconds: float, is_ending: Callable[[], bool]
+    ) -> Deployment:
+        """The deployment once it has succeeded.
+
+        :raises DeploymentFailedError: it ended otherwise. :raises WaitTimeoutError: it goes on.
+        :raises UnavailableError: this process ends, and the rollout goes on elsewhere.
+        """
+        where = _path(deployment_id)
+        ends = asyncio.get_running_loop().time() + seconds
+        while True:
+            found = await self.get(caller, deployment_id)
+            if found.status.is_final:
+                return _succeeded(found)
+            left = ends - asyncio.get_running_loop().time()
+            if is_ending():
+                raise UnavailableError("This process ends; the rollout goes on.", retry_after=1, location=where)
+            if left <= 0:
+                raise WaitTimeoutError(f"Deployment {deployment_id} is {found.status}.", retry_after=1, location=where)
+            await self._store.changed(deployment_id, left)
+
+    async def events(
+        self, caller: Caller, deployment_id: str, after: int, is_ending: Callable[[], bool]
+    ) -> AsyncIterator[DeploymentEvent]:
+        """What happened and what happens, until the deployment is over."""
+        await self._known(caller, deployment_id)
+        while not is_ending():
+            row = await self._known(caller, deployment_id)
+            for event in await self._store.events(deployment_id, after):
+                after = event.number
+                yield DeploymentEvent(number=event.number, at=event.at, type=event.type, data=event.data)
+            if row.finished_at is not None:
+                return
+            await self._store.changed(deployment_id)
+
+    async def _accept(self, call: Call, intent: Intent, act: Any) -> Done:  # noqa: ANN401 - as Operations.run
+        done = await self._operations.run(call, intent, act)
+        if not done.is_replayed:
+            for one in done.result["superseded"]:
+                self._rollouts.stop(one)
+            self._rollouts.begin(done.result["id"])
+        return done
+
+    def _accepted(self, call: Call, place: Place, facts: Json) -> Outcome:
+        """The outcome that makes a deployment in the commit that completes its operation."""
+        who = {"actor": call.caller.id, "actor_label": call.caller.label, "request_id": call.request_id}
+        result: Json = {"id": facts["id"], "digest": facts["digest"], "superseded": []}
+
+        async def write(connection: AsyncConnection) -> None:
+            result["superseded"] = list(await self._store.accept(connection, place, facts | who))
+
+        return Outcome(result, write)
+
+    async def _known(self, caller: Caller, deployment_id: str) -> Row[Any]:
+        row = await self._store.get(deployment_id)
+        if row is None or not authz.is_allowed(caller, Action.DEPLOYMENT_READ, _target(row)):
+            raise NotFoundError("deployment", deployment_id)
+        return row
+
+    async def _goal(self, row: Row[Any], to: str | None) -> Row[Any]:
+        found = await self._store.get(to) if to else await self._store.last_success(place_of(row), row.generation)
+        is_fit = found is not None and place_of(found) == place_of(row) and found.kind != DeploymentKind.DELETE
+        if found is None or not is_fit or found.status != DeploymentStatus.SUCCEEDED:
+            raise ConflictError("There is no such deployment that succeeded.", code="nothing_to_roll_back_to")
+        return found
+
+    async def _check(self, registry: str, asked: DeploymentCreate) -> _Checked:
+        kube, image = await asyncio.gather(
+            self._clusters.connect(asked.cluster), self._resolve(registry, Reference.parse(asked.image))
+        )
+        uri, digest, built_for = image
+        nodes = platforms(await kube.nodes())
+        _require_fit(built_for, nodes)
+        before = {kind: await kube.find(kind, asked.namespace, asked.name) for kind in _KINDS}
+        for kind, found in before.items():
+            if found is not None and not is_ours(found) and not asked.adopt:
+                raise not_ours(kind, asked.name)
+        after = await self._dry_run(kube, asked, uri, before)
+        return _Checked(uri, digest, {"platforms": list(built_for), "nodes": nodes}, before, after)
+
+    async def _resolve(self, registry: str, image: Reference) -> tuple[str, str, tuple[str, ...]]:
+        """The image's full reference by digest, its digest, and what it was built for."""
+        client = self._images[registry]
+        found, uri = await asyncio.gather(client.describe(image), self._registries.find(registry).uri(image.repository))
+        manifest = await client.manifest(Reference(image.repository, None, found.digest))
+        return f"{uri}@{found.digest}", found.digest, await client.platforms(image.repository, manifest)
+
+    async def _dry_run(
+        self, kube: "Kube", asked: DeploymentCreate, uri: str, before: Mapping[str, Object | None]
+    ) -> dict[str, Object]:
+        match = match_labels(before["Deployment"])
+        made = (deployment(asked.name, asked, uri, {}, match), service(asked.name, asked, {}, match))
+        done = await asyncio.gather(
+            *(kube.apply(one, asked.namespace, force=asked.force, dry_run=True) for one in made)
+        )
+        return dict(zip(_KINDS, done, strict=True))
+
+    async def _settle_accepted(self, operation: Open) -> Settled:
+        # Accepted means one commit of both: an operation that is open has made no deployment.
+        return Settled(Status.FAILED, f"{operation.action} was not accepted")
+
+
+def _require_fit(built_for: tuple[str, ...], nodes: list[str]) -> None:
+    fitting = {"/".join(one.split("/")[:2]) for one in built_for}
+    if built_for and nodes and not fitting.intersection(nodes):
+        raise InvalidError(
+            f"The image is built for {', '.join(built_for)}; the nodes are {', '.join(nodes)}.",
+            code="platform_mismatch",
+        )
+
+
+def _succeeded(found: Deployment) -> Deployment:
+    if found.status is DeploymentStatus.SUCCEEDED:
+        return found
+    why = f": {found.reason.code}: {found.reason.message}" if found.reason else ""
+    code = None if found.status is DeploymentStatus.FAILED else f"deployment_{found.status}"
+    raise DeploymentFailedError(
+        f"Deployment {found.id} {found.status}{why}.",
+        code=code,
+        location=_path(found.id),
+        members={"deployment": found.model_dump(mode="json")},
+    )
+
+
+def _path(deployment_id: str) -> str:
+    return f"/v1/deployments/{deployment_id}"
+
+
+def _place(target: Target) -> Place:
+    return Place(target.cluster or "", target.namespace or "", target.name or "")
+
+
+def _target(row: Row[Any]) -> Target:
+    return Target(cluster=row.cluster, namespace=row.namespace, name=row.name)
+
+
+def _to_deployment(row: Row[Any]) -> Deployment:
+    facts = {name: getattr(row, name) for name in Deployment.model_fields if name != "created_by"}
+    # Readers of a deployment need not know what its environment holds.
+    facts["spec"] = row.spec | {"env": dict.fromkeys(row.spec.get("env") or {}, "…")}
+    return Deployment.model_validate(facts | {"created_by": row.actor_label})

@@ -1,0 +1,160 @@
+"""What a rollout does to a cluster, step by step; each is a child operation, recorded before it is done and once done.
+
+A step may be begun twice, by a crash or by a replica that was paused, so each is idempotent and fenced: an object is
+written only as it was read, and only while no newer generation has written it.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.authz import Step
+from service.clients.aws import Permit, permit
+from service.clients.kube_errors import StaleError
+from service.clusters import Clusters
+from service.db import Database
+from service.deployment_resources import WorkloadSpec
+from service.deployment_store import DeploymentStore, LostError
+from service.errors import (
+    AnswerLostError,
+    ClusterUnavailableError,
+    ConflictError,
+    DatabaseError,
+    WharfingerError,
+)
+from service.ledger import Child, Json, Ledger, Parent, Status
+from service.workloads import (
+    DEPLOYMENT_ANNOTATION,
+    GENERATION_ANNOTATION,
+    Object,
+    deployment,
+    deployment_of,
+    generation_of,
+    is_ours,
+    match_labels,
+    service,
+)
+
+if TYPE_CHECKING:
+    from service.clients.kube import Kube
+
+_MOST_STALE = 20
+"""How often an object may change under our hands before we begin again: controllers write to it all the time."""
+
+
+class Steps:
+    """Everything that rollouts need, and the steps themselves."""
+
+    def __init__(self, *, database: Database, ledger: Ledger, store: DeploymentStore, clusters: Clusters) -> None:
+        self.database = database
+        self.ledger = ledger
+        self.store = store
+        self.clusters = clusters
+        self.begin: Callable[[str], None] = lambda _: None
+        """Runs a deployment that was accepted in the course of another; set by whoever runs rollouts."""
+
+    async def apply_deployment(self, row: Row[Any]) -> None:
+        async def act(kube: "Kube") -> Json:
+            applied = await self._apply(kube, row, "Deployment")
+            return {"generation": applied["metadata"].get("generation"), "digest": row.digest}
+
+        await self._step(row, Step.APPLY_DEPLOYMENT, {"image_uri": row.image_uri, "digest": row.digest}, act)
+
+    async def apply_service(self, row: Row[Any]) -> None:
+        async def act(kube: "Kube") -> Json:
+            applied = await self._apply(kube, row, "Service")
+            return {"ports": applied["spec"].get("ports")}
+
+        await self._step(row, Step.APPLY_SERVICE, {"port": row.spec["port"]}, act)
+
+    async def delete(self, row: Row[Any], step: Step, kind: str) -> None:
+        async def act(kube: "Kube") -> Json:
+            found = await kube.find(kind, row.namespace, row.name)
+            if found is None or not is_ours(found):
+                return {"deleted": False}
+            _refuse_newer(row, found)
+            await kube.delete(kind, row.namespace, row.name)
+            return {"deleted": True}
+
+        await self._step(row, step, {"kind": kind, "name": row.name}, act)
+
+    async def _apply(self, kube: "Kube", row: Row[Any], kind: str) -> Object:
+        for _ in range(_MOST_STALE):
+            found = await kube.find(kind, row.namespace, row.name)
+            if found is not None:
+                _refuse_newer(row, found)
+                _refuse_foreign(row, found, kind)
+            try:
+                return await kube.apply(await self._made(kube, row, kind, found), row.namespace, force=_forced(row))
+            except StaleError:
+                continue
+        raise ClusterUnavailableError(f"{kind} {row.name} changes faster than it can be applied.")
+
+    async def _made(self, kube: "Kube", row: Row[Any], kind: str, found: Object | None) -> Object:
+        spec = spec_of(row)
+        notes = {DEPLOYMENT_ANNOTATION: row.id, GENERATION_ANNOTATION: str(row.generation)}
+        if kind == "Deployment":
+            made = deployment(row.name, spec, row.image_uri, notes, match_labels(found))
+        else:
+            workload = await kube.find("Deployment", row.namespace, row.name)
+            made = service(row.name, spec, notes, match_labels(workload))
+        if found is not None:
+            made["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
+        return made
+
+    async def _step(self, row: Row[Any], step: Step, request: Json, act: Callable[["Kube"], Awaitable[Json]]) -> None:
+        kube = await self.clusters.connect(row.cluster)
+        child = await self._open(row, step, request)
+        if child.status == Status.SUCCEEDED:
+            return
+        if child.status == Status.FAILED:
+            raise ConflictError(child.note or "", code=child.code)
+        token = permit.set(Permit(child.id))
+        try:
+            result = await act(kube)
+        except (LostError, ClusterUnavailableError, AnswerLostError, DatabaseError):
+            raise  # the row stays open: the step is tried again, or belongs to somebody else
+        except WharfingerError as error:
+            note = error.detail[:512]
+            await self.ledger.complete(child.id, Status.FAILED, code=error.code, note=note)
+            raise
+        finally:
+            permit.reset(token)
+        await self.ledger.complete(child.id, Status.SUCCEEDED, result=result)
+
+    async def _open(self, row: Row[Any], step: Step, request: Json) -> Child:
+        async def guard(connection: AsyncConnection) -> None:
+            await self.store.keep(connection, row.id, None, {})
+
+        spec = spec_of(row)
+        return await self.ledger.open_child(parent_of(row), step, request, within=spec.progress_deadline, guard=guard)
+
+
+def parent_of(row: Row[Any]) -> Parent:
+    return Parent(row.id, row.actor, row.actor_label, row.request_id, f"{row.cluster}/{row.namespace}/{row.name}")
+
+
+def spec_of(row: Row[Any]) -> WorkloadSpec:
+    return WorkloadSpec.model_validate({name: row.spec[name] for name in WorkloadSpec.model_fields if name in row.spec})
+
+
+def _forced(row: Row[Any]) -> bool:
+    return bool(row.spec.get("force"))
+
+
+def _refuse_newer(row: Row[Any], found: Object) -> None:
+    if generation_of(found) > row.generation and deployment_of(found) != row.id:
+        raise LostError(row.id)
+
+
+def _refuse_foreign(row: Row[Any], found: Object, kind: str) -> None:
+    if not is_ours(found) and not row.spec.get("adopt"):
+        raise not_ours(kind, row.name)
+
+
+def not_ours(kind: str, name: str) -> WharfingerError:
+    return ConflictError(
+        f"There is a {kind} {name} that wharfinger did not make; an admin may adopt it.", code="object_not_ours"
+    )

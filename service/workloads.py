@@ -1,0 +1,123 @@
+"""The Kubernetes objects of a deployment: a Deployment and a Service, with just the fields that were asked for.
+
+What is not in them is not owned by us under server-side apply, so an autoscaler may set it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from service.deployment_resources import OWN_LABEL_PREFIX, Probe, WorkloadSpec
+
+Object = dict[str, Any]
+
+MANAGER = "wharfinger"
+"""Our field manager, and the value of the label by which we know our own objects."""
+MANAGED_BY = "app.kubernetes.io/managed-by"
+NAME = "app.kubernetes.io/name"
+DEPLOYMENT_ANNOTATION = OWN_LABEL_PREFIX + "deployment"
+GENERATION_ANNOTATION = OWN_LABEL_PREFIX + "generation"
+
+
+def selector(name: str) -> dict[str, str]:
+    """How the pods of a workload are found."""
+    return {NAME: name}
+
+
+def is_ours(found: Object) -> bool:
+    return bool((found["metadata"].get("labels") or {}).get(MANAGED_BY) == MANAGER)
+
+
+def deployment_of(found: Object) -> str | None:
+    """The id of the deployment that an object was applied by last."""
+    return _annotations(found).get(DEPLOYMENT_ANNOTATION)
+
+
+def generation_of(found: Object) -> int:
+    """The generation an object was applied with last; 0 for one that was never ours."""
+    text = _annotations(found).get(GENERATION_ANNOTATION, "0")
+    return int(text) if text.isdigit() else 0
+
+
+def deployment(
+    name: str,
+    spec: WorkloadSpec,
+    image_uri: str,
+    annotations: Mapping[str, str],
+    match: Mapping[str, str] | None = None,
+) -> Object:
+    """The Deployment. `match` is the selector of one that is adopted: selectors are immutable."""
+    chosen = dict(match or selector(name))
+    pod = {**spec.labels, **selector(name), MANAGED_BY: MANAGER, **chosen}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _metadata(name, spec, annotations),
+        "spec": _given(
+            replicas=spec.replicas,
+            progressDeadlineSeconds=int(spec.progress_deadline.total_seconds()),
+            selector={"matchLabels": chosen},
+            template={
+                "metadata": {"labels": pod},
+                "spec": _given(serviceAccountName=spec.service_account, containers=[_container(name, spec, image_uri)]),
+            },
+        ),
+    }
+
+
+def service(
+    name: str, spec: WorkloadSpec, annotations: Mapping[str, str], match: Mapping[str, str] | None = None
+) -> Object:
+    port = _given(name="http", port=spec.port, protocol="TCP", targetPort=spec.port, nodePort=spec.node_port)
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(name, spec, annotations),
+        "spec": {"type": spec.service_type.value, "selector": dict(match or selector(name)), "ports": [port]},
+    }
+
+
+def match_labels(found: Object | None) -> dict[str, str] | None:
+    """The selector of a Deployment that is there already."""
+    return dict(found["spec"]["selector"].get("matchLabels") or {}) if found else None
+
+
+def _metadata(name: str, spec: WorkloadSpec, annotations: Mapping[str, str]) -> Object:
+    labels = {**spec.labels, **selector(name), MANAGED_BY: MANAGER}
+    return {"name": name, "labels": labels, "annotations": dict(annotations)}
+
+
+def _container(name: str, spec: WorkloadSpec, image_uri: str) -> Object:
+    probes = spec.probes
+    return _given(
+        name=name,
+        image=image_uri,
+        ports=[{"name": "http", "containerPort": spec.port, "protocol": "TCP"}],
+        env=[{"name": one, "value": value} for one, value in spec.env.items()],
+        resources=spec.resources.model_dump(exclude_none=True),
+        readinessProbe=_probe(probes.readiness, spec.port),
+        livenessProbe=_probe(probes.liveness, spec.port),
+        startupProbe=_probe(probes.startup, spec.port),
+        # So that a crash tells its last words in the pod's status.
+        terminationMessagePolicy="FallbackToLogsOnError",
+    )
+
+
+def _probe(probe: Probe | None, port: int) -> Object | None:
+    if probe is None:
+        return None
+    return {
+        "httpGet": {"path": probe.path, "port": port},
+        "initialDelaySeconds": probe.initial_delay_seconds,
+        "periodSeconds": probe.period_seconds,
+        "timeoutSeconds": probe.timeout_seconds,
+        "failureThreshold": probe.failure_threshold,
+    }
+
+
+def _given(**fields: Any) -> Object:  # noqa: ANN401 - JSON
+    """Those that have a value: an empty one would be owned like any other."""
+    return {name: value for name, value in fields.items() if value not in (None, {}, [])}
+
+
+def _annotations(found: Object) -> Mapping[str, str]:
+    return found["metadata"].get("annotations") or {}

@@ -1,0 +1,104 @@
+"""`kill -9` in the middle of a rollout: a restart, or another replica, brings it to its end, once."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from sandbox.faults import Hold, When
+from sandbox.server import Sandbox
+from tests.images import image, push_image
+from tests.marks import only_postgresql
+from tests.sandbox.clients import sdk
+from tests.service_process import ServiceProcess
+
+_REACHED_WITHIN = 10.0
+_TAKEN_OVER_WITHIN = "10"
+BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
+STEPS = [
+    ("PATCH deployments", "before"),
+    ("PATCH deployments", "after"),
+    ("PATCH services", "before"),
+    ("PATCH services", "after"),
+    ("WATCH pods", "before"),
+]
+
+
+@pytest.mark.parametrize(("call", "when"), STEPS)
+@pytest.mark.asyncio
+async def test_after_a_kill_a_rollout_goes_on_where_it_stood(  # noqa: PLR0917 - fixtures
+    service: ServiceProcess,
+    replica: ServiceProcess,
+    engine: str,
+    secret: str,
+    aws: Sandbox,
+    call: str,
+    when: When,
+) -> None:
+    await _push(aws)
+    service.start()
+    survivor = service
+    if engine == "postgresql":
+        replica.start()
+        survivor = replica
+    async with service.client(secret) as client:
+        hold, path = await _caught(client, aws, call, when)
+        service.kill()
+    hold.drop()
+    if survivor is service:
+        service.start()
+    async with survivor.client(secret) as client:
+        over = await client.get(path, params={"wait": _TAKEN_OVER_WITHIN})
+        trail = (await client.get("/v1/audit")).json()["items"]
+    assert (over.status_code, over.json().get("status")) == (200, "succeeded"), over.text
+    steps = [one for one in trail if one["parent_id"]]
+    assert sorted(one["action"] for one in steps) == ["cluster.apply_deployment", "cluster.apply_service"]
+    assert {one["status"] for one in trail} == {"succeeded"}
+    # The one that was cut off is not counted: nobody had its answer.
+    assert _applied(aws, "deployments") == 1
+    assert _applied(aws, "services") == 1
+
+
+@only_postgresql
+@pytest.mark.asyncio
+async def test_a_replica_that_is_told_to_stop_hands_its_rollouts_over(
+    service: ServiceProcess, replica: ServiceProcess, secret: str, aws: Sandbox
+) -> None:
+    await _push(aws)
+    service.start()
+    replica.start()
+    async with service.client(secret) as client:
+        made = await client.post("/v1/deployments", json=BODY | {"env": {"SANDBOX_READY_AFTER": "1"}})
+    assert made.status_code == 202, made.text
+    assert service.terminate() in (0, -15, 143)
+    async with replica.client(secret) as client:
+        over = await client.get(made.headers["location"], params={"wait": _TAKEN_OVER_WITHIN})
+    assert over.status_code == 200, over.text
+
+
+async def _push(aws: Sandbox) -> None:
+    async with sdk("ecr", aws) as ecr:
+        await ecr.create_repository(repositoryName="myapp")
+    await push_image(aws, "myapp", "1", image("one"))
+
+
+async def _caught(client: httpx.AsyncClient, aws: Sandbox, call: str, when: When) -> tuple[Hold, str]:
+    """Deploy, and wait until the cluster has this call of the rollout in its hands."""
+    first = aws.hold(call, when=when)
+    request = asyncio.create_task(client.post("/v1/deployments", json=BODY))
+    assert await asyncio.to_thread(first.reached, _REACHED_WITHIN)
+    if call.startswith("WATCH"):
+        return first, (await request).headers["location"]
+    # That was the dry run before it is accepted; the rollout itself comes next.
+    hold = aws.hold(call, when=when)
+    first.release()
+    made = await request
+    assert await asyncio.to_thread(hold.reached, _REACHED_WITHIN)
+    return hold, made.headers["location"]
+
+
+def _applied(aws: Sandbox, plural: str) -> int:
+    """How often the cluster was changed, dry runs aside."""
+    changes = [call for call in aws.calls() if call.operation == f"PATCH {plural}" and "dryRun" not in call.parameters]
+    return sum(call.status != 0 for call in changes)
