@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import typer
@@ -21,6 +22,7 @@ from sandbox.server import Sandbox
 
 ACCOUNT, OTHER_ACCOUNT, REGION = "111111111111", "222222222222", "eu-central-1"
 PORT = 8080
+NODE_PORT = 32410
 _START_TIMEOUT = 60
 
 
@@ -44,6 +46,8 @@ class _Story:
         self._tell = narrator
         self._host = sandbox.host(ACCOUNT, REGION)
         self._creation_key = str(uuid.uuid4())
+        self._deployed: Any = None
+        self._failed = ""
 
     def walk(self) -> None:
         for step in (
@@ -53,6 +57,10 @@ class _Story:
             self.push_with_a_pull_token,
             self.let_another_account_in,
             self.repeat_a_call,
+            self.deploy,
+            self.deploy_what_is_not_there,
+            self.deploy_what_crashes,
+            self.roll_back,
             self.show_the_trail,
         ):
             step()
@@ -109,13 +117,49 @@ class _Story:
         self._tell.say(f"Idempotency-Replayed: {replayed}")
         self._tell.check(replayed == "true", "the answer should be a replay")
 
+    def deploy(self) -> None:
+        self._tell.chapter("7. myapp:0.0.2 on the cluster, as a Deployment and a NodePort Service, and its URL")
+        deployed = self._deploy("myapp:0.0.1", expect=200)
+        self._tell.say("The newer version, by the digest that its tag stands for now:")
+        self._deployed = self._deploy("myapp:0.0.2", expect=200)
+        self._tell.check(deployed["digest"] != self._deployed["digest"], "the digests should differ")
+        self._show_the_url(self._deployed["image_uri"])
+
+    def deploy_what_is_not_there(self) -> None:
+        self._tell.chapter("8. A tag that does not exist is refused, before anything is changed")
+        self._deploy("myapp:9.9.9", expect=404, gist=("code", "detail"))
+
+    def deploy_what_crashes(self) -> None:
+        self._tell.chapter(
+            "9. A version that ends at once: why, in the container's own words; the old pods keep serving"
+        )
+        self._tell.say("(no container runs here: the variable SANDBOX_EXIT says how one would end)")
+        failed = self._deploy("myapp:0.0.1", expect=409, gist=("code", "detail"), env={"SANDBOX_EXIT": "1 no database"})
+        self._tell.check(failed["deployment"]["reason"]["code"] == "crash_loop", "it should fail by its crash loop")
+        self._failed = failed["deployment"]["id"]
+        self._show_the_url(self._deployed["image_uri"])
+
+    def roll_back(self) -> None:
+        self._tell.chapter("10. Back to the last version that worked, as a deployment of its own")
+        path = f"/v1/deployments/{self._failed}/rollback?wait=60"
+        back = self._tell.call("POST", path, {}, expect=200, gist=("kind", "status", "image_uri", "urls")).json()
+        self._tell.check(back["digest"] == self._deployed["digest"], "it should be the version that worked")
+        self._show_the_url(back["image_uri"])
+
     def show_the_trail(self) -> None:
-        self._tell.chapter("7. The audit trail, newest first")
-        rows = self._tell.call("GET", "/v1/audit?limit=20", expect=200).json()["items"]
+        self._tell.chapter("11. The audit trail, newest first")
+        rows = self._tell.call("GET", "/v1/audit?limit=30", expect=200).json()["items"]
         for row in rows:
-            self._tell.say(f"{row['started_at']}  {row['status']:<9}  {row['action']:<18}  {row['target']}")
+            self._tell.say(f"{row['started_at']}  {row['status']:<9}  {row['action']:<24}  {row['target']}")
         actions = {(row["action"], row["status"]) for row in rows}
-        wanted = {("repository.create", "succeeded"), ("token.push", "succeeded"), ("policy.put_foreign", "succeeded")}
+        done = (
+            "repository.create",
+            "token.push",
+            "policy.put_foreign",
+            "deployment.create",
+            "cluster.apply_deployment",
+        )
+        wanted = {(action, "succeeded") for action in done}
         self._tell.check(wanted <= actions, f"the trail lacks {wanted - actions}")
 
     def _create(self) -> httpx.Response:
@@ -127,6 +171,26 @@ class _Story:
             expect=201,
             gist=("uri", "tag_mutability", "scan_on_push"),
         )
+
+    def _deploy(
+        self, image: str, *, expect: int, gist: tuple[str, ...] = ("status", "image_uri", "urls"), **more: object
+    ) -> Any:  # noqa: ANN401 - JSON
+        asked = {
+            "cluster": "demo",
+            "name": "myapp",
+            "image": image,
+            "replicas": 2,
+            "port": 8080,
+            "node_port": NODE_PORT,
+        }
+        return self._tell.call("POST", "/v1/deployments?wait=60", asked | more, expect=expect, gist=gist).json()
+
+    def _show_the_url(self, image_uri: str) -> None:
+        """Ask the URL that the deployment gives: the stand-in there says what would run."""
+        answer = httpx.get(self._deployed["urls"][0], trust_env=False).json()
+        self._tell.say(f"$ curl {self._deployed['urls'][0]}")
+        self._tell.say(f"-> {answer['message']}, image {answer['image']}")
+        self._tell.check(answer["image"] == image_uri, "the pods should be of this image")
 
     def _vend(self, actions: list[str]) -> str:
         asked = {"repositories": ["myapp"], "actions": actions}
@@ -194,8 +258,14 @@ endpoint = "{sandbox.endpoint(account, REGION)}"
 """
         for name, account in (("main", ACCOUNT), ("other", OTHER_ACCOUNT))
     )
-    file.write_text(f'port = {port}\ndata_dir = "{data}"\ndefault_registry = "main"\n{registries}')
+    file.write_text(f'port = {port}\ndata_dir = "{data}"\ndefault_registry = "main"\n{registries}\n{_CLUSTER}')
     return {"WHARFINGER__SETTINGS_FILE": str(file)}
+
+
+_CLUSTER = """
+[[clusters]]
+name = "demo"
+"""
 
 
 def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -213,7 +283,9 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
 
 def _serve_on(sandbox: Sandbox, url: str, key: str) -> None:
     typer.echo(f"\nStill serving, until Ctrl+C:\n  export URL={url} KEY={key}")
-    typer.echo(f"  the registry is {sandbox.host(ACCOUNT, REGION)}; the API is described at {url}/docs")
+    typer.echo(
+        f"  the registry is {sandbox.host(ACCOUNT, REGION)}, the cluster {sandbox.kube_endpoint()}; the API is described at {url}/docs"
+    )
     try:
         signal.pause()
     except KeyboardInterrupt:

@@ -110,7 +110,7 @@ class Rollout:
             return False
         await self._note_progress(found)
         if is_complete(found):
-            urls = await self._urls(kube, await self._newest(kube, found, seen, labels))
+            urls = await self._urls(kube, found, labels)
             await self._finish(DeploymentStatus.SUCCEEDED, {"urls": urls})
             return True
         reason = None
@@ -152,9 +152,12 @@ class Rollout:
         sets = await kube.list("ReplicaSet", self._row.namespace, labels)
         return [dict(one) for one in newest(found, sets, _pods(seen))]
 
-    async def _urls(self, kube: "Kube", pods: list[Object]) -> list[str]:
-        found = await kube.find("Service", self._row.namespace, self._row.name)
-        return _urls(self._row, found or {}, host_ips(pods))
+    async def _urls(self, kube: "Kube", found: Object, labels: dict[str, str]) -> list[str]:
+        # Read, and not as watched: the two watches are not in step, and this pod may be ready only in the other.
+        pods = await kube.list("Pod", self._row.namespace, labels)
+        sets = await kube.list("ReplicaSet", self._row.namespace, labels)
+        front = await kube.find("Service", self._row.namespace, self._row.name)
+        return _urls(self._row, front or {}, host_ips(newest(found, sets, pods)))
 
     async def _finish(self, status: DeploymentStatus, values: Json) -> None:
         """End it; where it failed and was to be rolled back, that is accepted in the same commit."""
