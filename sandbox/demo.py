@@ -120,6 +120,7 @@ class _Story:
     def deploy(self) -> None:
         self._tell.chapter("7. myapp:0.0.2 on the cluster, as a Deployment and a NodePort Service, and its URL")
         deployed = self._deploy("myapp:0.0.1", expect=200)
+        self._tell.check(bool(deployed["urls"]), "it should have a URL")
         self._tell.say("The newer version, by the digest that its tag stands for now:")
         self._deployed = self._deploy("myapp:0.0.2", expect=200)
         self._tell.check(deployed["digest"] != self._deployed["digest"], "the digests should differ")
@@ -283,9 +284,8 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
 
 def _serve_on(sandbox: Sandbox, url: str, key: str) -> None:
     typer.echo(f"\nStill serving, until Ctrl+C:\n  export URL={url} KEY={key}")
-    typer.echo(
-        f"  the registry is {sandbox.host(ACCOUNT, REGION)}, the cluster {sandbox.kube_endpoint()}; the API is described at {url}/docs"
-    )
+    typer.echo(f"  the registry is {sandbox.host(ACCOUNT, REGION)}, the cluster {sandbox.kube_endpoint()}")
+    typer.echo(f"  the API is described at {url}/docs")
     try:
         signal.pause()
     except KeyboardInterrupt:

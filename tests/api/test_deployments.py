@@ -133,6 +133,7 @@ async def test_a_crash_loop_fails_with_the_containers_last_words_and_rolls_back(
     assert "no such table" in failed["reason"]["message"]
     back = await deployer.get(f"/v1/deployments/{failed['rolled_back_by']}", params={"wait": "30"})
     assert (back.status_code, back.json()["kind"], back.json()["digest"]) == (200, "rollback", good["digest"])
+    assert back.json()["urls"] == good["urls"]
     assert back.json()["rollback_to"] == good["id"]
 
 
