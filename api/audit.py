@@ -9,7 +9,7 @@ from api.answers import Http
 from api.deps import Authenticated, Cursor, Limit
 from api.problems import declare
 from service.audit import AuditFilter, AuditPage, Entry
-from service.authz import Action
+from service.authz import Action, Step
 from service.errors import NotFoundError
 from service.ledger import Status
 from service.resources import UtcTime
@@ -20,7 +20,7 @@ _PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 
 async def _wanted(
     actor: Annotated[str | None, Query(max_length=64, pattern=_PRINTABLE, description="The id of a key")] = None,
-    action: Action | None = None,
+    action: Action | Step | None = None,
     target: Annotated[
         str | None, Query(max_length=1024, pattern=_PRINTABLE, description="As in the entry: `local/team/app`")
     ] = None,

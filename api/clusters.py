@@ -1,16 +1,20 @@
-"""`/v1/clusters`: list, and one with what it says of itself."""
+"""`/v1/clusters`: list, one with what it says of itself, and whether it could run an image."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 
 from api.answers import Http
-from api.deps import Authenticated
+from api.deps import Authenticated, RegistryName
 from api.problems import declare
 from service.clusters import ClusterList, ClusterStatus
+from service.deployment_resources import ImageText, NamespaceName
 from service.errors import NotFoundError
+from service.preflight import Preflight
+from service.resources import Reference
 
 router = APIRouter(prefix="/v1/clusters", tags=["clusters"])
+Name = Annotated[str, Path(max_length=64, examples=["demo"])]
 
 
 @router.get("", operation_id="list_clusters", summary="List the clusters of the settings")
@@ -24,7 +28,23 @@ async def list_clusters(caller: Authenticated, http: Http) -> ClusterList:
     summary="Get a cluster: whether it can be reached, its version, its nodes",
     responses=declare(NotFoundError),
 )
-async def get_cluster(
-    name: Annotated[str, Path(max_length=64, examples=["demo"])], caller: Authenticated, http: Http
-) -> ClusterStatus:
+async def get_cluster(name: Name, caller: Authenticated, http: Http) -> ClusterStatus:
     return await http.services.clusters.get(caller, name)
+
+
+@router.get(
+    "/{name}/preflight",
+    operation_id="check_cluster",
+    summary="Look into whether a cluster could run an image",
+    description="Each check is ok, failed or unknown, with what to do. Nothing is changed.",
+    responses=declare(NotFoundError),
+)
+async def check_cluster(
+    name: Name,
+    caller: Authenticated,
+    http: Http,
+    image: Annotated[ImageText, Query()],
+    namespace: Annotated[NamespaceName, Query()] = "default",
+    registry: RegistryName = None,
+) -> Preflight:
+    return await http.services.preflights.check(caller, name, registry, Reference.parse(image), namespace)

@@ -22,6 +22,7 @@ from service.keys import Keys
 from service.ledger import Ledger
 from service.operations import Operations
 from service.policies import Policies
+from service.preflight import Preflights
 from service.registries import Registries
 from service.repositories import Repositories
 from service.rollout_steps import Steps
@@ -49,6 +50,7 @@ class Container:
     policies: Policies
     tokens: Tokens
     clusters: Clusters
+    preflights: Preflights
     deployments: Deployments
     _rollouts: Rollouts
     _aws: Aws
@@ -103,6 +105,7 @@ class Container:
                 operations=operations,
             ),
             clusters=clusters,
+            preflights=Preflights(registries=registries, images=images, clusters=clusters),
             deployments=Deployments(
                 registries=registries,
                 images=images,
