@@ -8,7 +8,8 @@ usage() {
 Usage: ./pipeline.sh [--help]
 
 Creates the repository if it is missing, asks wharfinger for a docker credential that reaches this repository alone, builds
-the image, pushes it, and prints its reference by digest. Safe to run again.
+the image, pushes it, and prints its reference by digest. Where a cluster is named, it deploys what it pushed and waits for
+the end of the rollout: the last line is the URL that answers. Safe to run again.
 
 Needed in the environment:
   WHARFINGER_URL  where wharfinger answers, e.g. https://wharfinger.example.com
@@ -19,6 +20,10 @@ Optional:
   TAG             the image's tag, and the version the app reports (short hash of the git commit)
   REGISTRY        name of a registry in wharfinger's settings (its default one)
   BASE_IMAGE      base of the image (the one in the Dockerfile)
+  CLUSTER         a cluster in wharfinger's settings, to deploy to; the key then needs the role deployer there too
+  NAMESPACE       where to deploy (default)
+  WORKLOAD        name of the Deployment and the Service (the last part of REPOSITORY)
+  DEPLOY_WAIT     seconds to wait for the rollout (600)
 
 Needs curl, and docker with a running engine or else buildah. buildah's own variables (BUILDAH_ISOLATION, STORAGE_DRIVER,
 CONTAINERS_CONF, …) are respected: a job inside a container usually sets BUILDAH_ISOLATION=chroot and STORAGE_DRIVER=vfs.
@@ -40,6 +45,11 @@ check_inputs() {
     [[ $REPOSITORY =~ ^$part(/$part)*$ ]] || fail "REPOSITORY: '$REPOSITORY' is no repository name." 2
     [[ $TAG =~ ^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$ ]] || fail "TAG: '$TAG' is no image tag." 2
     [[ $REGISTRY =~ ^[a-z0-9._-]*$ ]] || fail "REGISTRY: '$REGISTRY' is no registry name." 2
+    local label='[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?'
+    [[ $CLUSTER =~ ^[a-z0-9._-]*$ ]] || fail "CLUSTER: '$CLUSTER' is no cluster name." 2
+    [[ $NAMESPACE =~ ^$label$ ]] || fail "NAMESPACE: '$NAMESPACE' is no namespace." 2
+    [[ -z $CLUSTER || $WORKLOAD =~ ^$label$ ]] || fail "WORKLOAD: '$WORKLOAD' is no name of a Deployment." 2
+    [[ $DEPLOY_WAIT =~ ^[0-9]{1,4}$ ]] || fail "DEPLOY_WAIT: '$DEPLOY_WAIT' is no number of seconds." 2
     command -v curl >/dev/null || fail 'curl is needed.' 2
 }
 
@@ -56,11 +66,12 @@ choose_engine() {
 # Asks wharfinger: the answer's status is left in $status, its body in $work/body. The key goes in by a file descriptor:
 # what is on a command line, other users of the machine can read.
 call() { # path, more flags of curl
-    local path=$1
+    local path=$1 join='?'
     shift
+    if [[ $path == *\?* ]]; then join='&'; fi
     status=$(curl --silent --show-error --max-time 90 --output "$work/body" --write-out '%{http_code}' \
         --header @<(printf 'Authorization: Bearer %s\n' "$WHARFINGER_KEY") "$@" \
-        "${WHARFINGER_URL%/}$path${REGISTRY:+?registry=$REGISTRY}")
+        "${WHARFINGER_URL%/}$path${REGISTRY:+${join}registry=$REGISTRY}")
 }
 
 refused() { # what was asked
@@ -123,6 +134,17 @@ build_and_push() {
     echo "$uri@$digest"
 }
 
+deploy() {
+    # The key makes the repeat safe: it waits for the same deployment once more.
+    call "/v1/deployments?wait=$DEPLOY_WAIT" --retry 1 --max-time $((DEPLOY_WAIT + 60)) \
+        --header "Idempotency-Key: pipeline-$(new_id)" --header 'Accept: text/plain' \
+        --header 'Content-Type: application/json' \
+        --data "{\"cluster\":\"$CLUSTER\",\"namespace\":\"$NAMESPACE\",\"name\":\"$WORKLOAD\",\"image\":\"$REPOSITORY:$TAG\",\"port\":8080}"
+    [[ $status == 200 ]] || refused "deploy $REPOSITORY:$TAG to $CLUSTER"
+    echo "deployed $REPOSITORY:$TAG to $CLUSTER"
+    cat "$work/body"
+}
+
 if [[ ${1:-} == --help ]]; then
     usage
     exit
@@ -132,6 +154,10 @@ cd "$(dirname "$0")"
 REPOSITORY=${REPOSITORY:-myapp}
 REGISTRY=${REGISTRY:-}
 TAG=${TAG:-$(git rev-parse --short HEAD 2>/dev/null || echo dev)}
+CLUSTER=${CLUSTER:-}
+NAMESPACE=${NAMESPACE:-default}
+WORKLOAD=${WORKLOAD:-${REPOSITORY##*/}}
+DEPLOY_WAIT=${DEPLOY_WAIT:-600}
 check_inputs
 choose_engine
 
@@ -147,3 +173,4 @@ if [[ $engine == buildah ]]; then
 fi
 log_in
 build_and_push
+if [[ -n $CLUSTER ]]; then deploy; fi

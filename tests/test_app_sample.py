@@ -1,6 +1,7 @@
 """The sample app, and the pipeline that brings it to a registry, run as CI does, with stand-ins around them."""
 
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -81,6 +82,7 @@ class Wharfinger:
             "POST /v1/repositories": [(201, '{"name": "myapp"}')],
             "GET /v1/repositories/myapp": [(200, URI + "\n")],
             "POST /v1/tokens": [(200, PASSWORD + "\n")],
+            "POST /v1/deployments": [(200, "http://10.0.0.1:32410\n")],
         }
     )
     calls: list[tuple[str, dict[str, str], str]] = field(default_factory=list)
@@ -193,6 +195,23 @@ def test_it_names_a_registry_when_told_to(pipeline: Pipeline) -> None:
     assert all(call.endswith("?registry=second") for call, _, _ in pipeline.wharfinger.calls)
 
 
+def test_it_deploys_where_a_cluster_is_named_and_shows_the_url(pipeline: Pipeline) -> None:
+    done = pipeline.run(CLUSTER="demo", NAMESPACE="team", REGISTRY="second")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "http://10.0.0.1:32410"
+    [(_, headers, body)] = pipeline.wharfinger.called("POST /v1/deployments?wait=600&registry=second")
+    asked = {"cluster": "demo", "namespace": "team", "name": "myapp", "image": "myapp:0.0.1", "port": 8080}
+    assert json.loads(body) == asked
+    assert headers["accept"] == "text/plain"
+
+
+def test_a_rollout_that_fails_fails_the_pipeline(pipeline: Pipeline) -> None:
+    pipeline.wharfinger.answers["POST /v1/deployments"] = [(409, '{"code": "deployment_failed"}')]
+    done = pipeline.run(CLUSTER="demo")
+    assert done.returncode == 1
+    assert "deployment_failed" in done.stderr
+
+
 @pytest.mark.parametrize("call", ["POST /v1/repositories", "GET /v1/repositories/myapp", "POST /v1/tokens"])
 def test_a_refusal_ends_it_and_is_shown(pipeline: Pipeline, call: str) -> None:
     pipeline.wharfinger.answers[call] = [(403, '{"code": "forbidden"}')]
@@ -236,6 +255,9 @@ def test_each_run_has_a_key_of_its_own(pipeline: Pipeline) -> None:
         ("REPOSITORY", "team/"),
         ("TAG", "-v"),
         ("REGISTRY", "a&b"),
+        ("CLUSTER", 'a"b'),
+        ("NAMESPACE", "Team"),
+        ("DEPLOY_WAIT", "long"),
     ],
 )
 def test_a_wrong_input_is_named_before_anything_is_asked(pipeline: Pipeline, name: str, value: str) -> None:
@@ -248,7 +270,8 @@ def test_a_wrong_input_is_named_before_anything_is_asked(pipeline: Pipeline, nam
 def test_help_tells_every_input(pipeline: Pipeline) -> None:
     done = pipeline.run("--help")
     assert done.returncode == 0
-    for name in ("WHARFINGER_URL", "WHARFINGER_KEY", "REPOSITORY", "TAG", "REGISTRY", "BASE_IMAGE"):
+    inputs = ("WHARFINGER_URL", "WHARFINGER_KEY", "REPOSITORY", "TAG", "REGISTRY", "BASE_IMAGE", "CLUSTER", "WORKLOAD")
+    for name in inputs:
         assert name in done.stdout
 
 
