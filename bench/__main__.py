@@ -7,7 +7,7 @@ These machines are noisy: the ratio is what counts, not the single figure.
 
 import asyncio
 
-from bench import latency, pipeline, startup, vending
+from bench import deploys, latency, pipeline, startup, vending
 from bench.report import heading
 from bench.rig import rig
 
@@ -20,6 +20,7 @@ def main() -> None:
         asyncio.run(latency.measure(running))
         asyncio.run(vending.measure(running))
         pipeline.measure(running)
+        asyncio.run(deploys.measure(running))
 
 
 if __name__ == "__main__":

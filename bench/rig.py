@@ -45,6 +45,8 @@ class Rig:
     endpoint: str
     key: str
     environment: dict[str, str]
+    kubeconfig: str
+    """Of the cluster's admin."""
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -90,7 +92,7 @@ def rig() -> Iterator[Rig]:
                 f"{service.url}/v1/repositories", json={"name": "bench"}, headers={"Authorization": f"Bearer {key}"}
             )
             made.raise_for_status()
-            yield Rig(service, endpoint, key, environment | sandbox["operators"]["111111111111"])
+            yield Rig(service, endpoint, key, environment | sandbox["operators"]["111111111111"], sandbox["kubeconfig"])
 
 
 @contextmanager
@@ -116,6 +118,9 @@ region = "eu-central-1"
 role = "arn:aws:iam::111111111111:role/wharfinger"
 broker_role = "arn:aws:iam::111111111111:role/wharfinger-broker"
 endpoint = "{endpoint}"
+
+[[clusters]]
+name = "demo"
 """
     )
     return {"WHARFINGER__SETTINGS_FILE": str(file)}

@@ -269,11 +269,14 @@ class Deployments:
             self._clusters.connect(asked.cluster), self._resolve(registry, Reference.parse(asked.image))
         )
         uri, digest, built_for = image
-        nodes = platforms(await kube.nodes())
+        found, present = await asyncio.gather(
+            kube.nodes(), asyncio.gather(*(kube.find(kind, asked.namespace, asked.name) for kind in _KINDS))
+        )
+        nodes = platforms(found)
         _require_fit(built_for, nodes)
-        before = {kind: await kube.find(kind, asked.namespace, asked.name) for kind in _KINDS}
-        for kind, found in before.items():
-            if found is not None and not is_ours(found) and not asked.adopt:
+        before = dict(zip(_KINDS, present, strict=True))
+        for kind, there in before.items():
+            if there is not None and not is_ours(there) and not asked.adopt:
                 raise not_ours(kind, asked.name)
         after = await self._dry_run(kube, asked, uri, before)
         return _Checked(uri, digest, {"platforms": list(built_for), "nodes": nodes}, before, after)

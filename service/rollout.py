@@ -154,9 +154,11 @@ class Rollout:
 
     async def _urls(self, kube: "Kube", found: Object, labels: dict[str, str]) -> list[str]:
         # Read, and not as watched: the two watches are not in step, and this pod may be ready only in the other.
-        pods = await kube.list("Pod", self._row.namespace, labels)
-        sets = await kube.list("ReplicaSet", self._row.namespace, labels)
-        front = await kube.find("Service", self._row.namespace, self._row.name)
+        pods, sets, front = await asyncio.gather(
+            kube.list("Pod", self._row.namespace, labels),
+            kube.list("ReplicaSet", self._row.namespace, labels),
+            kube.find("Service", self._row.namespace, self._row.name),
+        )
         return _urls(self._row, front or {}, host_ips(newest(found, sets, pods)))
 
     async def _finish(self, status: DeploymentStatus, values: Json) -> None:
