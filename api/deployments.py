@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import StreamingResponse
 
-from api.answers import Http
+from api.answers import PLAIN_TEXT, Http
 from api.deps import Authenticated, Cursor, Limit, Mutation, RegistryName
 from api.problems import declare
 from service.deployment_resources import (
@@ -41,9 +41,8 @@ Wait = Annotated[
         description="Seconds to wait for the end: 200 when it succeeded, 409 when it failed, 504 when it goes on",
     ),
 ]
-_URL_ALONE: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
-    200: {"model": Deployment, "description": "It succeeded within the time to wait"} | _URL_ALONE[200],
+    200: {"model": Deployment, "description": "It succeeded within the time to wait"} | PLAIN_TEXT[200],
     202: {"model": Deployment, "description": "Accepted; `Location` says where to look"},
 }
 _EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
@@ -106,7 +105,7 @@ async def list_deployments(
     operation_id="get_deployment",
     summary="Get a deployment, or wait for its end",
     description="`Accept: text/plain` answers its first URL alone.",
-    responses=_URL_ALONE | declare(NotFoundError, DeploymentFailedError, WaitTimeoutError),
+    responses=PLAIN_TEXT | declare(NotFoundError, DeploymentFailedError, WaitTimeoutError),
     response_model=Deployment,
 )
 async def get_deployment(deployment_id: Id, caller: Authenticated, http: Http, wait: Wait = None) -> object:

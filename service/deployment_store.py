@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.clock import utcnow
 from service.db import Database
 from service.deployment_resources import DeploymentStatus
-from service.ledger import Json
-from service.tables import UtcDateTime, deployment_events, deployment_targets, deployments
+from service.ledger import Json, Status
+from service.tables import UtcDateTime, deployment_events, deployment_targets, deployments, operations
 
 _POLL = 0.5
 """How soon a change by another replica is seen, in seconds; our own are told at once."""
@@ -56,6 +56,7 @@ class DeploymentStore:
         older = (*_of(place), deployments.c.generation < generation, deployments.c.finished_at.is_(None))
         ended = update(deployments).where(*older).values(over).returning(deployments.c.id)
         superseded = list((await connection.execute(ended)).scalars())
+        await _close_steps(connection, superseded)
         for one in superseded:
             await _log(connection, one, DeploymentStatus.SUPERSEDED, {"by": facts["id"]})
         return superseded
@@ -130,6 +131,8 @@ class DeploymentStore:
         changed = update(deployments).where(*mine).values({"lease_owner": self._owner, **values})
         if not (await connection.execute(changed.returning(deployments.c.id))).first():
             raise LostError(deployment_id)
+        if values.get("finished_at") is not None:
+            await _close_steps(connection, [deployment_id])
         if event is not None:
             await _log(connection, deployment_id, event, data)
 
@@ -140,6 +143,7 @@ class DeploymentStore:
         ended = update(deployments).where(*running).values(over).returning(deployments.c.id)
         if not (await connection.execute(ended)).first():
             return False
+        await _close_steps(connection, [deployment_id])
         await _log(connection, deployment_id, DeploymentStatus.CANCELLED, {})
         return True
 
@@ -201,6 +205,14 @@ def place_of(row: Row[Any]) -> Place:
 
 def _of(place: Place) -> tuple[ColumnElement[bool], ...]:
     return tuple(deployments.c[name] == value for name, value in vars_of(place).items())
+
+
+async def _close_steps(connection: AsyncConnection, ids: Sequence[str]) -> None:
+    """Complete the steps that were at work when their deployment ended: nobody will look at what became of them."""
+    at_work = (operations.c.parent_id.in_(ids), operations.c.completed_at.is_(None))
+    ended = {"status": Status.UNKNOWN, "completed_at": utcnow(), "settled_by": "request"}
+    note = {"note": "it was at work when the deployment ended; the next one applies the whole object anew"}
+    await connection.execute(update(operations).where(*at_work).values(ended | note))
 
 
 async def _log(connection: AsyncConnection, deployment_id: str, event: str, data: Mapping[str, Any]) -> None:

@@ -285,3 +285,25 @@ async def test_the_steps_of_rollouts_can_be_searched_for(deployer: httpx.AsyncCl
     await deploy(deployer)
     found = await deployer.get("/v1/audit", params={"action": "cluster.apply_service"})
     assert [one["target"] for one in found.json()["items"]] == ["demo/default/myapp"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("pushed")
+async def test_a_step_at_work_when_its_deployment_ends_is_closed_in_the_trail(
+    deployer: httpx.AsyncClient, aws: Sandbox
+) -> None:
+    dry_run = aws.hold("PATCH deployments")
+    request = asyncio.create_task(deployer.post("/v1/deployments", json=BODY))
+    assert await asyncio.to_thread(dry_run.reached, 10)
+    step = aws.hold("PATCH deployments")
+    dry_run.release()
+    made = await request
+    assert await asyncio.to_thread(step.reached, 10)
+    assert (await deployer.post(f"{made.headers['location']}/cancel")).status_code == 200
+    step.drop()
+    trail = (await deployer.get("/v1/audit")).json()["items"]
+    assert [(one["action"], one["status"]) for one in trail] == [
+        ("deployment.cancel", "succeeded"),
+        ("cluster.apply_deployment", "unknown"),
+        ("deployment.create", "succeeded"),
+    ]
