@@ -4,6 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query
+from pydantic import AfterValidator
 
 from api.answers import Http
 from api.deps import Authenticated, Cursor, Limit
@@ -15,12 +16,21 @@ from service.ledger import Status
 from service.resources import UtcTime
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
+_ACTIONS = tuple(str(one) for one in (*Action, *Step))
 _PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+
+
+def _known_action(name: str | None) -> str | None:
+    if name is not None and name not in _ACTIONS:
+        raise ValueError(f"known are: {', '.join(_ACTIONS)}")
+    return name
 
 
 async def _wanted(
     actor: Annotated[str | None, Query(max_length=64, pattern=_PRINTABLE, description="The id of a key")] = None,
-    action: Action | Step | None = None,
+    action: Annotated[
+        str | None, Query(json_schema_extra={"enum": list(_ACTIONS)}), AfterValidator(_known_action)
+    ] = None,
     target: Annotated[
         str | None, Query(max_length=1024, pattern=_PRINTABLE, description="As in the entry: `local/team/app`")
     ] = None,

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _GRACE = timedelta(seconds=5)
 """Past the progress deadline, for the cluster's own controller to say so in its own words first."""
 
+_FIRST_LOOK = 1.0
+"""Seconds for the cluster to answer, also to one who begins past the deadline: else its silence would be the reason."""
+
 
 class Rollout:
     def __init__(self, row: Row[Any], steps: Steps) -> None:
@@ -97,7 +100,7 @@ class Rollout:
     ) -> None:
         left = (self._deadline() - utcnow()).total_seconds()
         try:
-            _keep(seen, await asyncio.wait_for(queue.get(), max(0.0, left)))
+            _keep(seen, await asyncio.wait_for(queue.get(), max(_FIRST_LOOK, left)))
         except TimeoutError:
             found = seen.get(("Deployment", self._row.name)) or {"metadata": {}, "spec": {}}
             pods = await self._newest(kube, found, seen, labels)

@@ -39,3 +39,5 @@ async def _refuses(service: ServiceProcess) -> None:
                 await client.get(f"{service.url}/healthz")
             except httpx.ConnectError:
                 return
+            except httpx.TransportError:
+                continue  # taken just before the listener closed, and cut with it

@@ -1,0 +1,78 @@
+"""Deployments where something is in the way: other people's objects, a cluster that goes away."""
+
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+import yaml
+
+from sandbox.server import Sandbox
+from tests.images import image, push_image
+from tests.sandbox.clients import sdk
+from tests.sandbox.test_kube_access import cluster
+
+pytestmark = pytest.mark.asyncio
+BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
+LABELS = {"app": "theirs"}
+THEIRS: dict[str, Any] = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "myapp"},
+    "spec": {
+        "selector": {"matchLabels": LABELS},
+        "template": {
+            "metadata": {"labels": LABELS},
+            "spec": {"containers": [{"name": "myapp", "image": "example.com/other:1"}]},
+        },
+    },
+}
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def pushed(aws: Sandbox) -> None:
+    async with sdk("ecr", aws) as ecr:
+        await ecr.create_repository(repositoryName="myapp")
+    await push_image(aws, "myapp", "1", image("one"))
+
+
+async def deploy(client: httpx.AsyncClient, **changes: object) -> httpx.Response:
+    return await client.post("/v1/deployments", params={"wait": "30"}, json=BODY | changes)
+
+
+async def test_what_others_made_is_left_alone_until_an_admin_takes_it(
+    deployer: httpx.AsyncClient, admin: httpx.AsyncClient, aws: Sandbox
+) -> None:
+    token = yaml.safe_load(aws.kubeconfig())["users"][0]["user"]["token"]
+    where = "/apis/apps/v1/namespaces/default/deployments"
+    with cluster(aws, token) as kube:
+        assert kube.post(where, params={"fieldManager": "kubectl"}, json=THEIRS).status_code == 201
+        refused = await deploy(deployer)
+        assert (refused.status_code, refused.json()["code"]) == (409, "object_not_ours")
+        owned = await deploy(admin, adopt=True)
+        assert (owned.status_code, owned.json()["code"]) == (409, "field_conflict")
+        assert any(one["path"].endswith('containers[name="myapp"].image') for one in owned.json()["errors"])
+        taken = await deploy(admin, adopt=True, force=True)
+        assert taken.status_code == 200, taken.text
+        found = kube.get(f"{where}/myapp").json()
+    assert found["spec"]["template"]["spec"]["containers"][0]["image"] == taken.json()["image_uri"]
+    assert found["spec"]["selector"] == THEIRS["spec"]["selector"]
+
+
+async def test_a_cluster_that_goes_away_is_waited_for(deployer: httpx.AsyncClient, aws: Sandbox) -> None:
+    aws.fault("WATCH deployments", "error", times=2)
+    made = await deploy(deployer)
+    assert made.status_code == 200, made.text
+    stream = (await deployer.get(f"{made.headers['location']}/events")).text
+    assert "event: cluster_away\n" in stream
+    assert made.json()["cluster_away_since"] is None
+
+
+async def test_a_cluster_that_can_not_be_reached_is_503_and_nothing_is_accepted(
+    deployer: httpx.AsyncClient, aws: Sandbox
+) -> None:
+    aws.fault("LIST nodes", "error", times=5)
+    answer = await deploy(deployer)
+    assert (answer.status_code, answer.json()["code"]) == (503, "cluster_unavailable")
+    assert "retry-after" in answer.headers
+    assert (await deployer.get("/v1/deployments")).json()["items"] == []
