@@ -4,7 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import AfterValidator
+from pydantic import BeforeValidator
 
 from api.answers import Http
 from api.deps import Authenticated, Cursor, Limit
@@ -21,6 +21,7 @@ _PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 
 
 def _known_action(name: str | None) -> str | None:
+    """Ahead of the union, whose own error would name its members in the path."""
     if name is not None and name not in _ACTIONS:
         raise ValueError(f"known are: {', '.join(_ACTIONS)}")
     return name
@@ -28,9 +29,7 @@ def _known_action(name: str | None) -> str | None:
 
 async def _wanted(
     actor: Annotated[str | None, Query(max_length=64, pattern=_PRINTABLE, description="The id of a key")] = None,
-    action: Annotated[
-        str | None, Query(json_schema_extra={"enum": list(_ACTIONS)}), AfterValidator(_known_action)
-    ] = None,
+    action: Annotated[Action | Step | None, BeforeValidator(_known_action)] = None,
     target: Annotated[
         str | None, Query(max_length=1024, pattern=_PRINTABLE, description="As in the entry: `local/team/app`")
     ] = None,

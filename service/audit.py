@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field
 from sqlalchemy import ColumnElement, RowMapping, select
 
 from service import authz, cursors
-from service.authz import Action, Caller, Target
+from service.authz import Action, Caller, Step, Target
 from service.db import Database
 from service.errors import NotFoundError
 from service.ledger import Status
@@ -62,7 +62,7 @@ class AuditFilter:
     """What to look for; a field that is None is not looked at. From `since` on, and before `until`."""
 
     actor: str | None = None
-    action: str | None = None
+    action: Action | Step | None = None
     target: str | None = None
     status: Status | None = None
     since: datetime | None = None
