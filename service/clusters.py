@@ -100,7 +100,10 @@ class Clusters:
         return self._settings[name]
 
     def _open_eks(self, settings: ClusterSettings) -> Eks:
-        return Eks(self._registries[settings.registry or self._default or ""], settings.name_at_eks)
+        return Eks(self._clients(settings), settings.name_at_eks)
+
+    def _clients(self, settings: ClusterSettings) -> RegistryClients:
+        return self._registries[settings.registry or self._default or ""]
 
     async def _connect(self, settings: ClusterSettings) -> "Kube":
         from service.clients.kube import Kube, eks_config, file_config  # noqa: PLC0415 - half a second, and not for all
@@ -113,7 +116,9 @@ class Clusters:
         if found.endpoint is None or found.certificate_authority is None:
             raise ClusterUnavailableError(f"EKS says that cluster {settings.name} is {found.status}.", retry_after=30)
         config = eks_config(settings.name, found.endpoint, found.certificate_authority)
-        return Kube(settings.name, config, manager=MANAGER, identity=await eks.identity(), tokens=eks)
+        # Access entries are made for the role, and not for a session of it, as which STS would name us.
+        identity = self._clients(settings).settings.role or await eks.identity()
+        return Kube(settings.name, config, manager=MANAGER, identity=identity, tokens=eks)
 
     def _describe(self, settings: ClusterSettings) -> Cluster:
         kind = "eks" if settings.is_eks else "kubeconfig"
