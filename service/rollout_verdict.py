@@ -17,6 +17,8 @@ _PULLING = ("ErrImagePull", "ImagePullBackOff")
 _HOPELESS_PULL = re.compile(
     r"not found|no match for platform|denied|unauthorized|forbidden|manifest unknown|invalid reference", re.IGNORECASE
 )
+_QUOTA = re.compile(r"exceeded quota|failed quota")
+"""Too much was asked for, or a quota wants said how much is."""
 _MISCONFIGURED = ("InvalidImageName", "CreateContainerConfigError", "RunContainerError")
 
 
@@ -88,7 +90,7 @@ def _refused(deployment: Object) -> Reason | None:
     if failure.get("status") != "True":
         return None
     message = failure.get("message", "")
-    return Reason(code="quota_exceeded" if "exceeded quota" in message else "admission_refused", message=message)
+    return Reason(code="quota_exceeded" if _QUOTA.search(message) else "admission_refused", message=message)
 
 
 def _unschedulable(pods: Sequence[Object]) -> Reason | None:
