@@ -1,0 +1,222 @@
+"""The manifests of `deploy/kubernetes/`: a cluster takes them, and they agree with the service and its image."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+import yaml
+
+from sandbox.server import Sandbox
+from service.settings import FILE_VARIABLE, Settings, load
+from tests.databases import PostgresServer
+from tests.images import image, push_image
+from tests.marks import only_sqlite
+from tests.sandbox.clients import sdk
+from tests.sandbox.test_kubectl import Kubectl
+
+pytestmark = pytest.mark.needs("kubectl")
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "deploy" / "kubernetes"
+SECRETS = {"database-url": "postgresql://wharfinger:pw@db.internal/wharfinger", "bootstrap-key": "whf_" + "k" * 43}
+SECRET = {
+    "apiVersion": "v1",
+    "kind": "Secret",
+    "metadata": {"name": "wharfinger", "namespace": "wharfinger"},
+    "stringData": SECRETS,
+}
+Object = dict[str, Any]
+Run = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture(scope="module")
+def objects() -> dict[str, Object]:
+    """What `kubectl apply -k` sends, by kind."""
+    command = ["kubectl", "kustomize", str(FOLDER)]
+    rendered = subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - nothing of it is from outside
+    found = {one["kind"]: one for one in yaml.safe_load_all(rendered.stdout)}
+    assert set(found) == {
+        "Namespace",
+        "ServiceAccount",
+        "ConfigMap",
+        "Service",
+        "Deployment",
+        "PodDisruptionBudget",
+    }
+    return found
+
+
+@pytest.fixture
+def pod(objects: dict[str, Object]) -> Object:
+    """The spec of the pods."""
+    return dict(objects["Deployment"]["spec"]["template"]["spec"])
+
+
+@pytest.fixture
+def container(pod: Object) -> Object:
+    [one] = pod["containers"]
+    return dict(one)
+
+
+@pytest.fixture
+def environment(objects: dict[str, Object], container: Object, tmp_path: Path) -> dict[str, str]:
+    """The container's variables; the settings file is in a folder of this test instead of its mount."""
+    values = {
+        one["name"]: one.get("value") or SECRETS[one["valueFrom"]["secretKeyRef"]["key"]] for one in container["env"]
+    }
+    mounts = {one["name"]: Path(one["mountPath"]) for one in container["volumeMounts"]}
+    [(file, text)] = objects["ConfigMap"]["data"].items()
+    assert Path(values[FILE_VARIABLE]) == mounts["settings"] / file
+    (tmp_path / file).write_text(text)
+    return values | {FILE_VARIABLE: str(tmp_path / file)}
+
+
+@pytest.fixture
+def read(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings as a replica reads them; a name that is none fails here."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return load()
+
+
+@pytest.fixture
+def dockerfile() -> str:
+    return (ROOT / "Dockerfile").read_text()
+
+
+@pytest.fixture
+def kubectl(aws: Sandbox, tmp_path: Path) -> Run:
+    """Runs kubectl as the cluster's administrator, and gives what it prints."""
+    file = tmp_path / "kubeconfig"
+    file.write_text(aws.kubeconfig())
+    return partial(Kubectl(aws.kube_endpoint(), tmp_path).run, f"--kubeconfig={file}")
+
+
+@pytest.mark.asyncio
+async def test_a_cluster_takes_them_and_runs_the_replicas(
+    aws: Sandbox, kubectl: Run, objects: dict[str, Object], container: Object, tmp_path: Path
+) -> None:
+    name, _, tag = container["image"].rpartition(":")
+    async with sdk("ecr", aws) as ecr:
+        await ecr.create_repository(repositoryName="wharfinger")
+    await push_image(aws, "wharfinger", tag, image("wharfinger"))
+    images = [{"name": name, "newName": f"{aws.host()}/wharfinger"}]
+    shutil.copytree(FOLDER, tmp_path / "base")
+    (tmp_path / "overlay").mkdir()
+    (tmp_path / "overlay/kustomization.yaml").write_text(yaml.safe_dump({"resources": ["../base"], "images": images}))
+
+    send = ("apply", "--server-side", "--validate=false")
+    await kubectl(*send, "-f", str(FOLDER / "namespace.yaml"))
+    (tmp_path / "secret.yaml").write_text(yaml.safe_dump(SECRET))
+    await kubectl(*send, "-f", str(tmp_path / "secret.yaml"))
+    await kubectl(*send, "-k", str(tmp_path / "overlay"))
+    await kubectl("rollout", "status", "deployment/wharfinger", "--namespace=wharfinger", "--timeout=60s")
+
+    for one in objects.values():
+        shown = await kubectl("get", one["kind"], one["metadata"]["name"], "--namespace=wharfinger", "-o", "yaml")
+        # The API server drops a field that it does not know, without a word.
+        assert lost(without_images(one), yaml.safe_load(shown)) == []
+    pods = yaml.safe_load(await kubectl("get", "pods", "--namespace=wharfinger", "-o", "yaml"))["items"]
+    assert [one["status"]["phase"] for one in pods] == ["Running"] * 3
+
+
+def without_images(asked: Object) -> Object:
+    """A copy of an object that says nothing of images: the overlay has others."""
+    copy: Object = yaml.safe_load(yaml.safe_dump(asked))
+    spec = copy.get("spec", {}).get("template", {}).get("spec", {})
+    for one in [*spec.get("initContainers", ()), *spec.get("containers", ())]:
+        del one["image"]
+    return copy
+
+
+def lost(asked: Any, shown: Any, way: str = "") -> list[str]:  # noqa: ANN401 - any part of a YAML document
+    """The places of what was asked for and is not shown so."""
+    if isinstance(asked, dict) and isinstance(shown, dict):
+        return [place for key in asked for place in lost(asked[key], shown.get(key), f"{way}.{key}")]
+    if isinstance(asked, list) and isinstance(shown, list) and len(asked) == len(shown):
+        pairs = enumerate(zip(asked, shown, strict=True))
+        return [place for number, (one, other) in pairs for place in lost(one, other, f"{way}[{number}]")]
+    return [] if asked == shown else [way]
+
+
+def test_the_settings_are_read_by_the_service(read: Settings, container: Object, pod: Object) -> None:
+    assert read.database_url == SECRETS["database-url"].replace("postgresql:", "postgresql+psycopg:")
+    assert read.registries
+    assert all(cluster.is_eks for cluster in read.clusters)
+    [secrets] = [one["secret"] for one in pod["volumes"] if "secret" in one]
+    [mount] = [one["mountPath"] for one in container["volumeMounts"] if one["name"] == "secrets"]
+    assert [Path(mount) / item["path"] for item in secrets["items"]] == [read.bootstrap_key_file]
+
+
+def test_the_readme_makes_the_secret_that_the_pods_want(container: Object, pod: Object) -> None:
+    references = [one["valueFrom"]["secretKeyRef"] for one in container["env"] if "valueFrom" in one]
+    [mounted] = [one["secret"] for one in pod["volumes"] if "secret" in one]
+    [command] = re.findall(
+        r"kubectl create secret generic (\S+) (.*?)\n(?!\s)", (FOLDER / "README.md").read_text(), re.DOTALL
+    )
+    assert {command[0]} == {one["name"] for one in references} | {mounted["secretName"]}
+    made = set(re.findall(r"--from-\w+=([a-z-]+)=", command[1]))
+    assert made == {one["key"] for one in references} | {item["key"] for item in mounted["items"]}
+
+
+@only_sqlite
+@pytest.mark.asyncio
+async def test_the_probes_are_answered(bare_client: httpx.AsyncClient, container: Object, dockerfile: str) -> None:
+    [port] = container["ports"]
+    probes = [container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")]
+    assert [(await bare_client.get(probe["path"])).status_code for probe in probes] == [200] * 3
+    assert {probe["port"] for probe in probes} == {port["name"]}
+    assert f"WHARFINGER__PORT={port['containerPort']}" in dockerfile
+
+
+def test_a_pod_has_time_to_drain(read: Settings, pod: Object) -> None:
+    deadlines = read.deadlines
+    assert deadlines.drain_delay > timedelta(0)
+    assert deadlines.request <= deadlines.drain
+    # Past the requests in flight, what is closed after them: five seconds of it are allowed for.
+    assert deadlines.drain_delay + deadlines.drain + timedelta(seconds=5) < timedelta(
+        seconds=pod["terminationGracePeriodSeconds"]
+    )
+
+
+def test_the_pods_run_as_the_image_does(pod: Object, container: Object, dockerfile: str) -> None:
+    [(user, group)] = re.findall(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)
+    assert (pod["securityContext"]["runAsUser"], pod["securityContext"]["runAsGroup"]) == (int(user), int(group))
+    # A root file system that is read-only needs a place to write wherever the image has one.
+    empty = {one["name"] for one in pod["volumes"] if "emptyDir" in one}
+    writable = {one["mountPath"] for one in container["volumeMounts"] if one["name"] in empty}
+    assert writable >= set(re.findall(r"^VOLUME (\S+)$", dockerfile, re.MULTILINE))
+
+
+def test_the_service_and_the_budget_select_the_pods(objects: dict[str, Object]) -> None:
+    labels = objects["Deployment"]["spec"]["template"]["metadata"]["labels"].items()
+    spread = objects["Deployment"]["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    selectors = [
+        objects["Service"]["spec"]["selector"],
+        objects["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+        *(one["labelSelector"]["matchLabels"] for one in spread),
+    ]
+    assert all(selector.items() <= labels for selector in selectors)
+
+
+def test_replicas_that_start_at_once_migrate_one_after_another(
+    postgres: PostgresServer, pod: Object, environment: dict[str, str]
+) -> None:
+    [init] = pod["initContainers"]
+    command = [sys.executable, "-m", "api.cli", *init["args"]]
+    with postgres.empty_database() as url:
+        variables = os.environ | environment | {"WHARFINGER__DATABASE__URL": url}
+        replicas = [subprocess.Popen(command, cwd=ROOT, env=variables) for _ in range(3)]  # noqa: S603 - ours
+        assert [one.wait() for one in replicas] == [0, 0, 0]
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
