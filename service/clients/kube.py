@@ -33,6 +33,7 @@ _TIMEOUT = httpx2.Timeout(10.0, connect=3.0)
 _WATCH_SECONDS = 240
 """After which the server ends a watch and we begin another, so that one that hangs is noticed."""
 _SILENT_SECONDS = _WATCH_SECONDS + 30.0
+_CLOSING_SECONDS = 1.0
 _NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
@@ -56,7 +57,7 @@ class Kube:
         self._identity = identity
         assert config.user is not None  # noqa: S101 - lightkube's own demand
         context = verify_cluster(config.cluster, config.user, config.abs_file)
-        transport: httpx2.AsyncBaseTransport = _plain_transport(context)
+        transport: httpx2.AsyncBaseTransport = _WholeReads(_plain_transport(context))
         if tokens is not None:
             transport = _BearerTransport(transport, tokens)
         self._client = AsyncClient(config, field_manager=manager, timeout=_TIMEOUT, transport=transport)
@@ -190,6 +191,40 @@ class _BearerTransport(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+class _WholeReads(httpx2.AsyncBaseTransport):
+    """Lets a read come as far as its answer when its caller is cancelled, and closes it then.
+
+    A rollout that is over cancels its watches. Cut off within the TLS handshake, the library would forget the
+    connection and leave its socket open. A change is cut off all the same: it must not go out for one who has left.
+    """
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
+        self._inner = inner
+        self._left: set[asyncio.Task[None]] = set()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.method != "GET":
+            return await self._inner.handle_async_request(request)
+        asking = asyncio.ensure_future(self._inner.handle_async_request(request))
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            leaving = asyncio.create_task(_put_away(asking))
+            self._left.add(leaving)
+            leaving.add_done_callback(self._left.discard)
+            raise
+
+    async def aclose(self) -> None:
+        if self._left:
+            await asyncio.wait(self._left, timeout=_CLOSING_SECONDS)
+        await self._inner.aclose()
+
+
+async def _put_away(asking: asyncio.Future[httpx2.Response]) -> None:
+    with suppress(httpx2.HTTPError, OSError):
+        await (await asking).aclose()
 
 
 def _plain_transport(context: ssl.SSLContext) -> httpx2.AsyncBaseTransport:
