@@ -71,14 +71,22 @@ class Steps:
 
     async def delete(self, row: Row[Any], step: Step, kind: str) -> None:
         async def act(kube: "Kube") -> Json:
-            found = await kube.find(kind, row.namespace, row.name)
-            if found is None or not is_ours(found):
-                return {"deleted": False}
-            _refuse_newer(row, found)
-            await kube.delete(kind, row.namespace, row.name)
-            return {"deleted": True}
+            return {"deleted": await self._delete(kube, row, kind)}
 
         await self._step(row, step, {"kind": kind, "name": row.name}, act)
+
+    async def _delete(self, kube: "Kube", row: Row[Any], kind: str) -> bool:
+        for _ in range(_MOST_STALE):
+            found = await kube.find(kind, row.namespace, row.name)
+            if found is None or not is_ours(found):
+                return False
+            _refuse_newer(row, found)
+            try:
+                await kube.delete(found)
+            except StaleError:
+                continue
+            return True
+        raise ClusterUnavailableError(f"{kind} {row.name} changes faster than it can be deleted.")
 
     async def _apply(self, kube: "Kube", row: Row[Any], kind: str) -> Object:
         for _ in range(_MOST_STALE):

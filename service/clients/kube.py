@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import httpx2
+import structlog
 from lightkube import ApiError, AsyncClient
-from lightkube.config.client_adapter import verify_cluster
+from lightkube.config.client_adapter import user_auth, verify_cluster
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.config.models import Cluster, Context, User
 from lightkube.core.exceptions import ConfigError
+from lightkube.core.resource import api_info
 from lightkube.resources.apps_v1 import Deployment, ReplicaSet
 from lightkube.resources.authorization_v1 import SelfSubjectAccessReview
 from lightkube.resources.core_v1 import Node, Pod, Service
-from lightkube.types import CascadeType
 
 from service.clients.aws import permit
 from service.clients.kube_errors import from_status, unauthorized, unreachable
@@ -27,6 +28,8 @@ from service.errors import AnswerLostError, ClusterUnavailableError, NotFoundErr
 
 Object = dict[str, Any]
 KINDS: Mapping[str, Any] = {"Deployment": Deployment, "Service": Service, "Pod": Pod, "ReplicaSet": ReplicaSet}
+
+log = structlog.get_logger()
 
 _UNAUTHORIZED, _NOT_FOUND = 401, 404
 _TIMEOUT = httpx2.Timeout(10.0, connect=3.0)
@@ -61,8 +64,13 @@ class Kube:
         if tokens is not None:
             transport = _BearerTransport(transport, tokens)
         self._client = AsyncClient(config, field_manager=manager, timeout=_TIMEOUT, transport=transport)
+        # For what the library has no way to say: preconditions of a delete.
+        self._plainly = httpx2.AsyncClient(
+            base_url=config.cluster.server, auth=user_auth(config.user), timeout=_TIMEOUT, transport=transport
+        )
 
     async def close(self) -> None:
+        """Closes the transport too, which both clients share."""
         await self._client.close()
 
     async def find(self, kind: str, namespace: str, name: str) -> Object | None:
@@ -87,11 +95,20 @@ class Kube:
             done = await client.apply(typed, namespace=namespace, force=force, dry_run=dry_run)
         return _plain(done)
 
-    async def delete(self, kind: str, namespace: str, name: str) -> None:
-        """Delete an object with its dependents; one that is gone already is no error."""
+    async def delete(self, found: Object) -> None:
+        """Delete just this object, as it was read, with its dependents; one that is gone already is no error.
+
+        :raises StaleError: it has changed since it was read, or is another of the same name.
+        """
+        kind, metadata = found["kind"], found["metadata"]
         _require_permit(f"delete {kind}")
+        read = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
+        options = {"propagationPolicy": "Background", "preconditions": read}
         with suppress(_MissingError), self._translated(is_change=True):
-            await self._client.delete(KINDS[kind], name, namespace=namespace, cascade=CascadeType.BACKGROUND)
+            answer = await self._plainly.request("DELETE", _path(kind, metadata), json=options)
+            if answer.is_error and answer.headers.get("Content-Type") == "application/json":
+                raise ApiError(request=answer.request, response=answer)
+            answer.raise_for_status()
 
     async def nodes(self) -> list[Object]:
         with self._translated():
@@ -148,6 +165,12 @@ class Kube:
             if is_change and not isinstance(error, _NEVER_SENT):
                 raise AnswerLostError(f"The answer of cluster {self.name} was lost.", retry_after=5) from error
             raise unreachable(self.name) from error
+        except (ValueError, KeyError) as error:
+            # Of something in front of the API server, or cut short: the library parses all that is called JSON.
+            log.warning("cluster_answer_unreadable", cluster=self.name, exc_info=True)
+            raise (AnswerLostError if is_change else ClusterUnavailableError)(
+                f"Cluster {self.name} answered what can't be read.", retry_after=5
+            ) from error
 
 
 class _MissingError(NotFoundError):
@@ -155,6 +178,12 @@ class _MissingError(NotFoundError):
 
     def __init__(self, kind: str, name: str) -> None:
         super().__init__("cluster", f"{name}: {kind}")
+
+
+def _path(kind: str, metadata: Mapping[str, Any]) -> str:
+    about = api_info(KINDS[kind])
+    root = f"apis/{about.resource.group}" if about.resource.group else "api"
+    return f"{root}/{about.resource.version}/namespaces/{metadata['namespace']}/{about.plural}/{metadata['name']}"
 
 
 def eks_config(name: str, endpoint: str, certificate_authority: str) -> SingleConfig:

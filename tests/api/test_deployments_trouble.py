@@ -1,16 +1,17 @@
 """Deployments where something is in the way: other people's objects, a cluster that can't be reached."""
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
-import yaml
 
 from sandbox.server import Sandbox
+from tests.administrator import administrator
 from tests.images import image, push_image
 from tests.sandbox.clients import sdk
-from tests.sandbox.test_kube_access import cluster
+from tests.sandbox.kube import DEPLOYMENTS, SERVICES
 
 pytestmark = pytest.mark.asyncio
 BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
@@ -43,10 +44,9 @@ async def deploy(client: httpx.AsyncClient, **changes: object) -> httpx.Response
 async def test_what_others_made_is_left_alone_until_an_admin_takes_it(
     deployer: httpx.AsyncClient, admin: httpx.AsyncClient, aws: Sandbox
 ) -> None:
-    token = yaml.safe_load(aws.kubeconfig())["users"][0]["user"]["token"]
-    where = "/apis/apps/v1/namespaces/default/deployments"
-    with cluster(aws, token) as kube:
-        assert kube.post(where, params={"fieldManager": "kubectl"}, json=THEIRS).status_code == 201
+    async with administrator(aws) as kube:
+        made = await kube.post(DEPLOYMENTS, params={"fieldManager": "kubectl"}, json=THEIRS)
+        assert made.status_code == 201
         refused = await deploy(deployer)
         assert (refused.status_code, refused.json()["code"]) == (409, "object_not_ours")
         owned = await deploy(admin, adopt=True)
@@ -54,7 +54,7 @@ async def test_what_others_made_is_left_alone_until_an_admin_takes_it(
         assert any(one["path"].endswith('containers[name="myapp"].image') for one in owned.json()["errors"])
         taken = await deploy(admin, adopt=True, force=True)
         assert taken.status_code == 200, taken.text
-        found = kube.get(f"{where}/myapp").json()
+        found = (await kube.get(f"{DEPLOYMENTS}/myapp")).json()
     assert found["spec"]["template"]["spec"]["containers"][0]["image"] == taken.json()["image_uri"]
     assert found["spec"]["selector"] == THEIRS["spec"]["selector"]
 
@@ -67,3 +67,23 @@ async def test_a_cluster_that_can_not_be_reached_is_503_and_nothing_is_accepted(
     assert (answer.status_code, answer.json()["code"]) == (503, "cluster_unavailable")
     assert "retry-after" in answer.headers
     assert (await deployer.get("/v1/deployments")).json()["items"] == []
+
+
+async def test_what_took_an_objects_place_while_it_was_being_deleted_is_left_alone(
+    deployer: httpx.AsyncClient, aws: Sandbox
+) -> None:
+    made = (await deploy(deployer)).json()
+    hold = aws.hold("DELETE services")
+    going = asyncio.create_task(deployer.delete(f"/v1/deployments/{made['id']}", params={"wait": "30"}))
+    assert await asyncio.to_thread(hold.reached, 10)
+    async with administrator(aws) as kube:
+        await kube.delete(f"{SERVICES}/myapp")
+        port = {"port": 80, "protocol": "TCP"}
+        theirs = {"metadata": {"name": "myapp"}, "spec": {"selector": LABELS, "ports": [port]}}
+        assert (await kube.post(SERVICES, json=theirs)).status_code == 201
+        hold.release()
+        assert (await going).status_code == 200
+        assert (await kube.get(f"{SERVICES}/myapp")).json()["spec"]["selector"] == LABELS
+        assert (await kube.get(f"{DEPLOYMENTS}/myapp")).status_code == 404
+    steps = (await deployer.get("/v1/audit", params={"action": "cluster.delete_service"})).json()["items"]
+    assert [one["result"] for one in steps] == [{"deleted": False}]
