@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from sandbox.server import Sandbox
+from service.migrate import _ADVISORY_LOCK
 from service.settings import FILE_VARIABLE, Settings, load
 from tests.databases import PostgresServer
 from tests.images import image, push_image
@@ -35,6 +37,10 @@ SECRET = {
     "metadata": {"name": "wharfinger", "namespace": "wharfinger"},
     "stringData": SECRETS,
 }
+WAITING = """
+    SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+    WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted
+"""
 Object = dict[str, Any]
 Run = Callable[..., Awaitable[str]]
 
@@ -124,7 +130,6 @@ async def test_a_cluster_takes_them_and_runs_the_replicas(
 
     for one in objects.values():
         shown = await kubectl("get", one["kind"], one["metadata"]["name"], "--namespace=wharfinger", "-o", "yaml")
-        # The API server drops a field that it does not know, without a word.
         assert lost(without_images(one), yaml.safe_load(shown)) == []
     pods = yaml.safe_load(await kubectl("get", "pods", "--namespace=wharfinger", "-o", "yaml"))["items"]
     assert [one["status"]["phase"] for one in pods] == ["Running"] * 3
@@ -140,7 +145,7 @@ def without_images(asked: Object) -> Object:
 
 
 def lost(asked: Any, shown: Any, way: str = "") -> list[str]:  # noqa: ANN401 - any part of a YAML document
-    """The places of what was asked for and is not shown so."""
+    """The places of what was asked for that the API server shows otherwise, or not at all."""
     if isinstance(asked, dict) and isinstance(shown, dict):
         return [place for key in asked for place in lost(asked[key], shown.get(key), f"{way}.{key}")]
     if isinstance(asked, list) and isinstance(shown, list) and len(asked) == len(shown):
@@ -214,9 +219,14 @@ def test_replicas_that_start_at_once_migrate_one_after_another(
 ) -> None:
     [init] = pod["initContainers"]
     command = [sys.executable, "-m", "api.cli", *init["args"]]
-    with postgres.empty_database() as url:
+    with postgres.empty_database() as url, psycopg.connect(url, autocommit=True) as connection:
+        # As if a first one were at it, until three more wait for its end.
+        connection.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_LOCK])
         variables = os.environ | environment | {"WHARFINGER__DATABASE__URL": url}
         replicas = [subprocess.Popen(command, cwd=ROOT, env=variables) for _ in range(3)]  # noqa: S603 - ours
+        while connection.execute(WAITING).fetchone() != (3,):
+            assert {one.poll() for one in replicas} == {None}, "one did not wait"
+            time.sleep(0.05)  # waiting for a lock is no event to others
+        connection.execute("SELECT pg_advisory_unlock(%s)", [_ADVISORY_LOCK])
         assert [one.wait() for one in replicas] == [0, 0, 0]
-        with psycopg.connect(url) as connection:
-            assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
