@@ -59,7 +59,7 @@ def test_the_documents_are_the_five_that_the_readme_lists() -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
 def test_every_statement_allows_actions_that_exist(path: Path) -> None:
-    known = operations("ecr") | operations("sts") | operations("eks")
+    known = operations("ecr") | operations("sts") | operations("eks") | operations("iam")
     for statement in statements(path):
         assert statement["Effect"] == "Allow"
         assert actions(statement) <= known

@@ -3,7 +3,8 @@
 Nothing outside this package knows botocore.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -39,14 +40,24 @@ READS = frozenset(
     {
         "BatchGetImage",
         "DescribeCluster",
+        "DescribeFargateProfile",
         "DescribeImages",
+        "DescribeNodegroup",
         "DescribeRegistry",
         "DescribeRepositories",
         "GetAccountSetting",
         "GetCallerIdentity",
         "GetDownloadUrlForLayer",
+        "GetPolicy",
+        "GetPolicyVersion",
         "GetRepositoryPolicy",
+        "GetRole",
+        "GetRolePolicy",
+        "ListAttachedRolePolicies",
+        "ListFargateProfiles",
         "ListImages",
+        "ListNodegroups",
+        "ListRolePolicies",
         "ListTagsForResource",
     }
 )
@@ -103,13 +114,29 @@ def _without_answer(operation: str) -> WharfingerError:
 
 @dataclass(frozen=True, slots=True)
 class RegistryClients:
-    """The ECR, STS and EKS clients of one registry, under its role; and an ECR client under what is `lent` to it."""
+    """The clients of one registry under its role, and one of ECR's under what is `lent` to it."""
 
     settings: RegistrySettings
     ecr: "ECRClient"
     sts: "STSClient"
     lent_ecr: "ECRClient"
     eks: "EKSClient"
+    iam: "OnFirstUse"
+
+
+class OnFirstUse:
+    """A client that few need: opened for the first who asks, as each costs some MB and a tenth of a second."""
+
+    def __init__(self, opening: Callable[[], Awaitable[Any]]) -> None:
+        self._opening = opening
+        self._one_at_a_time = asyncio.Lock()
+        self._opened: Any = None
+
+    async def get(self) -> Any:  # noqa: ANN401 - what botocore makes has no type without stubs
+        async with self._one_at_a_time:
+            if self._opened is None:
+                self._opened = await self._opening()
+        return self._opened
 
 
 class Aws:
@@ -145,6 +172,7 @@ class Aws:
             sts=cast("STSClient", sts),
             lent_ecr=cast("ECRClient", lent),
             eks=cast("EKSClient", eks),
+            iam=OnFirstUse(lambda: self._stack.enter_async_context(self._guarded(session, "iam", settings))),
         )
 
     @asynccontextmanager

@@ -22,7 +22,7 @@ from service.errors import (
 )
 
 Subject = Mapping[str, str]
-"""What was asked about, for the text: `repository`, `image`, `role`."""
+"""What was asked about, for the text: `repository`, `image`, `role`, `policy` (of IAM), `cluster`."""
 _Make = Callable[[AwsRefusal, Subject, str], WharfingerError]
 
 _RETRY_AFTER = 5
@@ -49,7 +49,7 @@ def _rejected(aws: AwsRefusal, _: Subject, action: str) -> WharfingerError:
 
 
 def _denied(aws: AwsRefusal, subject: Subject, action: str) -> WharfingerError:
-    on = subject.get("role") or subject.get("repository")
+    on = next((subject[one] for one in ("role", "policy", "repository", "cluster") if one in subject), None)
     return AwsPermissionError(f"Wharfinger's role lacks {action}{f' on {on}' if on else ''}: grant it.", aws=aws)
 
 
@@ -131,7 +131,32 @@ ERRORS: dict[str, _Make] = {
     "ResourceNotFoundException": _missing("cluster"),
     "ClientException": _rejected,
     "ServiceUnavailableException": _unavailable,
+    # https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html and each operation's own list
+    "NoSuchEntity": _rejected,
+    "InvalidInput": _rejected,
+    "ServiceFailure": _unavailable,
 }
+
+_SERVICES = {
+    "sts": ("AssumeRole", "GetCallerIdentity"),
+    "eks": (
+        "DescribeCluster",
+        "DescribeFargateProfile",
+        "DescribeNodegroup",
+        "ListFargateProfiles",
+        "ListNodegroups",
+    ),
+    "iam": (
+        "GetPolicy",
+        "GetPolicyVersion",
+        "GetRole",
+        "GetRolePolicy",
+        "ListAttachedRolePolicies",
+        "ListRolePolicies",
+    ),
+}
+"""The operations of services other than ECR."""
+_PREFIXES = {operation: service for service, operations in _SERVICES.items() for operation in operations}
 
 
 def from_client_error(error: ClientError, subject: Subject) -> WharfingerError:
@@ -165,5 +190,4 @@ def credentials_missing() -> WharfingerError:
 
 
 def _iam_action(operation: str) -> str:
-    service = {"AssumeRole": "sts", "GetCallerIdentity": "sts", "DescribeCluster": "eks"}.get(operation, "ecr")
-    return f"{service}:{operation}"
+    return f"{_PREFIXES.get(operation, 'ecr')}:{operation}"

@@ -1,6 +1,8 @@
 """Amazon EKS, translated: where a cluster is, and the bearer tokens that it takes."""
 
+import asyncio
 import base64
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -48,6 +50,54 @@ class Eks:
             found.get("certificateAuthority", {}).get("data"),
         )
 
+    async def auto_mode_role(self) -> str | None:
+        """ARN of the role of Auto Mode's built-in node pools; None: there are none."""
+        with translated("DescribeCluster", cluster=self._name):
+            found = (await self._clients.eks.describe_cluster(name=self._name))["cluster"]
+        compute = found.get("computeConfig", {})
+        return compute.get("nodeRoleArn") if compute.get("enabled") else None
+
+    async def node_group_roles(self) -> dict[str, str]:
+        """ARNs of the roles of the managed node groups, by the groups' names."""
+        names = await self._names("ListNodegroups", self._clients.eks.list_nodegroups, "nodegroups")
+        return await _found(names, self._node_group_role)
+
+    async def fargate_roles(self) -> dict[str, str]:
+        """ARNs of the roles that Fargate pulls images by (pod execution roles), by the names of the profiles."""
+        names = await self._names("ListFargateProfiles", self._clients.eks.list_fargate_profiles, "fargateProfileNames")
+        return await _found(names, self._fargate_role)
+
+    async def _names(self, operation: str, list_page: Callable[..., Awaitable[Any]], member: str) -> list[str]:
+        names: list[str] = []
+        paging: dict[str, str] = {}
+        while True:
+            with translated(operation, cluster=self._name):
+                answer = await list_page(clusterName=self._name, **paging)
+            names += answer[member]
+            if not answer.get("nextToken"):
+                return names
+            paging = {"nextToken": answer["nextToken"]}
+
+    async def _node_group_role(self, name: str) -> str | None:
+        """None: deleted since it was listed."""
+        eks = self._clients.eks
+        with translated("DescribeNodegroup", cluster=self._name):
+            try:
+                found = await eks.describe_nodegroup(clusterName=self._name, nodegroupName=name)
+            except eks.exceptions.ResourceNotFoundException:
+                return None
+        return found["nodegroup"].get("nodeRole")
+
+    async def _fargate_role(self, name: str) -> str | None:
+        """None: deleted since it was listed."""
+        eks = self._clients.eks
+        with translated("DescribeFargateProfile", cluster=self._name):
+            try:
+                found = await eks.describe_fargate_profile(clusterName=self._name, fargateProfileName=name)
+            except eks.exceptions.ResourceNotFoundException:
+                return None
+        return found["fargateProfile"].get("podExecutionRoleArn")
+
     async def identity(self) -> str:
         """The ARN that the cluster knows us by, for the access entry that it needs."""
         with translated("GetCallerIdentity"):
@@ -64,6 +114,11 @@ class Eks:
                 )
             self._token = (_TOKEN_PREFIX + base64.urlsafe_b64encode(url.encode()).decode().rstrip("="), ends)
         return self._token[0]
+
+
+async def _found(names: Sequence[str], find: Callable[[str], Awaitable[str | None]]) -> dict[str, str]:
+    found = await asyncio.gather(*map(find, names))
+    return {name: one for name, one in zip(names, found, strict=True) if one}
 
 
 def _keep_cluster(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:

@@ -28,9 +28,9 @@ SUBJECT = {"repository": "team/app", "image": "team/app:1"}
 
 
 def _operations() -> dict[str, list[str]]:
-    """The error codes of each operation of ECR, STS and EKS, by the name of its method."""
+    """The error codes of each operation of ECR, STS, EKS and IAM, by the name of its method."""
     found: dict[str, list[str]] = {}
-    for service in ("ecr", "sts", "eks"):
+    for service in ("ecr", "sts", "eks", "iam"):
         model = Loader().load_service_model(service, "service-2")
         for name, operation in model["operations"].items():
             shapes = [error["shape"] for error in operation.get("errors", ())]
@@ -101,7 +101,10 @@ def test_what_may_pass_says_when_to_ask_again(code: str) -> None:
     assert (error.retryable, error.retry_after) == (True, 5)
 
 
-@pytest.mark.parametrize(("operation", "action"), [("PutImage", "ecr:PutImage"), ("AssumeRole", "sts:AssumeRole")])
+@pytest.mark.parametrize(
+    ("operation", "action"),
+    [("PutImage", "ecr:PutImage"), ("AssumeRole", "sts:AssumeRole"), ("GetRolePolicy", "iam:GetRolePolicy")],
+)
 def test_a_missing_permission_is_named_as_iam_names_it(operation: str, action: str) -> None:
     refusal = ClientError({"Error": {"Code": "AccessDenied", "Message": "arn:aws:iam::1:role/x"}}, operation)
     error = from_client_error(refusal, {})

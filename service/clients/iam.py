@@ -1,0 +1,63 @@
+"""AWS IAM, translated: a role and the policies that it has. IAM is one for all Regions of a partition."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, cast
+
+from service.clients.aws import RegistryClients, translated
+
+Document = dict[str, Any]
+
+
+class Iam:
+    """The roles of one registry's account."""
+
+    def __init__(self, clients: RegistryClients) -> None:
+        self._clients = clients
+
+    async def has_boundary(self, role: str) -> bool | None:
+        """Whether the role has a permissions boundary; None: there is no such role."""
+        iam = await self._clients.iam.get()
+        with translated("GetRole", role=role):
+            try:
+                found = (await iam.get_role(RoleName=role))["Role"]
+            except iam.exceptions.NoSuchEntityException:
+                return None
+        return "PermissionsBoundary" in found
+
+    async def attached_policies(self, role: str) -> Sequence[str]:
+        """The ARNs of the managed policies, AWS's own and the account's."""
+        iam = await self._clients.iam.get()
+        pages = _pages("ListAttachedRolePolicies", iam.list_attached_role_policies, role)
+        return [str(one["PolicyArn"]) async for page in pages for one in page["AttachedPolicies"]]
+
+    async def inline_policies(self, role: str) -> Sequence[str]:
+        """The names of the policies that are the role's alone."""
+        iam = await self._clients.iam.get()
+        pages = _pages("ListRolePolicies", iam.list_role_policies, role)
+        return [str(one) async for page in pages for one in page["PolicyNames"]]
+
+    async def inline_document(self, role: str, policy: str) -> Document:
+        iam = await self._clients.iam.get()
+        with translated("GetRolePolicy", role=role):
+            answer = await iam.get_role_policy(RoleName=role, PolicyName=policy)
+        return cast("Document", answer["PolicyDocument"])
+
+    async def managed_document(self, policy_arn: str) -> Document:
+        """What a managed policy says in the version that counts."""
+        iam = await self._clients.iam.get()
+        with translated("GetPolicy", policy=policy_arn):
+            version = (await iam.get_policy(PolicyArn=policy_arn))["Policy"]["DefaultVersionId"]
+        with translated("GetPolicyVersion", policy=policy_arn):
+            answer = await iam.get_policy_version(PolicyArn=policy_arn, VersionId=version)
+        return cast("Document", answer["PolicyVersion"]["Document"])
+
+
+async def _pages(operation: str, list_page: Callable[..., Awaitable[Any]], role: str) -> AsyncIterator[Any]:
+    paging: dict[str, str] = {}
+    while True:
+        with translated(operation, role=role):
+            page = await list_page(RoleName=role, **paging)
+        yield page
+        if not page["IsTruncated"]:
+            return
+        paging = {"Marker": page["Marker"]}
