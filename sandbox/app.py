@@ -13,6 +13,7 @@ from sandbox.calls import Asked, Call, Calls
 from sandbox.ecr.layers import is_valid_link
 from sandbox.ecr.registry import Registry
 from sandbox.eks import Eks
+from sandbox.eks_nodes import NodeSources
 from sandbox.eks_shapes import ClusterFacts
 from sandbox.faults import FaultError, Faults, ResetError
 from sandbox.identities import Identities
@@ -39,9 +40,11 @@ class World:
     faults: Faults
     cluster: ClusterFacts
     access_entries: AccessEntries
+    node_sources: NodeSources
 
     def eks(self, place: Place) -> Eks:
-        return Eks(place, self.cluster if place == self.cluster.place else None, self.access_entries)
+        facts = self.cluster if place == self.cluster.place else None
+        return Eks(place, facts, self.access_entries, self.node_sources)
 
     def registry(self, place: Place) -> Registry:
         """:raises KeyError: the sandbox has no such account and Region."""

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox import eks, moto_server, sigv4, sts
+from sandbox import eks, iam, moto_server, sigv4, sts
 from sandbox.calls import Asked
 from sandbox.ecr import api as ecr
 from sandbox.ecr.errors import EcrError, invalid
@@ -110,6 +110,8 @@ class Aws:
         if signed.service == "sts" and action in sts.ACTIONS:
             request.asked.parameters = dict(request.fields)
             return Response(sts.answer(self._identities, caller, action, request.fields), media_type="text/xml")
+        if signed.service == "iam":
+            iam.require(self._identities.principal(caller), action, request.fields)
         return await asyncio.to_thread(moto_server.answer, request.http, request.body)
 
     async def _ecr(self, request: AwsRequest, signed: Signed, caller: Known) -> Response:

@@ -5,13 +5,13 @@ Amazon Elastic Kubernetes Service".
 """
 
 import json
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from sandbox.eks_shapes import ClusterFacts
+from sandbox.eks_nodes import ROLE_MEMBERS, Kind, NodeSources
+from sandbox.eks_shapes import ClusterFacts, id_of
 from sandbox.kube.access_entries import LEVELS, POLICY_ARN, AccessEntries, Entry
 from sandbox.places import Place
 from sandbox.policy import Principal, Request, is_allowed
@@ -20,10 +20,15 @@ Json = dict[str, Any]
 _ROUTES = {
     ("GET", "clusters"): "ListClusters",
     ("GET", "clusters/*"): "DescribeCluster",
+    ("POST", "clusters/*/update-config"): "UpdateClusterConfig",
     ("GET", "clusters/*/node-groups"): "ListNodegroups",
+    ("POST", "clusters/*/node-groups"): "CreateNodegroup",
     ("GET", "clusters/*/node-groups/*"): "DescribeNodegroup",
+    ("DELETE", "clusters/*/node-groups/*"): "DeleteNodegroup",
     ("GET", "clusters/*/fargate-profiles"): "ListFargateProfiles",
+    ("POST", "clusters/*/fargate-profiles"): "CreateFargateProfile",
     ("GET", "clusters/*/fargate-profiles/*"): "DescribeFargateProfile",
+    ("DELETE", "clusters/*/fargate-profiles/*"): "DeleteFargateProfile",
     ("GET", "clusters/*/access-entries"): "ListAccessEntries",
     ("POST", "clusters/*/access-entries"): "CreateAccessEntry",
     ("GET", "clusters/*/access-entries/*"): "DescribeAccessEntry",
@@ -84,16 +89,22 @@ class Eks:
     :param facts: the cluster there; None: there is none.
     """
 
-    def __init__(self, place: Place, facts: ClusterFacts | None, entries: AccessEntries) -> None:
+    def __init__(self, place: Place, facts: ClusterFacts | None, entries: AccessEntries, nodes: NodeSources) -> None:
         self._place = place
         self._facts = facts
         self._entries = entries
+        self._nodes = nodes
         self._handlers: dict[str, Callable[[ClusterFacts, Asked], Json]] = {
-            "DescribeCluster": lambda facts, _: {"cluster": facts.cluster()},
-            "ListNodegroups": lambda facts, asked: _page("nodegroups", [facts.node_group_name], asked),
-            "DescribeNodegroup": _node_group,
-            "ListFargateProfiles": lambda _, asked: _page("fargateProfileNames", [], asked),
-            "DescribeFargateProfile": _no_profile,
+            "DescribeCluster": lambda facts, _: {"cluster": facts.cluster() | nodes.compute()},
+            "UpdateClusterConfig": self._update_compute,
+            "ListNodegroups": lambda _, asked: _page("nodegroups", nodes.names("nodegroup"), asked),
+            "CreateNodegroup": lambda _, asked: self._create_nodes("nodegroup", asked),
+            "DescribeNodegroup": lambda _, asked: self._one_of_nodes("nodegroup", asked),
+            "DeleteNodegroup": lambda _, asked: self._delete_nodes("nodegroup", asked),
+            "ListFargateProfiles": lambda _, asked: _page("fargateProfileNames", nodes.names("fargateProfile"), asked),
+            "CreateFargateProfile": lambda _, asked: self._create_nodes("fargateProfile", asked),
+            "DescribeFargateProfile": lambda _, asked: self._one_of_nodes("fargateProfile", asked),
+            "DeleteFargateProfile": lambda _, asked: self._delete_nodes("fargateProfile", asked),
             "ListAccessEntries": self._list_entries,
             "CreateAccessEntry": self._create_entry,
             "DescribeAccessEntry": lambda facts, asked: {"accessEntry": _shown(facts, self._entry(asked))},
@@ -130,10 +141,37 @@ class Eks:
         if not inner:
             return f"{prefix}cluster/{cluster}"
         if "Nodegroup" in asked.operation:
-            return f"{prefix}nodegroup/{cluster}/{inner[0]}/{_id(inner[0])}"
+            return f"{prefix}nodegroup/{cluster}/{inner[0]}/{id_of(inner[0])}"
         if "Fargate" in asked.operation:
-            return f"{prefix}fargateprofile/{cluster}/{inner[0]}/{_id(inner[0])}"
+            return f"{prefix}fargateprofile/{cluster}/{inner[0]}/{id_of(inner[0])}"
         return prefix + _entry_path(cluster, inner[0])
+
+    def _update_compute(self, facts: ClusterFacts, asked: Asked) -> Json:
+        given = asked.body.get("computeConfig")
+        if given is None:
+            raise EksError(400, "InvalidParameterException", "The sandbox updates nothing but computeConfig")
+        self._nodes.set_compute(given)
+        return {"update": {"id": id_of(facts.name), "status": "Successful", "type": "AutoModeUpdate", "errors": []}}
+
+    def _create_nodes(self, kind: Kind, asked: Asked) -> Json:
+        name, role = str(asked.body.get(f"{kind}Name", "")), str(asked.body.get(ROLE_MEMBERS[kind], ""))
+        if self._nodes.find(kind, name):
+            text = f"{kind} already exists with name {name} and cluster name {asked.names[0]}"
+            raise EksError(409, "ResourceInUseException", text, clusterName=asked.names[0])
+        self._nodes.create(kind, name, role)
+        return {kind: self._nodes.find(kind, name)}
+
+    def _delete_nodes(self, kind: Kind, asked: Asked) -> Json:
+        answer = self._one_of_nodes(kind, asked)
+        self._nodes.delete(kind, asked.names[1])
+        return answer
+
+    def _one_of_nodes(self, kind: Kind, asked: Asked) -> Json:
+        found = self._nodes.find(kind, asked.names[1])
+        if found is None:
+            text = f"No {kind} found with name: {asked.names[1]}."
+            raise _not_found(text, **{"clusterName": asked.names[0], f"{kind}Name": asked.names[1]})
+        return {kind: found}
 
     def _list_entries(self, _: ClusterFacts, asked: Asked) -> Json:
         wanted = asked.query.get("associatedPolicyArn")
@@ -224,18 +262,6 @@ def _page(member: str, found: Sequence[str], asked: Asked) -> Json:
     return {member: kept} | ({"nextToken": kept[-1]} if len(after) > len(kept) else {})
 
 
-def _node_group(facts: ClusterFacts, asked: Asked) -> Json:
-    if asked.names[1] != facts.node_group_name:
-        text = f"No node group found for name: {asked.names[1]}."
-        raise _not_found(text, clusterName=facts.name, nodegroupName=asked.names[1])
-    return {"nodegroup": facts.node_group(_id(facts.node_group_name))}
-
-
-def _no_profile(facts: ClusterFacts, asked: Asked) -> Json:
-    text = f"No Fargate Profile found with name: {asked.names[1]}."
-    raise _not_found(text, clusterName=facts.name, fargateProfileName=asked.names[1])
-
-
 def _shown(facts: ClusterFacts, entry: Entry) -> Json:
     return {
         "clusterName": facts.name,
@@ -260,9 +286,4 @@ def _entry_path(cluster: str, principal: str) -> str:
     front, _, resource = principal.rpartition(":")
     kind, _, name = resource.partition("/")
     account = front.rpartition(":")[2]
-    return f"access-entry/{cluster}/{kind}/{account}/{name}/{_id(principal)}"
-
-
-def _id(text: str) -> str:
-    """The id at the end of an ARN, the same for the same name."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, text))
+    return f"access-entry/{cluster}/{kind}/{account}/{name}/{id_of(principal)}"

@@ -1,10 +1,10 @@
-"""The cluster and its node group, as EKS describes them."""
+"""The cluster, its node groups and its Fargate profiles, as EKS describes them."""
 
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.identities import NODE_ROLE
-from sandbox.kube.seed import INSTANCE_TYPE, NODE_GROUP
+from sandbox.kube.seed import INSTANCE_TYPE
 from sandbox.places import Place
 
 _VERSION = "1.34"
@@ -26,10 +26,6 @@ class ClusterFacts:
     @property
     def arn(self) -> str:
         return f"arn:aws:eks:{self.place.region}:{self.place.account}:cluster/{self.name}"
-
-    @property
-    def node_group_name(self) -> str:
-        return NODE_GROUP
 
     def cluster(self) -> dict[str, Any]:
         """The `Cluster` shape."""
@@ -58,25 +54,49 @@ class ClusterFacts:
             "deletionProtection": False,
         }
 
-    def node_group(self, group_id: str) -> dict[str, Any]:
+    def node_group(self, name: str, role: str, created_at: float) -> dict[str, Any]:
         """The `Nodegroup` shape."""
-        prefix = self.arn.partition(":cluster/")[0]
         return {
-            "nodegroupName": NODE_GROUP,
-            "nodegroupArn": f"{prefix}:nodegroup/{self.name}/{NODE_GROUP}/{group_id}",
+            "nodegroupName": name,
+            "nodegroupArn": self.part_arn("nodegroup", name),
             "clusterName": self.name,
             "version": _VERSION,
             "releaseVersion": f"{_VERSION}.1-sandbox",
-            "createdAt": self.created_at,
-            "modifiedAt": self.created_at,
+            "createdAt": created_at,
+            "modifiedAt": created_at,
             "status": "ACTIVE",
             "capacityType": "ON_DEMAND",
             "scalingConfig": {"minSize": 2, "maxSize": 2, "desiredSize": 2},
             "instanceTypes": [INSTANCE_TYPE],
             "subnets": _SUBNETS,
             "amiType": "AL2023_x86_64_STANDARD",
-            "nodeRole": f"arn:aws:iam::{self.place.account}:role/{NODE_ROLE}",
+            "nodeRole": role,
             "labels": {},
             "health": {"issues": []},
             "tags": {},
         }
+
+    def fargate_profile(self, name: str, role: str, created_at: float) -> dict[str, Any]:
+        """The `FargateProfile` shape."""
+        return {
+            "fargateProfileName": name,
+            "fargateProfileArn": self.part_arn("fargateprofile", name),
+            "clusterName": self.name,
+            "createdAt": created_at,
+            "podExecutionRoleArn": role,
+            "subnets": _SUBNETS,
+            "selectors": [],
+            "status": "ACTIVE",
+            "tags": {},
+            "health": {"issues": []},
+        }
+
+    def part_arn(self, kind: str, name: str) -> str:
+        """The ARN of a node group or a Fargate profile, which ends in an id that is the same for the same name."""
+        prefix = self.arn.partition(":cluster/")[0]
+        return f"{prefix}:{kind}/{self.name}/{name}/{id_of(name)}"
+
+
+def id_of(text: str) -> str:
+    """The id at the end of an ARN, the same for the same name."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, text))

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from sandbox.app import TRANSPORT, Application, World
 from sandbox.calls import Call, Calls
 from sandbox.ecr.registry import vend_login
+from sandbox.eks_nodes import NodeSources
 from sandbox.eks_shapes import ClusterFacts
 from sandbox.faults import Fault, Faults, Hold, Kind, When
 from sandbox.identities import OPERATOR, SERVICE_USER, Credentials, Identities
@@ -48,7 +49,10 @@ class Sandbox:
         self._kube_socket = _listen_at(folder / _CLUSTER_PORT_FILE)
         identities, hosts, calls, faults = Identities(state), Hosts(ports), Calls(), Faults()
         self._cluster = Cluster(folder, state=state, identities=identities, hosts=hosts, calls=calls, faults=faults)
-        self._world = World(state, identities, hosts, calls, faults, self._facts(), self._cluster.entries)
+        facts = self._facts()
+        self._world = World(
+            state, identities, hosts, calls, faults, facts, self._cluster.entries, NodeSources(state, facts)
+        )
         self._loop = asyncio.new_event_loop()
         self._servers = {
             **{listener: _server(Application(self._world, place)) for place, listener in self._sockets.items()},
@@ -133,6 +137,7 @@ class Sandbox:
         self._world.state.reset()
         self._world.identities.seed()
         self._cluster.reset()
+        self._world.node_sources.reset()
         self._world.calls.forget()
 
     def _in_loop(self, function: Any, *arguments: object) -> Any:  # noqa: ANN401 - gives what the function gives

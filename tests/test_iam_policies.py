@@ -46,6 +46,11 @@ def actions(statement: dict[str, Any]) -> set[str]:
     return {action} if isinstance(action, str) else set(action)
 
 
+def resources(statement: dict[str, Any]) -> list[str]:
+    resource = statement["Resource"]
+    return [resource] if isinstance(resource, str) else list(resource)
+
+
 def operations(service: str) -> set[str]:
     model = Loader().load_service_model(service, "service-2")
     return {f"{service}:{name}" for name in model["operations"]}
@@ -72,7 +77,9 @@ def test_star_is_granted_only_where_aws_takes_nothing_narrower(path: Path) -> No
             assert actions(statement) <= TAKE_NO_RESOURCE
         else:
             assert not actions(statement) & TAKE_NO_RESOURCE
-            assert re.fullmatch(r"arn:aws:(ecr|eks|iam):[a-z0-9-]*:111111111111:\S+", statement["Resource"])
+            for resource in resources(statement):
+                # The policies of AWS's own are of the account `aws`.
+                assert re.fullmatch(r"arn:aws:((ecr|eks|iam):[a-z0-9-]*:111111111111:\S+|iam::aws:policy/\*)", resource)
 
 
 def test_the_broker_may_log_in_pull_and_push_and_nothing_else() -> None:
