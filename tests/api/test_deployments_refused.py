@@ -19,7 +19,8 @@ BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/wharfinger"
 MINE = {"clusterName": "demo", "principalArn": ROLE}
 EDIT = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSEditPolicy"
-SHORT = "PT1S"
+SHORT = "PT3S"
+"""A Deployment's conditions are in whole seconds, so a deadline may come up to a second early."""
 
 
 @pytest_asyncio.fixture(autouse=True)
