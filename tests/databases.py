@@ -60,6 +60,16 @@ class PostgresServer:
         with self._made_from("template1") as url:
             yield url
 
+    def stop(self) -> None:
+        """Go away, with everything kept."""
+        assert self._server
+        self._server.stop()
+
+    def resume(self) -> None:
+        """Come back after `stop`, at the same URLs."""
+        assert self._server
+        self._server.ensure_postgres_running()
+
     def close(self) -> None:
         if self._server:
             self._server.cleanup()

@@ -8,9 +8,11 @@ import pytest
 
 from sandbox.faults import Hold, When
 from sandbox.server import Sandbox
+from tests.administrator import administrator
 from tests.images import image, push_image
 from tests.marks import only_postgresql
 from tests.sandbox.clients import sdk
+from tests.sandbox.kube import DEPLOYMENTS, SERVICES
 from tests.service_process import ServiceProcess
 
 _REACHED_WITHIN = 10.0
@@ -22,6 +24,13 @@ STEPS = [
     ("PATCH services", "before"),
     ("PATCH services", "after"),
     ("WATCH pods", "before"),
+    ("LIST pods", "before"),
+]
+REMOVALS = [
+    ("DELETE services", "before"),
+    ("DELETE services", "after"),
+    ("DELETE deployments", "before"),
+    ("DELETE deployments", "after"),
 ]
 
 
@@ -37,11 +46,7 @@ async def test_after_a_kill_a_rollout_goes_on_where_it_stood(  # noqa: PLR0917 -
     when: When,
 ) -> None:
     await _push(aws)
-    service.start()
-    survivor = service
-    if engine == "postgresql":
-        replica.start()
-        survivor = replica
+    survivor = _start(service, replica, engine)
     async with service.client(secret) as client:
         hold, path = await _caught(client, aws, call, when)
         service.kill()
@@ -58,6 +63,39 @@ async def test_after_a_kill_a_rollout_goes_on_where_it_stood(  # noqa: PLR0917 -
     # The one that was cut off is not counted: nobody had its answer.
     assert _applied(aws, "deployments") == 1
     assert _applied(aws, "services") == 1
+
+
+@pytest.mark.parametrize(("call", "when"), REMOVALS)
+@pytest.mark.asyncio
+async def test_after_a_kill_a_removal_goes_on_where_it_stood(  # noqa: PLR0917 - fixtures
+    service: ServiceProcess,
+    replica: ServiceProcess,
+    engine: str,
+    secret: str,
+    aws: Sandbox,
+    call: str,
+    when: When,
+) -> None:
+    await _push(aws)
+    survivor = _start(service, replica, engine)
+    async with service.client(secret) as client:
+        made = await client.post("/v1/deployments", params={"wait": "30"}, json=BODY)
+        hold = aws.hold(call, when=when)
+        accepted = await client.delete(made.headers["location"])
+        assert await asyncio.to_thread(hold.reached, _REACHED_WITHIN)
+        service.kill()
+    hold.drop()
+    if survivor is service:
+        service.start()
+    async with survivor.client(secret) as client:
+        over = await client.get(accepted.headers["location"], params={"wait": _TAKEN_OVER_WITHIN})
+        trail = (await client.get("/v1/audit")).json()["items"]
+    assert (over.status_code, over.json().get("status")) == (200, "succeeded"), over.text
+    steps = [one["action"] for one in trail if one["parent_id"] == over.json()["id"]]
+    assert sorted(steps) == ["cluster.delete_deployment", "cluster.delete_service"]
+    assert {one["status"] for one in trail} == {"succeeded"}
+    async with administrator(aws) as kube:
+        assert {(await kube.get(f"{path}/myapp")).status_code for path in (DEPLOYMENTS, SERVICES)} == {404}
 
 
 @only_postgresql
@@ -77,6 +115,15 @@ async def test_a_replica_that_is_told_to_stop_hands_its_rollouts_over(
     assert over.status_code == 200, over.text
 
 
+def _start(service: ServiceProcess, replica: ServiceProcess, engine: str) -> ServiceProcess:
+    """Gives the one that is to go on: another replica, where the database serves two; else the same, restarted."""
+    service.start()
+    if engine != "postgresql":
+        return service
+    replica.start()
+    return replica
+
+
 async def _push(aws: Sandbox) -> None:
     async with sdk("ecr", aws) as ecr:
         await ecr.create_repository(repositoryName="myapp")
@@ -88,7 +135,7 @@ async def _caught(client: httpx.AsyncClient, aws: Sandbox, call: str, when: When
     first = aws.hold(call, when=when)
     request = asyncio.create_task(client.post("/v1/deployments", json=BODY))
     assert await asyncio.to_thread(first.reached, _REACHED_WITHIN)
-    if call.startswith("WATCH"):
+    if not call.startswith("PATCH"):
         return first, (await request).headers["location"]
     # That was the dry run before it is accepted; the rollout itself comes next.
     hold = aws.hold(call, when=when)

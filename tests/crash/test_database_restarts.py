@@ -1,0 +1,56 @@
+"""A database that goes away in the middle of a rollout, and comes back."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sandbox.server import Sandbox
+from tests.databases import PostgresServer
+from tests.images import image, push_image
+from tests.marks import only_postgresql
+from tests.sandbox.clients import sdk
+from tests.service_process import ServiceProcess
+
+_WITHIN = 20.0
+_POLL = 0.05
+BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
+
+
+@pytest.fixture
+def postgres() -> Iterator[PostgresServer]:
+    """One of this test alone, in place of the one that is shared: it is stopped here."""
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+@only_postgresql
+@pytest.mark.asyncio
+async def test_a_rollout_goes_on_when_the_database_is_back(
+    service: ServiceProcess, postgres: PostgresServer, secret: str, aws: Sandbox
+) -> None:
+    async with sdk("ecr", aws) as ecr:
+        await ecr.create_repository(repositoryName="myapp")
+    await push_image(aws, "myapp", "1", image("one"))
+    service.start()
+    async with service.client(secret) as client:
+        hold = aws.hold("WATCH pods")
+        made = await client.post("/v1/deployments", json=BODY)
+        assert await asyncio.to_thread(hold.reached, _WITHIN)
+        await asyncio.to_thread(postgres.stop)
+        hold.release()
+        async with asyncio.timeout(_WITHIN):
+            # The log of another process: nothing here can be waited for.
+            while "rollout_waits" not in service.log():  # noqa: ASYNC110
+                await asyncio.sleep(_POLL)
+        away = await client.get(made.headers["location"])
+        assert (away.status_code, away.json()["code"]) == (503, "database_unavailable")
+        await asyncio.to_thread(postgres.resume)
+        over = await client.get(made.headers["location"], params={"wait": "20"})
+        trail = (await client.get("/v1/audit")).json()["items"]
+    assert (over.status_code, over.json().get("status")) == (200, "succeeded"), over.text
+    steps = [one["action"] for one in trail if one["parent_id"]]
+    assert sorted(steps) == ["cluster.apply_deployment", "cluster.apply_service"]
+    assert {one["status"] for one in trail} == {"succeeded"}
