@@ -35,6 +35,7 @@ class Database:
             url,
             connect_args=connect_args,
             pool_size=settings.database.pool_size,
+            max_overflow=0,
             pool_timeout=timeout,
             pool_pre_ping=not self.is_sqlite,
         )

@@ -2,8 +2,11 @@
 
 from importlib.resources import files
 
+import structlog
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from service.db import Database
@@ -11,9 +14,14 @@ from service.db import Database
 _ADVISORY_LOCK = 5714_0001
 """An arbitrary number that is ours: replicas that start together migrate one after another."""
 
+log = structlog.get_logger()
+
 
 async def migrate(database: Database) -> None:
     """Apply what is missing; safe to run from several replicas at once.
+
+    A database that a newer version has migrated is left as it is. During an upgrade the replicas of the version before
+    serve on it anyway, so a migration must let them; then one of them may start there too, and an upgrade be undone.
 
     :raises DatabaseError: the database is away or stays locked.
     """
@@ -33,4 +41,14 @@ def config(connection: Connection) -> Config:
 
 
 def _upgrade(connection: Connection) -> None:
-    command.upgrade(config(connection), "head")
+    made = config(connection)
+    if newer := _newer(connection, made):
+        log.warning("database_is_newer", revisions=sorted(newer))
+        return
+    command.upgrade(made, "head")
+
+
+def _newer(connection: Connection, made: Config) -> set[str]:
+    """What the database was brought to that this version does not know."""
+    known = {one.revision for one in ScriptDirectory.from_config(made).walk_revisions()}
+    return set(MigrationContext.configure(connection).get_current_heads()) - known

@@ -55,6 +55,16 @@ async def test_replicas_that_start_together_migrate_once(empty_settings: Setting
     await asyncio.gather(*(replica.close() for replica in replicas))
 
 
+async def test_a_database_that_a_newer_version_migrated_is_left_as_it_is(database: Database) -> None:
+    async with database.write() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = 'of-next-year'"))
+    await migrate(database)
+    async with database.read() as connection:
+        assert (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalars().all() == [
+            "of-next-year"
+        ]
+
+
 async def test_a_downgrade_takes_everything_away_and_can_be_undone(database: Database) -> None:
     def down(connection: Connection) -> None:
         command.downgrade(config(connection), "base")
