@@ -62,6 +62,13 @@ class Clusters:
         """
         return self._find(name).registry or self._default
 
+    def eks(self, name: str) -> Eks | None:
+        """What EKS says of a cluster; None: it is not one of EKS.
+
+        :raises NotFoundError: there is no such cluster.
+        """
+        return self._eks.get(self._find(name).name)
+
     async def connect(self, name: str) -> "Kube":
         """:raises NotFoundError: there is no such cluster. :raises ClusterUnavailableError: it is not there yet."""
         settings = self._find(name)

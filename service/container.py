@@ -11,6 +11,7 @@ from service.clients.broker import Broker
 from service.clients.ecr import Ecr
 from service.clients.ecr_images import EcrImages
 from service.clients.ecr_policies import EcrPolicies
+from service.clients.iam import Iam
 from service.clock import new_id
 from service.clusters import Clusters
 from service.db import Database
@@ -25,6 +26,7 @@ from service.policies import Policies
 from service.preflight import Preflights
 from service.registries import Registries
 from service.repositories import Repositories
+from service.repository_checks import RepositoryChecks
 from service.rollout_steps import Steps
 from service.rollouts import Rollouts
 from service.settings import Settings
@@ -67,6 +69,7 @@ class Container:
             clients={name: Ecr(client) for name, client in clients.items()}, default=settings.default_registry
         )
         images = {name: EcrImages(client) for name, client in clients.items()}
+        policies = {name: EcrPolicies(client) for name, client in clients.items()}
         clusters = Clusters(settings=settings.clusters, registries=clients, default=settings.default_registry)
         store = DeploymentStore(database=database, owner=new_id(), lease=settings.rollouts.lease)
         rollouts = Rollouts(
@@ -96,7 +99,7 @@ class Container:
             ),
             policies=Policies(
                 registries=registries,
-                clients={name: EcrPolicies(client) for name, client in clients.items()},
+                clients=policies,
                 operations=operations,
             ),
             tokens=Tokens(
@@ -105,7 +108,13 @@ class Container:
                 operations=operations,
             ),
             clusters=clusters,
-            preflights=Preflights(registries=registries, images=images, clusters=clusters),
+            preflights=Preflights(
+                registries=registries,
+                images=images,
+                clusters=clusters,
+                iams={name: Iam(client) for name, client in clients.items()},
+                repository_checks=RepositoryChecks(registries=registries, images=images, policies=policies),
+            ),
             deployments=Deployments(
                 registries=registries,
                 images=images,

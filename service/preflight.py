@@ -2,30 +2,19 @@
 
 import asyncio
 from collections.abc import Mapping
-from enum import StrEnum
 
 from service import authz
 from service.authz import Action, Caller, Target
+from service.checks import Check, Finding, Verdict, tripped, worst
 from service.clients.ecr_images import EcrImages
+from service.clients.eks import Eks
+from service.clients.iam import Iam
 from service.clusters import Clusters, platforms
 from service.errors import WharfingerError
+from service.node_checks import check_roles, find_roles
 from service.registries import Registries
+from service.repository_checks import RepositoryChecks
 from service.resources import Model, Reference
-
-
-class Verdict(StrEnum):
-    OK = "ok"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-
-
-class Check(Model):
-    """One thing that was looked into; `advice` is what to do where it is not ok."""
-
-    name: str
-    verdict: Verdict
-    detail: str
-    advice: str | None
 
 
 class Preflight(Model):
@@ -40,11 +29,30 @@ _WRITTEN = (("apps", "deployments"), ("", "services"))
 _VERBS = ("get", "list", "watch", "create", "patch", "delete")
 
 
+_NO_ACCOUNT = Finding(
+    Verdict.UNKNOWN,
+    "The cluster is not one of EKS: as whom and from where its nodes pull, AWS does not know.",
+    "Give the service account of the pods an imagePullSecret for this registry, or the nodes a credential provider.",
+)
+
+
 class Preflights:
-    def __init__(self, *, registries: Registries, images: Mapping[str, EcrImages], clusters: Clusters) -> None:
+    """Looks into clusters. What is by name is by the name of a registry."""
+
+    def __init__(
+        self,
+        *,
+        registries: Registries,
+        images: Mapping[str, EcrImages],
+        clusters: Clusters,
+        iams: Mapping[str, Iam],
+        repository_checks: RepositoryChecks,
+    ) -> None:
         self._registries = registries
         self._images = images
         self._clusters = clusters
+        self._iams = iams
+        self._repository_checks = repository_checks
 
     async def check(
         self, caller: Caller, cluster: str, registry: str | None, image: Reference, namespace: str
@@ -57,42 +65,46 @@ class Preflights:
         chosen = self._registries.find(registry or home).name
         authz.require(caller, Action.DEPLOYMENT_READ, Target(cluster=cluster, namespace=namespace))
         authz.require(caller, Action.REPOSITORY_READ, Target(chosen, image.repository))
-        checks = await asyncio.gather(
+        found = await asyncio.gather(
             self._platforms(cluster, chosen, image),
             self._permissions(cluster, namespace),
-            self._reach(chosen, home),
-            self._node_roles(cluster),
+            self._pulls(caller, cluster, chosen, image),
         )
+        platforms_fit, may_write, pulls = found
+        findings = {"platforms": platforms_fit, "permissions": may_write, **pulls}
         return Preflight(
-            cluster=cluster, namespace=namespace, image=str(image), verdict=_worst(list(checks)), checks=list(checks)
+            cluster=cluster,
+            namespace=namespace,
+            image=str(image),
+            verdict=worst([one.verdict for one in findings.values()]),
+            checks=[one.to_check(name) for name, one in findings.items()],
         )
 
-    async def _platforms(self, cluster: str, registry: str, image: Reference) -> Check:
-        client, name = self._images[registry], "platforms"
+    async def _platforms(self, cluster: str, registry: str, image: Reference) -> Finding:
+        client = self._images[registry]
         try:
             found = await client.describe(image)
             manifest = await client.manifest(Reference(image.repository, None, found.digest))
             built_for = await client.platforms(image.repository, manifest)
             nodes = platforms(await (await self._clusters.connect(cluster)).nodes())
         except WharfingerError as error:
-            return _tripped(name, error)
+            return tripped(error)
         fitting = {"/".join(one.split("/")[:2]) for one in built_for} & set(nodes)
         detail = (
             f"The image is built for {', '.join(built_for) or 'no platform it names'}; nodes are {', '.join(nodes)}."
         )
         if fitting:
-            return Check(name=name, verdict=Verdict.OK, detail=detail, advice=None)
+            return Finding(Verdict.OK, detail)
         verdict = Verdict.FAILED if built_for and nodes else Verdict.UNKNOWN
-        return Check(name=name, verdict=verdict, detail=detail, advice="Build the image for a platform of the nodes.")
+        return Finding(verdict, detail, "Build the image for a platform of the nodes.")
 
-    async def _permissions(self, cluster: str, namespace: str) -> Check:
-        name = "permissions"
+    async def _permissions(self, cluster: str, namespace: str) -> Finding:
         asked = [(verb, group, resource) for group, resource in _WRITTEN for verb in _VERBS]
         try:
             kube = await self._clusters.connect(cluster)
             allowed = await asyncio.gather(*(kube.may(*one, namespace) for one in asked))
         except WharfingerError as error:
-            return _tripped(name, error)
+            return tripped(error)
         missing = [
             f"{verb} {resource}"
             for (verb, _, resource), is_allowed in zip(asked, allowed, strict=True)
@@ -100,31 +112,27 @@ class Preflights:
         ]
         if not missing:
             detail = f"Wharfinger may write Deployments and Services in {namespace}."
-            return Check(name=name, verdict=Verdict.OK, detail=detail, advice=None)
+            return Finding(Verdict.OK, detail)
         detail = f"Wharfinger may not: {', '.join(missing)} in {namespace}."
         advice = "Give wharfinger's role an access entry with AmazonEKSEditPolicy for this namespace."
-        return Check(name=name, verdict=Verdict.FAILED, detail=detail, advice=advice)
+        return Finding(Verdict.FAILED, detail, advice)
 
-    async def _reach(self, registry: str, home: str | None) -> Check:
-        name, there = "registry", self._registries.find(registry).settings
-        here = self._registries.find(home).settings if home else None
-        if here and (here.account_id, here.region) == (there.account_id, there.region):
-            return Check(name=name, verdict=Verdict.OK, detail="Same account and Region as the cluster.", advice=None)
-        detail = f"The image is in account {there.account_id}, Region {there.region}, other than the cluster's."
-        advice = "Let the nodes' account pull by a repository policy, and replicate to the cluster's Region."
-        return Check(name=name, verdict=Verdict.UNKNOWN, detail=detail, advice=advice)
+    async def _pulls(self, caller: Caller, cluster: str, registry: str, image: Reference) -> dict[str, Finding]:
+        """Whether the nodes are let in, by what each side allows, and from how far."""
+        eks, home = self._clusters.eks(cluster), self._clusters.registry_of(cluster)
+        if eks is None or home is None:
+            return dict.fromkeys(("node_roles", "repository_policy", "region"), _NO_ACCOUNT)
+        region, (node_roles, policy) = await asyncio.gather(
+            self._repository_checks.region(caller, registry, image, self._registries.find(home).settings),
+            self._sides(eks, home, registry, image.repository),
+        )
+        return {"node_roles": node_roles, "repository_policy": policy, "region": region}
 
-    async def _node_roles(self, cluster: str) -> Check:
-        detail = f"Whether the node roles of {cluster} may pull is not looked into yet."
-        advice = "Attach AmazonEC2ContainerRegistryPullOnly to each node role."
-        return Check(name="node_roles", verdict=Verdict.UNKNOWN, detail=detail, advice=advice)
-
-
-def _tripped(name: str, error: WharfingerError) -> Check:
-    verdict = Verdict.UNKNOWN if error.retryable or error.code == "aws_permission_missing" else Verdict.FAILED
-    return Check(name=name, verdict=verdict, detail=error.detail, advice=None)
-
-
-def _worst(checks: list[Check]) -> Verdict:
-    found = {one.verdict for one in checks}
-    return next((one for one in (Verdict.FAILED, Verdict.UNKNOWN) if one in found), Verdict.OK)
+    async def _sides(self, eks: Eks, home: str, registry: str, repository: str) -> tuple[Finding, Finding]:
+        nodes, image = self._registries.find(home).settings, self._registries.find(registry).settings
+        arn = f"arn:{image.partition}:ecr:{image.region}:{image.account_id}:repository/{repository}"
+        roles = await find_roles(eks)
+        return await asyncio.gather(
+            check_roles(self._iams[home], roles, arn),
+            self._repository_checks.policy(registry, repository, nodes.account_id, sorted(roles.users)),
+        )

@@ -13,13 +13,13 @@ def image(content: str, architecture: str = "amd64") -> Image:
     return build_image([layer], ImageConfig(platform=Platform(architecture=architecture)))
 
 
-async def push_image(aws: Sandbox, repository: str, tag: str, target: Image | Index) -> str:
+async def push_image(aws: Sandbox, repository: str, tag: str, target: Image | Index, *, region: str = REGION) -> str:
     """Push by the account's own operator, past wharfinger; gives the digest."""
-    username, password = aws.docker_login(ACCOUNT, REGION)
+    username, password = aws.docker_login(ACCOUNT, region)
     return await asyncio.to_thread(
         push,
         target,
-        host=aws.host(ACCOUNT, REGION),
+        host=aws.host(ACCOUNT, region),
         repository=repository,
         tag=tag,
         username=username,

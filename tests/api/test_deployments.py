@@ -265,22 +265,6 @@ async def test_a_cluster_says_what_it_is(viewer: httpx.AsyncClient, aws: Sandbox
 
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("pushed")
-@pytest.mark.parametrize(
-    ("image_name", "platforms", "verdict"),
-    [("myapp:1", "ok", "unknown"), ("myapp:arm", "failed", "failed"), ("myapp:9", "failed", "failed")],
-)
-async def test_preflight_says_of_each_check_what_it_found(
-    viewer: httpx.AsyncClient, image_name: str, platforms: str, verdict: str
-) -> None:
-    answer = await viewer.get("/v1/clusters/demo/preflight", params={"image": image_name})
-    assert answer.status_code == 200, answer.text
-    found = {one["name"]: one["verdict"] for one in answer.json()["checks"]}
-    assert found == {"platforms": platforms, "permissions": "ok", "registry": "ok", "node_roles": "unknown"}
-    assert answer.json()["verdict"] == verdict
-
-
-@pytest.mark.asyncio
-@pytest.mark.usefixtures("pushed")
 async def test_the_steps_of_rollouts_can_be_searched_for(deployer: httpx.AsyncClient) -> None:
     await deploy(deployer)
     found = await deployer.get("/v1/audit", params={"action": "cluster.apply_service"})

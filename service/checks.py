@@ -1,0 +1,52 @@
+"""What a preflight answers: checks, each made of findings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from service.errors import WharfingerError
+from service.resources import Model
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Check(Model):
+    """One thing that was looked into; `advice` is what to do where it is not ok."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+    advice: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Part of a check: a sentence, and what to do about it."""
+
+    verdict: Verdict
+    detail: str
+    advice: str | None = None
+
+    def to_check(self, name: str) -> Check:
+        return Check(name=name, verdict=self.verdict, detail=self.detail, advice=self.advice)
+
+
+def tripped(error: WharfingerError) -> Finding:
+    """What an error makes of a check: `unknown` where the answer stays open, as it may not be read or not now."""
+    is_open = error.retryable or error.code in ("aws_permission_missing", "aws_credentials")
+    return Finding(Verdict.UNKNOWN if is_open else Verdict.FAILED, error.detail)
+
+
+def joined(findings: Sequence[Finding]) -> Finding:
+    """All that was found, under the worst verdict; a thing to do is said once."""
+    advice = " ".join(dict.fromkeys(one.advice for one in findings if one.advice))
+    detail = " ".join(one.detail for one in findings)
+    return Finding(worst([one.verdict for one in findings]), detail, advice or None)
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    return next((one for one in (Verdict.FAILED, Verdict.UNKNOWN) if one in verdicts), Verdict.OK)
