@@ -15,7 +15,7 @@ from service.deployment_resources import DeploymentKind, DeploymentStatus, OnFai
 from service.deployment_store import LostError, place_of
 from service.errors import WharfingerError
 from service.ledger import Json
-from service.rollout_steps import Steps, parent_of, spec_of
+from service.rollout_steps import Steps, gone, parent_of, spec_of
 from service.rollout_verdict import (
     hopeless,
     host_ips,
@@ -60,9 +60,10 @@ class Rollout:
             await self._steps.delete(self._row, Step.DELETE_DEPLOYMENT, "Deployment")
             await self._finish(DeploymentStatus.SUCCEEDED, {})
             return
-        await self._steps.apply_deployment(self._row)
-        await self._steps.apply_service(self._row)
-        await self._follow(await self._steps.clusters.connect(self._row.cluster))
+        applied = await self._steps.apply_deployment(self._row)
+        labels = match_labels(applied) or selector(self._row.name)
+        await self._steps.apply_service(self._row, labels)
+        await self._follow(await self._steps.clusters.connect(self._row.cluster), labels)
 
     async def fail(self, reason: Reason) -> None:
         await self._finish(DeploymentStatus.FAILED, {"reason": reason.model_dump(mode="json")})
@@ -82,12 +83,9 @@ class Rollout:
     def _deadline(self) -> datetime:
         return self._progressed_at + spec_of(self._row).progress_deadline + _GRACE
 
-    async def _follow(self, kube: "Kube") -> None:
-        row = self._row
-        live = await kube.find("Deployment", row.namespace, row.name)
-        labels = match_labels(live) or selector(row.name)
+    async def _follow(self, kube: "Kube", labels: dict[str, str]) -> None:
         seen: dict[tuple[str, str], Object] = {}
-        async with _changes(kube, row, labels) as queue:
+        async with _changes(kube, self._row, labels) as queue:
             while True:
                 await self._next(queue, seen, kube, labels)
                 while not queue.empty():
@@ -230,6 +228,8 @@ def _keep(seen: dict[tuple[str, str], Object], item: Any) -> None:  # noqa: ANN4
         raise item
     kind, change, found = item
     key = (kind, found["metadata"]["name"])
+    if change == "DELETED" and kind == "Deployment":
+        raise gone(found["metadata"]["name"])
     if change == "DELETED":
         seen.pop(key, None)
     else:

@@ -4,7 +4,8 @@ A step may be begun twice, by a crash or by a replica that was paused, so each i
 written only as it was read, and only while no newer generation has written it.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row
@@ -55,16 +56,24 @@ class Steps:
         self.begin: Callable[[str], None] = lambda _: None
         """Runs a deployment that was accepted in the course of another; set by whoever runs rollouts."""
 
-    async def apply_deployment(self, row: Row[Any]) -> None:
+    async def apply_deployment(self, row: Row[Any]) -> Object:
+        """Gives the Deployment as it was applied, or as it is now where that was done before."""
+        applied: Object | None = None
+
         async def act(kube: "Kube") -> Json:
-            applied = await self._apply(kube, row, "Deployment")
+            nonlocal applied
+            applied = await self._apply(kube, row, "Deployment", partial(_deployment_of, row))
             return {"generation": applied["metadata"].get("generation"), "digest": row.digest}
 
         await self._step(row, Step.APPLY_DEPLOYMENT, {"image_uri": row.image_uri, "digest": row.digest}, act)
+        return applied or await self._present(row)
 
-    async def apply_service(self, row: Row[Any]) -> None:
+    async def apply_service(self, row: Row[Any], labels: Mapping[str, str]) -> None:
+        """In front of the pods with these labels."""
+
         async def act(kube: "Kube") -> Json:
-            applied = await self._apply(kube, row, "Service")
+            made = partial(service, row.name, spec_of(row), _notes(row), labels)
+            applied = await self._apply(kube, row, "Service", lambda _: made())
             return {"ports": applied["spec"].get("ports")}
 
         await self._step(row, Step.APPLY_SERVICE, {"port": row.spec["port"]}, act)
@@ -88,29 +97,26 @@ class Steps:
             return True
         raise ClusterUnavailableError(f"{kind} {row.name} changes faster than it can be deleted.")
 
-    async def _apply(self, kube: "Kube", row: Row[Any], kind: str) -> Object:
+    async def _present(self, row: Row[Any]) -> Object:
+        kube = await self.clusters.connect(row.cluster)
+        found = await kube.find("Deployment", row.namespace, row.name)
+        if found is None:
+            raise gone(row.name)
+        return found
+
+    async def _apply(self, kube: "Kube", row: Row[Any], kind: str, make: Callable[[Object | None], Object]) -> Object:
         for _ in range(_MOST_STALE):
             found = await kube.find(kind, row.namespace, row.name)
+            made = make(found)
             if found is not None:
                 _refuse_newer(row, found)
                 _refuse_foreign(row, found, kind)
+                made["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
             try:
-                return await kube.apply(await self._made(kube, row, kind, found), row.namespace, force=_forced(row))
+                return await kube.apply(made, row.namespace, force=_forced(row))
             except StaleError:
                 continue
         raise ClusterUnavailableError(f"{kind} {row.name} changes faster than it can be applied.")
-
-    async def _made(self, kube: "Kube", row: Row[Any], kind: str, found: Object | None) -> Object:
-        spec = spec_of(row)
-        notes = {DEPLOYMENT_ANNOTATION: row.id, GENERATION_ANNOTATION: str(row.generation)}
-        if kind == "Deployment":
-            made = deployment(row.name, spec, row.image_uri, notes, match_labels(found))
-        else:
-            workload = await kube.find("Deployment", row.namespace, row.name)
-            made = service(row.name, spec, notes, match_labels(workload))
-        if found is not None:
-            made["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
-        return made
 
     async def _step(self, row: Row[Any], step: Step, request: Json, act: Callable[["Kube"], Awaitable[Json]]) -> None:
         kube = await self.clusters.connect(row.cluster)
@@ -148,6 +154,14 @@ def spec_of(row: Row[Any]) -> WorkloadSpec:
     return WorkloadSpec.model_validate({name: row.spec[name] for name in WorkloadSpec.model_fields if name in row.spec})
 
 
+def _deployment_of(row: Row[Any], found: Object | None) -> Object:
+    return deployment(row.name, spec_of(row), row.image_uri, _notes(row), match_labels(found))
+
+
+def _notes(row: Row[Any]) -> dict[str, str]:
+    return {DEPLOYMENT_ANNOTATION: row.id, GENERATION_ANNOTATION: str(row.generation)}
+
+
 def _forced(row: Row[Any]) -> bool:
     return bool(row.spec.get("force"))
 
@@ -160,6 +174,10 @@ def _refuse_newer(row: Row[Any], found: Object) -> None:
 def _refuse_foreign(row: Row[Any], found: Object, kind: str) -> None:
     if not is_ours(found) and not row.spec.get("adopt"):
         raise not_ours(kind, row.name)
+
+
+def gone(name: str) -> WharfingerError:
+    return ConflictError(f"Deployment {name} was deleted by somebody else.", code="object_gone")
 
 
 def not_ours(kind: str, name: str) -> WharfingerError:

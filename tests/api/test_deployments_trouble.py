@@ -87,3 +87,16 @@ async def test_what_took_an_objects_place_while_it_was_being_deleted_is_left_alo
         assert (await kube.get(f"{DEPLOYMENTS}/myapp")).status_code == 404
     steps = (await deployer.get("/v1/audit", params={"action": "cluster.delete_service"})).json()["items"]
     assert [one["result"] for one in steps] == [{"deleted": False}]
+
+
+async def test_a_workload_that_somebody_deletes_meanwhile_fails_at_once(
+    deployer: httpx.AsyncClient, aws: Sandbox
+) -> None:
+    made = await deployer.post("/v1/deployments", json=BODY | {"env": {"SANDBOX_READY_AFTER": "60"}})
+    hold = aws.hold("WATCH deployments")
+    assert await asyncio.to_thread(hold.reached, 10)
+    hold.release()
+    async with administrator(aws) as kube:
+        await kube.delete(f"{DEPLOYMENTS}/myapp")
+    over = await deployer.get(made.headers["location"], params={"wait": "30"})
+    assert (over.status_code, over.json()["deployment"]["reason"]["code"]) == (409, "object_gone")
