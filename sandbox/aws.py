@@ -13,12 +13,13 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox import eks, iam, moto_server, sigv4, sts
+from sandbox import eks_requests, iam, moto_server, sigv4, sts
 from sandbox.calls import Asked
 from sandbox.ecr import api as ecr
 from sandbox.ecr.errors import EcrError, invalid
 from sandbox.ecr.model import TARGET
 from sandbox.ecr.registry import Registry
+from sandbox.eks import Eks
 from sandbox.faults import FaultError
 from sandbox.identities import Identities, Known
 from sandbox.places import Place
@@ -66,7 +67,7 @@ async def read(http: Request) -> AwsRequest:
         asked = Asked("ecr" if service == TARGET else service, operation)
         return AwsRequest(http, body, {}, asked)
     if _EKS_SCOPE in http.headers.get("authorization", ""):
-        operation = eks.operation_of(http.method, http.scope["raw_path"].decode())
+        operation = eks_requests.operation_of(http.method, http.scope["raw_path"].decode())
         return AwsRequest(http, body, {}, Asked("eks", operation))
     fields = dict(parse_qsl(http.url.query)) | dict(parse_qsl(body.decode(errors="replace")))
     operation = fields.get("Action", f"{http.method} {http.url.path}")
@@ -76,7 +77,7 @@ async def read(http: Request) -> AwsRequest:
 class Aws:
     """Answers the requests that come to one place."""
 
-    def __init__(self, identities: Identities, registries: Registries, clusters: eks.Eks, place: Place) -> None:
+    def __init__(self, identities: Identities, registries: Registries, clusters: Eks, place: Place) -> None:
         self._identities = identities
         self._registries = registries
         self._clusters = clusters
@@ -93,7 +94,7 @@ class Aws:
             return _refusal(request, _FORBIDDEN, error.code, str(error))
         except EcrError as error:
             return _refusal(request, _BAD_REQUEST, error.code, error.message, error.members)
-        except eks.EksError as error:
+        except eks_requests.EksError as error:
             return _refusal(request, error.status, error.code, error.message, error.members)
         except sts.StsError as error:
             return _refusal(request, error.status, error.code, error.message)
@@ -130,7 +131,7 @@ class Aws:
         return _json(result)
 
     def _eks(self, request: AwsRequest, caller: Known) -> Response:
-        asked = eks.read(request.http.method, request.path, request.http.query_params, request.body)
+        asked = eks_requests.read(request.http.method, request.path, request.http.query_params, request.body)
         request.asked.parameters = asked.parameters
         return _json(self._clusters.answer(self._identities.principal(caller), asked), kind=_REST_JSON)
 

@@ -1,86 +1,17 @@
-"""EKS's API about the one cluster: REST with JSON, as botocore's service model has it.
+"""EKS's API about the one cluster, as botocore's service model has it.
 
 For which resource an action is about: Service Authorization Reference, "Actions, resources, and condition keys for
 Amazon Elastic Kubernetes Service".
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import unquote
+from collections.abc import Callable
 
 from sandbox.eks_nodes import ROLE_MEMBERS, Kind, NodeSources
+from sandbox.eks_requests import Asked, EksError, Json, not_found, page
 from sandbox.eks_shapes import ClusterFacts, id_of
 from sandbox.kube.access_entries import LEVELS, POLICY_ARN, AccessEntries, Entry
 from sandbox.places import Place
 from sandbox.policy import Principal, Request, is_allowed
-
-Json = dict[str, Any]
-_ROUTES = {
-    ("GET", "clusters"): "ListClusters",
-    ("GET", "clusters/*"): "DescribeCluster",
-    ("POST", "clusters/*/update-config"): "UpdateClusterConfig",
-    ("GET", "clusters/*/node-groups"): "ListNodegroups",
-    ("POST", "clusters/*/node-groups"): "CreateNodegroup",
-    ("GET", "clusters/*/node-groups/*"): "DescribeNodegroup",
-    ("DELETE", "clusters/*/node-groups/*"): "DeleteNodegroup",
-    ("GET", "clusters/*/fargate-profiles"): "ListFargateProfiles",
-    ("POST", "clusters/*/fargate-profiles"): "CreateFargateProfile",
-    ("GET", "clusters/*/fargate-profiles/*"): "DescribeFargateProfile",
-    ("DELETE", "clusters/*/fargate-profiles/*"): "DeleteFargateProfile",
-    ("GET", "clusters/*/access-entries"): "ListAccessEntries",
-    ("POST", "clusters/*/access-entries"): "CreateAccessEntry",
-    ("GET", "clusters/*/access-entries/*"): "DescribeAccessEntry",
-    ("DELETE", "clusters/*/access-entries/*"): "DeleteAccessEntry",
-    ("GET", "clusters/*/access-entries/*/access-policies"): "ListAssociatedAccessPolicies",
-    ("POST", "clusters/*/access-entries/*/access-policies"): "AssociateAccessPolicy",
-    ("DELETE", "clusters/*/access-entries/*/access-policies/*"): "DisassociateAccessPolicy",
-}
-"""Names stand between the fixed parts of a path."""
-_LONGEST_PAGE = 100
-
-
-class EksError(Exception):
-    """A refusal in the words of EKS; `code` is the name of the exception."""
-
-    def __init__(self, status: int, code: str, message: str, **members: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.members = members
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request to EKS, taken apart."""
-
-    operation: str
-    names: tuple[str, ...]
-    """Those in the path: cluster, then node group, profile or principal, then access policy."""
-    query: Mapping[str, str]
-    body: Json
-
-    @property
-    def parameters(self) -> Json:
-        return {"path": list(self.names), **self.query, **self.body}
-
-
-def operation_of(method: str, path: str) -> str:
-    """What a request asks for; method and path themselves where EKS has no such operation that is imitated."""
-    return _ROUTES.get((method, _template(_segments(path))), f"{method} {path}")
-
-
-def read(method: str, path: str, query: Mapping[str, str], content: bytes) -> Asked:
-    """:param path: as on the wire, percent-encoded. :raises EksError: the body is not a JSON object."""
-    try:
-        body = json.loads(content or b"{}")
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise EksError(400, "SerializationException", "The body is not a JSON object")
-    return Asked(operation_of(method, path), tuple(_segments(path)[1::2]), query, body)
 
 
 class Eks:
@@ -97,11 +28,11 @@ class Eks:
         self._handlers: dict[str, Callable[[ClusterFacts, Asked], Json]] = {
             "DescribeCluster": lambda facts, _: {"cluster": facts.cluster() | nodes.compute()},
             "UpdateClusterConfig": self._update_compute,
-            "ListNodegroups": lambda _, asked: _page("nodegroups", nodes.names("nodegroup"), asked),
+            "ListNodegroups": lambda _, asked: page("nodegroups", nodes.names("nodegroup"), asked),
             "CreateNodegroup": lambda _, asked: self._create_nodes("nodegroup", asked),
             "DescribeNodegroup": lambda _, asked: self._one_of_nodes("nodegroup", asked),
             "DeleteNodegroup": lambda _, asked: self._delete_nodes("nodegroup", asked),
-            "ListFargateProfiles": lambda _, asked: _page("fargateProfileNames", nodes.names("fargateProfile"), asked),
+            "ListFargateProfiles": lambda _, asked: page("fargateProfileNames", nodes.names("fargateProfile"), asked),
             "CreateFargateProfile": lambda _, asked: self._create_nodes("fargateProfile", asked),
             "DescribeFargateProfile": lambda _, asked: self._one_of_nodes("fargateProfile", asked),
             "DeleteFargateProfile": lambda _, asked: self._delete_nodes("fargateProfile", asked),
@@ -118,12 +49,12 @@ class Eks:
         """:raises EksError:"""
         self._require(principal, asked)
         if asked.operation == "ListClusters":
-            return _page("clusters", [self._facts.name] if self._facts else [], asked)
+            return page("clusters", [self._facts.name] if self._facts else [], asked)
         handler = self._handlers.get(asked.operation)
         if handler is None:
             raise EksError(400, "ClientException", f"The sandbox does not imitate {asked.operation}")
         if self._facts is None or asked.names[0] != self._facts.name:
-            raise _not_found(f"No cluster found for name: {asked.names[0]}.", clusterName=asked.names[0])
+            raise not_found(f"No cluster found for name: {asked.names[0]}.", clusterName=asked.names[0])
         return handler(self._facts, asked)
 
     def _require(self, principal: Principal, asked: Asked) -> None:
@@ -170,7 +101,7 @@ class Eks:
         found = self._nodes.find(kind, asked.names[1])
         if found is None:
             text = f"No {kind} found with name: {asked.names[1]}."
-            raise _not_found(text, **{"clusterName": asked.names[0], f"{kind}Name": asked.names[1]})
+            raise not_found(text, **{"clusterName": asked.names[0], f"{kind}Name": asked.names[1]})
         return {kind: found}
 
     def _list_entries(self, _: ClusterFacts, asked: Asked) -> Json:
@@ -180,7 +111,7 @@ class Eks:
             for one in self._entries.principals()
             if wanted is None or wanted in (self._entries.find(one) or {"policies": {}})["policies"]
         ]
-        return _page("accessEntries", found, asked)
+        return page("accessEntries", found, asked)
 
     def _create_entry(self, facts: ClusterFacts, asked: Asked) -> Json:
         principal, body = str(asked.body.get("principalArn", "")), asked.body
@@ -203,16 +134,16 @@ class Eks:
 
     def _list_policies(self, facts: ClusterFacts, asked: Asked) -> Json:
         entry = self._entry(asked)
-        page = _page("associatedAccessPolicies", sorted(entry["policies"]), asked)
-        shown = [_associated(arn, entry["policies"][arn]) for arn in page["associatedAccessPolicies"]]
+        listed = page("associatedAccessPolicies", sorted(entry["policies"]), asked)
+        shown = [_associated(arn, entry["policies"][arn]) for arn in listed["associatedAccessPolicies"]]
         named = {"clusterName": facts.name, "principalArn": entry["principal"]}
-        return named | page | {"associatedAccessPolicies": shown}
+        return named | listed | {"associatedAccessPolicies": shown}
 
     def _associate(self, facts: ClusterFacts, asked: Asked) -> Json:
         entry, arn = self._entry(asked), str(asked.body.get("policyArn", ""))
         scope = asked.body.get("accessScope") or {}
         if not arn.startswith(POLICY_ARN) or arn.removeprefix(POLICY_ARN) not in LEVELS:
-            raise _not_found(f"The policyArn parameter format is not valid or there is no such policy: {arn}")
+            raise not_found(f"The policyArn parameter format is not valid or there is no such policy: {arn}")
         if scope.get("type") not in ("cluster", "namespace") or (
             (scope["type"] == "namespace") != bool(scope.get("namespaces"))
         ):
@@ -226,40 +157,18 @@ class Eks:
     def _dissociate(self, _: ClusterFacts, asked: Asked) -> Json:
         entry, arn = self._entry(asked), asked.names[2]
         if arn not in entry["policies"]:
-            raise _not_found(f"The access policy {arn} is not associated with the access entry.")
+            raise not_found(f"The access policy {arn} is not associated with the access entry.")
         self._entries.dissociate(entry, arn)
         return {}
 
     def _entry(self, asked: Asked) -> Entry:
         entry = self._entries.find(asked.names[1])
         if entry is None:
-            raise _not_found(
+            raise not_found(
                 f"The specified principalArn could not be found. You can view your available access entries with "
                 f"'list-access-entries'. (principalArn: {asked.names[1]})"
             )
         return entry
-
-
-def _segments(path: str) -> list[str]:
-    return [unquote(one) for one in path.strip("/").split("/")]
-
-
-def _template(segments: Sequence[str]) -> str:
-    return "/".join("*" if number % 2 else one for number, one in enumerate(segments))
-
-
-def _not_found(message: str, **members: str) -> EksError:
-    return EksError(404, "ResourceNotFoundException", message, **members)
-
-
-def _page(member: str, found: Sequence[str], asked: Asked) -> Json:
-    """Up to `maxResults` names after the token, which is the last name of the page before."""
-    given = asked.query.get("maxResults", str(_LONGEST_PAGE))
-    if not given.isdigit() or not 1 <= int(given) <= _LONGEST_PAGE:
-        raise EksError(400, "InvalidParameterException", f"maxResults must be 1 to {_LONGEST_PAGE}, not {given}")
-    after = [one for one in sorted(found) if one > asked.query.get("nextToken", "")]
-    kept = after[: int(given)]
-    return {member: kept} | ({"nextToken": kept[-1]} if len(after) > len(kept) else {})
 
 
 def _shown(facts: ClusterFacts, entry: Entry) -> Json:

@@ -23,6 +23,13 @@ class Check(Model):
     advice: str | None
 
 
+_OURS_TO_MEND = {
+    "aws_permission_missing": "Let wharfinger's role do what deploy/iam/wharfinger-policy.json lists.",
+    "aws_credentials": "Give wharfinger's process an AWS identity.",
+}
+"""What to do about errors that are about us, by their codes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Part of a check: a sentence, and what to do about it."""
@@ -37,14 +44,17 @@ class Finding:
 
 def tripped(error: WharfingerError) -> Finding:
     """What an error makes of a check: `unknown` where the answer stays open, as it may not be read or not now."""
-    is_open = error.retryable or error.code in ("aws_permission_missing", "aws_credentials")
-    return Finding(Verdict.UNKNOWN if is_open else Verdict.FAILED, error.detail)
+    if error.code in _OURS_TO_MEND:
+        return Finding(Verdict.UNKNOWN, error.detail, _OURS_TO_MEND[error.code])
+    if error.retryable:
+        return Finding(Verdict.UNKNOWN, error.detail, "Ask again in a while.")
+    return Finding(Verdict.FAILED, error.detail)
 
 
 def joined(findings: Sequence[Finding]) -> Finding:
-    """All that was found, under the worst verdict; a thing to do is said once."""
+    """All that was found, under the worst verdict; what several say is said once."""
     advice = " ".join(dict.fromkeys(one.advice for one in findings if one.advice))
-    detail = " ".join(one.detail for one in findings)
+    detail = " ".join(dict.fromkeys(one.detail for one in findings))
     return Finding(worst([one.verdict for one in findings]), detail, advice or None)
 
 

@@ -9,12 +9,13 @@ from service.checks import Finding, Verdict, joined, tripped
 from service.clients.eks import Eks
 from service.clients.iam import Iam
 from service.errors import WharfingerError
-from service.node_roles import RolePolicies, known_document, pull_rights
+from service.node_roles import RolePolicies, denied_actions, known_document, pull_rights
 from service.policy_documents import Document
 from service.policy_matching import Certainty
 
 _Answer = TypeVar("_Answer")
 _ATTACH = "Attach AmazonEC2ContainerRegistryPullOnly to role {role}."
+_TAKE_AWAY = "Take the Deny out of the policies of role {role}: no other policy can outdo it."
 _CONFIRM = "See that role {role} may do what AmazonEC2ContainerRegistryPullOnly allows."
 _BOUNDED = "It has a permissions boundary."
 _NOT_LISTED = Finding(
@@ -67,16 +68,19 @@ async def _auto_mode(eks: Eks) -> Mapping[str, str]:
 async def _judge(iam: Iam, role_arn: str, users: Sequence[str], repository_arn: str) -> Finding:
     role = role_arn.rpartition("/")[2]
     named = f"Role {role} ({', '.join(users)})"
-    try:
-        is_bounded = await iam.has_boundary(role)
-        if is_bounded is None:
-            return Finding(Verdict.FAILED, f"{named} does not exist.", f"Make role {role} anew, or name another.")
-        documents, unread = await _policies(iam, role)
-    except WharfingerError as error:
-        return tripped(error)
-    rights = pull_rights(RolePolicies(documents, list(unread), is_bounded), repository_arn)
+    is_bounded, found = await asyncio.gather(_settled(iam.has_boundary(role)), _settled(_policies(iam, role)))
+    if is_bounded is None:
+        return Finding(Verdict.FAILED, f"{named} does not exist.", f"Make role {role} anew, or name another.")
+    if isinstance(is_bounded, WharfingerError):
+        return tripped(is_bounded)
+    if isinstance(found, WharfingerError):
+        return tripped(found)
+    documents, unread = found
+    policies = RolePolicies(documents, list(unread), is_bounded)
+    if denied := denied_actions(policies, repository_arn):
+        return Finding(Verdict.FAILED, f"{named} is denied: {', '.join(denied)}.", _TAKE_AWAY.format(role=role))
     doubts = [*unread.values(), *([_BOUNDED] if is_bounded else [])]
-    return _finding(named, role, rights, doubts)
+    return _finding(named, role, pull_rights(policies, repository_arn), doubts)
 
 
 def _finding(named: str, role: str, rights: Mapping[str, Certainty], doubts: Sequence[str]) -> Finding:

@@ -51,13 +51,23 @@ def known_document(policy_arn: str) -> Document | None:
 
 def pull_rights(policies: RolePolicies, repository_arn: str) -> dict[str, Certainty]:
     """Of each of the four actions whether the role's own policies allow it."""
-    return {one: _right(policies, one, "*" if one == TOKEN_ACTION else repository_arn) for one in PULL_ACTIONS}
+    return {one: _right(policies, one, repository_arn) for one in PULL_ACTIONS}
 
 
-def _right(policies: RolePolicies, action: str, resource: str) -> Certainty:
-    said = [(one["Effect"], covers(one, action, resource)) for one in statements_of(policies.documents)]
+def denied_actions(policies: RolePolicies, repository_arn: str) -> list[str]:
+    """Those of the four that no further policy would allow, as one of the documents denies them."""
+    return [one for one in PULL_ACTIONS if ("Deny", Certainty.YES) in _said(policies, one, repository_arn)]
+
+
+def _right(policies: RolePolicies, action: str, repository_arn: str) -> Certainty:
+    said = _said(policies, action, repository_arn)
     if policies.unread:
         said += [("Allow", Certainty.MAYBE), ("Deny", Certainty.MAYBE)]
     if policies.is_bounded:
         said.append(("Deny", Certainty.MAYBE))
     return decide(said)
+
+
+def _said(policies: RolePolicies, action: str, repository_arn: str) -> list[tuple[str, Certainty]]:
+    resource = "*" if action == TOKEN_ACTION else repository_arn
+    return [(one["Effect"], covers(one, action, resource)) for one in statements_of(policies.documents)]

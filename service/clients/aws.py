@@ -3,8 +3,7 @@
 Nothing outside this package knows botocore.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from botocore.exceptions import (
 )
 
 from service.clients.aws_errors import credentials_missing, from_client_error
+from service.clients.on_first_use import OnFirstUse
 from service.errors import AnswerLostError, AwsUnavailableError, WharfingerError
 from service.settings import DeadlineSettings, RegistrySettings
 
@@ -121,22 +121,7 @@ class RegistryClients:
     sts: "STSClient"
     lent_ecr: "ECRClient"
     eks: "EKSClient"
-    iam: "OnFirstUse"
-
-
-class OnFirstUse:
-    """A client that few need: opened for the first who asks, as each costs some MB and a tenth of a second."""
-
-    def __init__(self, opening: Callable[[], Awaitable[Any]]) -> None:
-        self._opening = opening
-        self._one_at_a_time = asyncio.Lock()
-        self._opened: Any = None
-
-    async def get(self) -> Any:  # noqa: ANN401 - what botocore makes has no type without stubs
-        async with self._one_at_a_time:
-            if self._opened is None:
-                self._opened = await self._opening()
-        return self._opened
+    iam: OnFirstUse
 
 
 class Aws:

@@ -143,7 +143,12 @@ async def test_a_managed_policy_of_the_account_is_read_in_its_default_version(
 async def test_a_deny_beside_the_managed_policy_fails(viewer: httpx.AsyncClient, iam: Sdk) -> None:
     deny = document({"Effect": "Deny", "Action": "ecr:BatchGetImage", "Resource": "*"})
     await iam.put_role_policy(RoleName="demo-node", PolicyName="deny", PolicyDocument=deny)
-    assert "may not: ecr:BatchGetImage." in (await look(viewer))["node_roles"]["detail"]
+    found = (await look(viewer))["node_roles"]
+    assert (found["verdict"], found["detail"]) == (
+        "failed",
+        "Role demo-node (node group demo-nodes) is denied: ecr:BatchGetImage.",
+    )
+    assert found["advice"].startswith("Take the Deny out of the policies of role demo-node")
 
 
 async def test_a_permissions_boundary_leaves_it_open(viewer: httpx.AsyncClient, iam: Sdk) -> None:
@@ -195,6 +200,16 @@ async def test_a_role_that_was_deleted_fails(viewer: httpx.AsyncClient, eks: Sdk
     assert "Role gone (node group old) does not exist." in found["detail"]
 
 
+async def test_many_node_groups_are_read_page_by_page(viewer: httpx.AsyncClient, eks: Sdk) -> None:
+    for number in range(100):
+        await eks.create_nodegroup(
+            clusterName="demo", nodegroupName=f"group-{number}", nodeRole=NODE_ROLE, subnets=["subnet-1"]
+        )
+    last = f"arn:aws:iam::{ACCOUNT}:role/last"
+    await eks.create_nodegroup(clusterName="demo", nodegroupName="z-last", nodeRole=last, subnets=["subnet-1"])
+    assert "Role last (node group z-last) does not exist." in (await look(viewer))["node_roles"]["detail"]
+
+
 async def test_nodes_that_eks_does_not_know_are_unknown(viewer: httpx.AsyncClient, eks: Sdk) -> None:
     await eks.delete_nodegroup(clusterName="demo", nodegroupName="demo-nodes")
     found = (await look(viewer))["node_roles"]
@@ -222,6 +237,7 @@ async def test_what_may_not_be_read_is_unknown_and_the_missing_action_is_named(
     found = (await look(viewer))["node_roles"]
     assert found["verdict"] == "unknown"
     assert f"Wharfinger's role lacks {action} on demo" in found["detail"]
+    assert found["advice"] == "Let wharfinger's role do what deploy/iam/wharfinger-policy.json lists."
 
 
 @pytest.mark.parametrize("action", ["iam:GetPolicy", "iam:GetPolicyVersion"])
@@ -355,6 +371,18 @@ async def test_another_region_is_unknown_until_the_image_is_here_too(
     replicated = (await look(viewer, "myapp:1", registry="local-us"))["region"]
     assert replicated["verdict"] == "ok"
     assert replicated["detail"].endswith("deploy it with registry=local.")
+
+
+@pytest.mark.usefixtures("pushed")
+async def test_a_cluster_that_eks_does_not_have_fails_and_says_so_once(
+    settings: Settings, serve: Serve, connect: Connect, make_key: MakeKey
+) -> None:
+    clusters = (ClusterSettings(name="demo", eks_name="gone"),)
+    async with serve(settings.model_copy(update={"clusters": clusters})) as app:
+        found = await look(connect(app, await make_key("viewer")))
+    assert found["node_roles"]["verdict"] == "failed"
+    assert found["node_roles"]["detail"] == "There is no cluster 'gone'."
+    assert found["repository_policy"]["verdict"] == found["region"]["verdict"] == "ok"
 
 
 @pytest.mark.usefixtures("pushed")

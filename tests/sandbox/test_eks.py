@@ -71,6 +71,24 @@ async def test_answers_have_only_members_of_the_service_model(aws: Sandbox) -> N
     asked: list[tuple[str, str, dict[str, Any]]] = [
         ("describe_cluster", "DescribeCluster", {"name": "demo"}),
         ("describe_nodegroup", "DescribeNodegroup", {"clusterName": "demo", "nodegroupName": "demo-nodes"}),
+        ("list_nodegroups", "ListNodegroups", {"clusterName": "demo"}),
+        (
+            "create_nodegroup",
+            "CreateNodegroup",
+            {"clusterName": "demo", "nodegroupName": "more", "nodeRole": ROLE, "subnets": ["subnet-1"]},
+        ),
+        (
+            "create_fargate_profile",
+            "CreateFargateProfile",
+            {"clusterName": "demo", "fargateProfileName": "batch", "podExecutionRoleArn": ROLE},
+        ),
+        (
+            "describe_fargate_profile",
+            "DescribeFargateProfile",
+            {"clusterName": "demo", "fargateProfileName": "batch"},
+        ),
+        ("list_fargate_profiles", "ListFargateProfiles", {"clusterName": "demo"}),
+        ("update_cluster_config", "UpdateClusterConfig", {"name": "demo", "computeConfig": {"enabled": True}}),
         ("create_access_entry", "CreateAccessEntry", named),
         ("describe_access_entry", "DescribeAccessEntry", named),
         (
@@ -92,6 +110,54 @@ async def test_answers_have_only_members_of_the_service_model(aws: Sandbox) -> N
     for (_, operation, _), response in zip(asked, raw, strict=True):
         output = model.operation_model(operation).output_shape
         assert _unknown(output, response) == [], operation
+
+
+@pytest.mark.asyncio
+async def test_node_groups_come_and_go(aws: Sandbox) -> None:
+    named = {"clusterName": "demo", "nodegroupName": "more"}
+    async with sdk("eks", aws) as eks:
+        await eks.create_nodegroup(**named, nodeRole=ROLE, subnets=["subnet-1"])
+        with pytest.raises(ClientError, match="ResourceInUseException"):
+            await eks.create_nodegroup(**named, nodeRole=ROLE, subnets=["subnet-1"])
+        first = await eks.list_nodegroups(clusterName="demo", maxResults=1)
+        second = await eks.list_nodegroups(clusterName="demo", maxResults=1, nextToken=first["nextToken"])
+        described = (await eks.describe_nodegroup(**named))["nodegroup"]
+        await eks.delete_nodegroup(**named)
+        left = (await eks.list_nodegroups(clusterName="demo"))["nodegroups"]
+    assert (first["nodegroups"], second["nodegroups"], left) == (["demo-nodes"], ["more"], ["demo-nodes"])
+    assert described["nodeRole"] == ROLE
+
+
+@pytest.mark.asyncio
+async def test_fargate_profiles_come_and_go(aws: Sandbox) -> None:
+    named = {"clusterName": "demo", "fargateProfileName": "batch"}
+    async with sdk("eks", aws) as eks:
+        await eks.create_fargate_profile(**named, podExecutionRoleArn=ROLE)
+        described = (await eks.describe_fargate_profile(**named))["fargateProfile"]
+        await eks.delete_fargate_profile(**named)
+        with pytest.raises(ClientError, match="ResourceNotFoundException"):
+            await eks.describe_fargate_profile(**named)
+    assert described["podExecutionRoleArn"] == ROLE
+
+
+@pytest.mark.asyncio
+async def test_auto_mode_is_told_of_once_it_is_on(aws: Sandbox) -> None:
+    compute = {"enabled": True, "nodePools": ["system"], "nodeRoleArn": ROLE}
+    async with sdk("eks", aws) as eks:
+        assert "computeConfig" not in (await eks.describe_cluster(name="demo"))["cluster"]
+        await eks.update_cluster_config(name="demo", computeConfig=compute)
+        assert (await eks.describe_cluster(name="demo"))["cluster"]["computeConfig"] == compute
+
+
+@pytest.mark.asyncio
+async def test_iam_answers_only_who_may_ask(aws: Sandbox) -> None:
+    async with sdk("iam", aws, user=SERVICE_USER) as iam:
+        with pytest.raises(ClientError) as caught:
+            await iam.get_role(RoleName="demo-node")
+    assert caught.value.response["Error"]["Code"] == "AccessDenied"
+    assert (
+        f"iam:GetRole on resource: arn:aws:iam::{ACCOUNT}:role/demo-node" in caught.value.response["Error"]["Message"]
+    )
 
 
 @pytest.mark.asyncio

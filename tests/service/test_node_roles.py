@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from service.node_roles import LAYER_ACTIONS, PULL_ACTIONS, TOKEN_ACTION, RolePolicies, known_document, pull_rights
+from service.node_roles import (
+    LAYER_ACTIONS,
+    PULL_ACTIONS,
+    TOKEN_ACTION,
+    RolePolicies,
+    denied_actions,
+    known_document,
+    pull_rights,
+)
 from service.policy_matching import Certainty
 from service.repository_grants import denials, grants
 
@@ -100,6 +108,13 @@ def test_a_deny_in_any_document_wins(deny: dict[str, Any], expected: Certainty) 
 def test_several_documents_allow_together_and_what_is_missing_is_named() -> None:
     found = pull_rights(RolePolicies([document({"Action": ALL[:1]}), document({"Action": ALL[1:3]})]), ARN)
     assert {action for action, right in found.items() if right is Certainty.NO} == {"ecr:BatchGetImage"}
+
+
+def test_what_is_denied_for_certain_is_told_apart_from_what_nobody_allows() -> None:
+    deny = {"Effect": "Deny", "Action": "ecr:BatchGetImage"}
+    doubtful = {"Effect": "Deny", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+    policies = RolePolicies([document({"Action": TOKEN_ACTION}, deny, doubtful)])
+    assert denied_actions(policies, ARN) == ["ecr:BatchGetImage"]
 
 
 def test_what_could_not_be_read_leaves_it_open_either_way() -> None:
