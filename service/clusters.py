@@ -113,11 +113,10 @@ class Clusters:
         return self._registries[settings.registry or self._default or ""]
 
     async def _connect(self, settings: ClusterSettings) -> "Kube":
-        from service.clients.kube import Kube, eks_config, file_config  # noqa: PLC0415 - half a second, and not for all
+        from service.clients.kube import Kube, eks_config, of_file  # noqa: PLC0415 - half a second, and not for all
 
         if settings.kubeconfig is not None:
-            config = file_config(settings.kubeconfig, settings.context)
-            return Kube(settings.name, config, manager=MANAGER, identity=f"the user of {settings.kubeconfig}")
+            return of_file(settings.name, settings.kubeconfig, settings.context, manager=MANAGER)
         eks = self._eks[settings.name]
         found = await eks.describe()
         if found.endpoint is None or found.certificate_authority is None:

@@ -1,8 +1,5 @@
 """One rollout: the steps, then following it until it is over."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,24 +8,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.authz import Action, Step
 from service.clock import utcnow
-from service.deployment_resources import DeploymentKind, DeploymentStatus, OnFailure, Progress, Reason, ServiceType
+from service.deployment_resources import DeploymentKind, DeploymentStatus, OnFailure, Progress, Reason
 from service.deployment_store import LostError, place_of
 from service.errors import WharfingerError
 from service.ledger import Json
-from service.rollout_steps import Steps, gone, parent_of, spec_of
+from service.rollout_steps import Steps, parent_of, spec_of
 from service.rollout_verdict import (
     hopeless,
-    host_ips,
     is_complete,
     is_out_of_time,
-    newest,
     progress_of,
     why_stalled,
 )
+from service.rollout_view import RolloutView
 from service.workloads import Object, deployment_of, generation_of, match_labels, selector
 
 if TYPE_CHECKING:
-    from service.clients.kube import Kube
+    pass
 
 _GRACE = timedelta(seconds=5)
 """Past the progress deadline, for the cluster's own controller to say so in its own words first."""
@@ -63,7 +59,8 @@ class Rollout:
         applied = await self._steps.apply_deployment(self._row)
         labels = match_labels(applied) or selector(self._row.name)
         await self._steps.apply_service(self._row, labels)
-        await self._follow(await self._steps.clusters.connect(self._row.cluster), labels)
+        kube = await self._steps.clusters.connect(self._row.cluster)
+        await self._follow(RolloutView(kube, self._row, labels))
 
     async def fail(self, reason: Reason) -> None:
         await self._finish(DeploymentStatus.FAILED, {"reason": reason.model_dump(mode="json")})
@@ -83,47 +80,44 @@ class Rollout:
     def _deadline(self) -> datetime:
         return self._progressed_at + spec_of(self._row).progress_deadline + _GRACE
 
-    async def _follow(self, kube: "Kube", labels: dict[str, str]) -> None:
-        seen: dict[tuple[str, str], Object] = {}
-        async with _changes(kube, self._row, labels) as queue:
-            while True:
-                await self._next(queue, seen, kube, labels)
-                while not queue.empty():
-                    _keep(seen, queue.get_nowait())
-                if await self._judge(kube, seen, labels):
+    async def _follow(self, view: RolloutView) -> None:
+        async with view.watching():
+            while not await self._judge(view):
+                left = (self._deadline() - utcnow()).total_seconds()
+                try:
+                    await view.change(max(_FIRST_LOOK, left))
+                except TimeoutError:
+                    await self.fail(await self._why_late(view))
                     return
 
-    async def _next(
-        self, queue: "asyncio.Queue[Any]", seen: dict[tuple[str, str], Object], kube: "Kube", labels: dict[str, str]
-    ) -> None:
-        left = (self._deadline() - utcnow()).total_seconds()
-        try:
-            _keep(seen, await asyncio.wait_for(queue.get(), max(_FIRST_LOOK, left)))
-        except TimeoutError:
-            found = seen.get(("Deployment", self._row.name)) or {"metadata": {}, "spec": {}}
-            pods = await self._newest(kube, found, seen, labels)
-            raise _OverdueError(why_stalled(found, pods)) from None
-
-    async def _judge(self, kube: "Kube", seen: dict[tuple[str, str], Object], labels: dict[str, str]) -> bool:
+    async def _judge(self, view: RolloutView) -> bool:
         """Whether it is over, with what came of it recorded."""
-        found = seen.get(("Deployment", self._row.name))
+        found = view.deployment
         if found is None or not self._is_present(found):
             return False
         await self._note_progress(found)
         if is_complete(found):
-            urls = await self._urls(kube, found, labels)
-            await self._finish(DeploymentStatus.SUCCEEDED, {"urls": urls})
+            if view.awaits_address:
+                return False
+            await self._finish(DeploymentStatus.SUCCEEDED, {"urls": await view.urls()})
             return True
         reason = None
         if is_out_of_time(found):
-            reason = why_stalled(found, await self._newest(kube, found, seen, labels))
-        elif hopeless(_pods(seen)):
+            reason = why_stalled(found, await view.newest_pods())
+        elif hopeless(view.pods):
             # Perhaps that of an older template, on its way out.
-            reason = hopeless(await self._newest(kube, found, seen, labels))
+            reason = hopeless(await view.newest_pods())
         if reason is None:
             return False
         await self.fail(reason)
         return True
+
+    async def _why_late(self, view: RolloutView) -> Reason:
+        found = view.deployment or {"metadata": {}, "spec": {}}
+        if view.deployment and is_complete(found) and view.awaits_address:
+            message = f"The pods are ready; the load balancer of Service {self._row.name} has no address yet."
+            return Reason(code="load_balancer_pending", message=message)
+        return why_stalled(found, await view.newest_pods())
 
     def _is_present(self, found: Object) -> bool:
         """Whether the object is as this deployment left it."""
@@ -146,21 +140,6 @@ class Rollout:
                 progressed_at=self._progressed_at,
                 cluster_away_since=None,
             )
-
-    async def _newest(
-        self, kube: "Kube", found: Object, seen: dict[tuple[str, str], Object], labels: dict[str, str]
-    ) -> list[Object]:
-        sets = await kube.list("ReplicaSet", self._row.namespace, labels)
-        return [dict(one) for one in newest(found, sets, _pods(seen))]
-
-    async def _urls(self, kube: "Kube", found: Object, labels: dict[str, str]) -> list[str]:
-        # Read, and not as watched: the two watches are not in step, and this pod may be ready only in the other.
-        pods, sets, front = await asyncio.gather(
-            kube.list("Pod", self._row.namespace, labels),
-            kube.list("ReplicaSet", self._row.namespace, labels),
-            kube.find("Service", self._row.namespace, self._row.name),
-        )
-        return _urls(self._row, front or {}, host_ips(newest(found, sets, pods)))
 
     async def _finish(self, status: DeploymentStatus, values: Json) -> None:
         """End it; where it failed and was to be rolled back, that is accepted in the same commit."""
@@ -188,68 +167,6 @@ class Rollout:
     async def _add_rollback(self, connection: AsyncConnection, target: Row[Any]) -> str:
         parent, request = parent_of(self._row), {"to": target.id, "because_of": self._row.id}
         return await self._steps.ledger.add_child(connection, parent, Action.DEPLOYMENT_ROLLBACK, request)
-
-
-class _OverdueError(WharfingerError):
-    """No progress for longer than was asked for."""
-
-    status, code, title = 409, "progress_deadline_exceeded", "The rollout made no progress"
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason.message, code=reason.code)
-
-
-@asynccontextmanager
-async def _changes(kube: "Kube", row: Row[Any], labels: dict[str, str]) -> AsyncIterator["asyncio.Queue[Any]"]:
-    """The Deployment's and its pods' changes as they come; an exception where a watch broke."""
-    queue: asyncio.Queue[Any] = asyncio.Queue()
-
-    async def pump(kind: str, **which: Any) -> None:  # noqa: ANN401 - passed on
-        try:
-            async for change, found in kube.watch(kind, row.namespace, **which):
-                queue.put_nowait((kind, change, found))
-        except Exception as error:  # noqa: BLE001 - raised where the queue is read
-            queue.put_nowait(error)
-
-    watches = [
-        asyncio.create_task(pump("Deployment", name=row.name)),
-        asyncio.create_task(pump("Pod", labels=labels)),
-    ]
-    try:
-        yield queue
-    finally:
-        for watch in watches:
-            watch.cancel()
-        await asyncio.gather(*watches, return_exceptions=True)
-
-
-def _keep(seen: dict[tuple[str, str], Object], item: Any) -> None:  # noqa: ANN401 - what the queue has
-    if isinstance(item, Exception):
-        raise item
-    kind, change, found = item
-    key = (kind, found["metadata"]["name"])
-    if change == "DELETED" and kind == "Deployment":
-        raise gone(found["metadata"]["name"])
-    if change == "DELETED":
-        seen.pop(key, None)
-    else:
-        seen[key] = found
-
-
-def _pods(seen: dict[tuple[str, str], Object]) -> list[Object]:
-    return [found for (kind, _), found in seen.items() if kind == "Pod"]
-
-
-def _urls(row: Row[Any], found: Object, hosts: list[str]) -> list[str]:
-    spec, kind = found.get("spec") or {}, row.spec["service_type"]
-    ports = spec.get("ports") or [{}]
-    if kind == ServiceType.NODE_PORT:
-        return [f"http://{host}:{ports[0].get('nodePort')}" for host in hosts]
-    if kind == ServiceType.CLUSTER_IP:
-        return [f"http://{row.name}.{row.namespace}.svc:{row.spec['port']}"]
-    ingress = ((found.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
-    names = [one.get("hostname") or one.get("ip") for one in ingress]
-    return [f"http://{name}:{row.spec['port']}" for name in names if name]
 
 
 def _told(values: Json, successor: str | None) -> Json:

@@ -15,6 +15,7 @@ from sandbox.kube.api import KubeApi
 from sandbox.kube.collector import Collector, Namespaces
 from sandbox.kube.deployments import Deployments
 from sandbox.kube.images import Images
+from sandbox.kube.load_balancers import LoadBalancers
 from sandbox.kube.manager import Manager
 from sandbox.kube.node_ports import NodePorts
 from sandbox.kube.pods import Pods
@@ -69,6 +70,7 @@ class Cluster:
             view,
             [
                 self._node_ports,
+                LoadBalancers(self._store, view),
                 Namespaces(self._store, view),
                 Collector(self._store, view),
                 Deployments(self._store, view),

@@ -14,6 +14,14 @@ from sandbox.kube.store import Object, Store
 
 NODE_PORTS = range(30000, 32768)
 _ADDRESSES = ipaddress.ip_network("10.96.0.0/12")
+_WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
+_OF_TYPES = {
+    "externalTrafficPolicy": _WITH_NODE_PORTS,
+    "allocateLoadBalancerNodePorts": ("LoadBalancer",),
+    "clusterIP": ("ClusterIP", *_WITH_NODE_PORTS),
+    "clusterIPs": ("ClusterIP", *_WITH_NODE_PORTS),
+}
+"""Fields that only some types have. Source: dropTypeDependentFields in pkg/registry/core/service/strategy.go."""
 _SKIPPED = 10
 """The first addresses are left to the cluster itself: `kubernetes` and its DNS."""
 
@@ -30,24 +38,38 @@ def allocate(store: Store, made: Object, before: Object | None) -> None:
         one for one in store.all(SERVICE) if before is None or one["metadata"]["uid"] != before["metadata"]["uid"]
     ]
     _address(spec, others)
-    if spec["type"] in ("NodePort", "LoadBalancer"):
+    if spec["type"] in _WITH_NODE_PORTS:
         _node_ports(made, others)
 
 
 def keep(made: Object, before: Object) -> None:
     """What an update says nothing about stays allocated, in place."""
     was, is_ = before["spec"], made["spec"]
+    _drop(was, is_)
     if is_.get("type") == "ExternalName":
         return
     for name in ("clusterIP", "clusterIPs"):
         if name in was and not is_.get(name):
             is_[name] = was[name]
-    if is_.get("type") not in ("NodePort", "LoadBalancer"):
+    if is_.get("type") not in _WITH_NODE_PORTS:
         return
     had = {(one["port"], one.get("protocol")): one.get("nodePort") for one in was.get("ports") or []}
     for one in is_.get("ports") or []:
         if not one.get("nodePort") and (node_port := had.get((one.get("port"), one.get("protocol", "TCP")))):
             one["nodePort"] = node_port
+
+
+def _drop(was: Object, is_: Object) -> None:
+    """What only the former type has goes with it, unless the update sets it anew."""
+    for name, types in _OF_TYPES.items():
+        if was.get("type") in types and is_.get("type") not in types and is_.get(name) == was.get(name):
+            is_.pop(name, None)
+    if was.get("type") not in _WITH_NODE_PORTS or is_.get("type") in _WITH_NODE_PORTS:
+        return
+    had = {one.get("nodePort") for one in was.get("ports") or []}
+    for one in is_.get("ports") or []:
+        if one.get("nodePort") in had:
+            del one["nodePort"]
 
 
 def _address(spec: Object, others: list[Object]) -> None:

@@ -16,7 +16,6 @@ from lightkube import ApiError, AsyncClient
 from lightkube.config.client_adapter import user_auth, verify_cluster
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.config.models import Cluster, Context, User
-from lightkube.core.exceptions import ConfigError
 from lightkube.core.resource import api_info
 from lightkube.resources.apps_v1 import Deployment, ReplicaSet
 from lightkube.resources.authorization_v1 import SelfSubjectAccessReview
@@ -58,6 +57,7 @@ class Kube:
     ) -> None:
         self.name = name
         self._identity = identity
+        self._is_eks = tokens is not None
         assert config.user is not None  # noqa: S101 - lightkube's own demand
         context = verify_cluster(config.cluster, config.user, config.abs_file)
         transport: httpx2.AsyncBaseTransport = _WholeReads(_plain_transport(context))
@@ -155,11 +155,11 @@ class Kube:
             if error.status.code == _NOT_FOUND and (status.get("details") or {}).get("kind") != "namespaces":
                 raise _MissingError("object", self.name) from error
             if error.status.code == _UNAUTHORIZED:
-                raise unauthorized(self.name, self._identity) from error
+                raise unauthorized(self.name, self._identity, is_eks=self._is_eks) from error
             raise from_status(error.status.code or 500, status, self.name) from error
         except httpx2.HTTPStatusError as error:
             if error.response.status_code == _UNAUTHORIZED:
-                raise unauthorized(self.name, self._identity) from error
+                raise unauthorized(self.name, self._identity, is_eks=self._is_eks) from error
             raise from_status(error.response.status_code, {}, self.name) from error
         except (httpx2.HTTPError, OSError, TimeoutError) as error:
             if is_change and not isinstance(error, _NEVER_SENT):
@@ -191,15 +191,20 @@ def eks_config(name: str, endpoint: str, certificate_authority: str) -> SingleCo
     return SingleConfig(name, Context(cluster=name, user=name), cluster, User())
 
 
-def file_config(file: Path, context: str | None) -> SingleConfig:
-    """:raises ClusterUnavailableError: the file or its context can't be read."""
+def of_file(name: str, file: Path, context: str | None, *, manager: str) -> Kube:
+    """The cluster of a kubeconfig's context, the current one where none is named.
+
+    :raises ClusterUnavailableError: the file or its context can't be used.
+    """
     try:
         found = KubeConfig.from_file(file).get(context)
-    except (ConfigError, OSError, KeyError) as error:
+        if found is not None:
+            whole = found if found.user else found._replace(user=User())
+            return Kube(name, whole, manager=manager, identity=f"the user of {file}")
+    except Exception as error:
+        # The library trips over a malformed file in any way; whichever it is, the file is what has to be mended.
         raise ClusterUnavailableError(f"The kubeconfig {file} can't be used: {error}") from error
-    if found is None:
-        raise ClusterUnavailableError(f"The kubeconfig {file} has no context {context or 'that is current'}.")
-    return found if found.user else found._replace(user=User())
+    raise ClusterUnavailableError(f"The kubeconfig {file} has no context {context or 'that is current'}.")
 
 
 class _BearerTransport(httpx2.AsyncBaseTransport):

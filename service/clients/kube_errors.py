@@ -64,9 +64,10 @@ def unreachable(cluster: str) -> WharfingerError:
     return ClusterUnavailableError(f"The API server of cluster {cluster} did not answer.", retry_after=_RETRY_AFTER)
 
 
-def unauthorized(cluster: str, identity: str) -> WharfingerError:
+def unauthorized(cluster: str, identity: str, *, is_eks: bool) -> WharfingerError:
+    advice = "give it an access entry there" if is_eks else "give it credentials that the cluster takes"
     return ClusterPermissionError(
-        f"Cluster {cluster} does not know {identity}: give it an access entry there.", code="cluster_access_missing"
+        f"Cluster {cluster} does not know {identity}: {advice}.", code="cluster_access_missing"
     )
 
 

@@ -165,7 +165,7 @@ async def test_twenty_at_once_end_with_one_running_the_last_accepted(deployer: h
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("pushed")
 async def test_past_its_deadline_a_rollout_fails_and_says_what_it_waited_for(deployer: httpx.AsyncClient) -> None:
-    answer = await deploy(deployer, env={"SANDBOX_READY_AFTER": "never"}, progress_deadline="PT1S")
+    answer = await deploy(deployer, env={"SANDBOX_READY_AFTER": "never"}, progress_deadline="PT3S")
     problem = answer.json()
     assert (answer.status_code, problem["code"]) == (409, "deployment_failed"), answer.text
     assert problem["deployment"]["reason"]["code"] == "not_ready"

@@ -1,5 +1,6 @@
 """What kubectl shows of a deployment, beside what was asked for and what wharfinger says of it."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -12,7 +13,6 @@ import pytest_asyncio
 import yaml
 
 from sandbox.server import Sandbox
-from tests.administrator import administrator
 from tests.images import image, push_image
 from tests.marks import only_sqlite
 from tests.sandbox.clients import sdk
@@ -193,22 +193,36 @@ async def test_delete_removes_what_is_ours(deployer: httpx.AsyncClient, kubectl:
     assert await kubectl("get", "deployment,service", "myapp", "-o", "name", "--ignore-not-found") == ""
 
 
-async def test_a_cluster_ip_is_known_by_its_name_in_the_cluster(deployer: httpx.AsyncClient, kubectl: Run) -> None:
+@pytest.mark.parametrize("former", ["NodePort", "LoadBalancer"])
+async def test_a_cluster_ip_is_known_by_its_name_in_the_cluster(
+    deployer: httpx.AsyncClient, kubectl: Run, former: str
+) -> None:
+    await deploy(deployer, service_type=former)
     made = await deploy(deployer, service_type="ClusterIP")
     assert made["urls"] == ["http://myapp.default.svc:8080"]
     spec = (await shown(kubectl, "service/myapp"))["spec"]
     assert (spec["type"], "nodePort" in spec["ports"][0]) == ("ClusterIP", False)
 
 
-async def test_a_load_balancer_is_known_by_the_name_that_it_was_given(
-    deployer: httpx.AsyncClient, aws: Sandbox
+async def test_a_load_balancer_is_waited_for_and_known_by_the_name_that_it_was_given(
+    deployer: httpx.AsyncClient, aws: Sandbox, kubectl: Run
 ) -> None:
-    await deploy(deployer, service_type="LoadBalancer")
-    given = {"status": {"loadBalancer": {"ingress": [{"hostname": "lb.example.com"}]}}}
-    headers = {"Content-Type": "application/merge-patch+json"}
-    async with administrator(aws) as kube:
-        where = "/api/v1/namespaces/default/services/myapp"
-        answer = await kube.patch(f"{where}/status", content=json.dumps(given), headers=headers)
-        assert answer.status_code == 200, answer.text
-        assert (await deploy(deployer, service_type="LoadBalancer"))["urls"] == ["http://lb.example.com:8080"]
-        assert (await kube.get(where)).json()["spec"]["type"] == "LoadBalancer"
+    hold = aws.hold("WATCH services")
+    path = (await deployer.post("/v1/deployments", json=BODY | {"service_type": "LoadBalancer"})).headers["location"]
+    assert await asyncio.to_thread(hold.reached, 10)
+    await kubectl("rollout", "status", "deployment/myapp")
+    assert (await deployer.get(path)).json()["status"] == "progressing"
+    hold.release()
+    [url] = (await deployer.get(path, params={"wait": "30"})).json()["urls"]
+    given = (await shown(kubectl, "service/myapp"))["status"]["loadBalancer"]["ingress"]
+    assert [url] == [f"http://{one['hostname']}:8080" for one in given]
+
+
+async def test_a_load_balancer_that_does_not_come_is_the_reason(deployer: httpx.AsyncClient, aws: Sandbox) -> None:
+    aws.hold("WATCH services")
+    failed = await deployer.post(
+        "/v1/deployments",
+        params={"wait": "30"},
+        json=BODY | {"service_type": "LoadBalancer", "progress_deadline": "PT1S"},
+    )
+    assert (failed.status_code, failed.json()["deployment"]["reason"]["code"]) == (409, "load_balancer_pending")

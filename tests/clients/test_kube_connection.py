@@ -31,6 +31,13 @@ VIEW = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSAdminViewPolicy"
 UNKNOWN = "k8s-aws-v1.bm9ib2R5"
 """A token that proves nobody."""
 
+UNTRUSTED = """
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1", certificate-authority-data: bm9uZQ==}}]
+users: [{name: u, user: {token: t}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+current-context: c
+"""
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
@@ -114,9 +121,13 @@ async def test_a_context_that_is_missing_is_said(admin_of: AdminOf, aws: Sandbox
 
 
 @only_sqlite
-async def test_a_kubeconfig_without_contexts_is_said(admin_of: AdminOf, file: Path) -> None:
-    content = written(file, "apiVersion: v1\nkind: Config\n")
-    admin = await admin_of(ClusterSettings(name="kind", kubeconfig=content))
+@pytest.mark.parametrize(
+    "content",
+    ["apiVersion: v1\nkind: Config\n", "", "clusters: [", "- a", "clusters: 3", UNTRUSTED],
+    ids=["no-contexts", "empty", "no-yaml", "a-list", "a-number", "no-certificate"],
+)
+async def test_a_kubeconfig_that_is_none_is_said(admin_of: AdminOf, file: Path, content: str) -> None:
+    admin = await admin_of(ClusterSettings(name="kind", kubeconfig=written(file, content)))
     about = (await admin.get("/v1/clusters/kind")).json()
     assert (about["reachable"], about["problem"]) == (False, "cluster_unavailable")
     assert str(file) in about["detail"]
@@ -130,7 +141,7 @@ async def test_a_kubeconfig_whose_token_is_refused_is_named(admin_of: AdminOf, a
     admin = await admin_of(ClusterSettings(name="kind", kubeconfig=written(file, yaml.safe_dump(document))))
     answer = await admin.post("/v1/deployments", json=BODY)
     assert (answer.status_code, answer.json()["code"]) == (502, "cluster_access_missing"), answer.text
-    assert f"the user of {file}" in answer.json()["detail"]
+    assert f"the user of {file}: give it credentials" in answer.json()["detail"]
 
 
 @only_sqlite
