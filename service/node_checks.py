@@ -12,6 +12,7 @@ from service.errors import WharfingerError
 from service.node_roles import RolePolicies, denied_actions, known_document, pull_rights
 from service.policy_documents import Document
 from service.policy_matching import Certainty
+from service.tasks import all_of
 
 _Answer = TypeVar("_Answer")
 _ATTACH = "Attach AmazonEC2ContainerRegistryPullOnly to role {role}."
@@ -97,7 +98,7 @@ def _finding(named: str, role: str, rights: Mapping[str, Certainty], doubts: Seq
 
 async def _policies(iam: Iam, role: str) -> tuple[list[Document], dict[str, str]]:
     """The documents of a role's policies; and by the name of a policy, why its document is not among them."""
-    attached, inline = await asyncio.gather(iam.attached_policies(role), iam.inline_policies(role))
+    attached, inline = await all_of((iam.attached_policies(role), iam.inline_policies(role)))
     found = await asyncio.gather(
         *(_settled(_managed(iam, one)) for one in attached),
         *(_settled(iam.inline_document(role, one)) for one in inline),

@@ -15,6 +15,7 @@ from service.node_checks import check_roles, find_roles
 from service.registries import Registries
 from service.repository_checks import RepositoryChecks
 from service.resources import Model, Reference
+from service.tasks import all_of
 
 
 class Preflight(Model):
@@ -102,7 +103,7 @@ class Preflights:
         asked = [(verb, group, resource) for group, resource in _WRITTEN for verb in _VERBS]
         try:
             kube = await self._clusters.connect(cluster)
-            allowed = await asyncio.gather(*(kube.may(*one, namespace) for one in asked))
+            allowed = await all_of(kube.may(*one, namespace) for one in asked)
         except WharfingerError as error:
             return tripped(error)
         missing = [

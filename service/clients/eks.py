@@ -1,6 +1,5 @@
 """Amazon EKS, translated: where a cluster is, and the bearer tokens that it takes."""
 
-import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from service.clients.aws import RegistryClients, translated
+from service.tasks import all_of
 
 _ID_HEADER = "x-k8s-aws-id"
 _TOKEN_PREFIX = "k8s-aws-v1."  # noqa: S105 - what every token begins with
@@ -117,7 +117,7 @@ class Eks:
 
 
 async def _found(names: Sequence[str], find: Callable[[str], Awaitable[str | None]]) -> dict[str, str]:
-    found = await asyncio.gather(*map(find, names))
+    found = await all_of(map(find, names))
     return {name: one for name, one in zip(names, found, strict=True) if one}
 
 

@@ -1,0 +1,40 @@
+"""Work done side by side: an error waits for the rest, so that nothing goes on behind a caller's back."""
+
+import asyncio
+
+import pytest
+
+from service.tasks import all_of
+
+pytestmark = pytest.mark.asyncio
+
+
+async def answer(value: int, after: asyncio.Event | None = None) -> int:
+    if after:
+        await after.wait()
+    return value
+
+
+async def fail(text: str) -> int:
+    raise ValueError(text)
+
+
+async def test_answers_come_in_the_order_asked_for() -> None:
+    second_is_done = asyncio.Event()
+
+    async def second() -> int:
+        second_is_done.set()
+        return 2
+
+    assert await all_of([answer(1, second_is_done), second()]) == [1, 2]
+
+
+async def test_the_first_error_comes_once_the_others_are_over() -> None:
+    others_may_end = asyncio.Event()
+    asked = asyncio.create_task(all_of([fail("first"), answer(1, others_may_end), fail("second")]))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not asked.done()
+    others_may_end.set()
+    with pytest.raises(ValueError, match="first"):
+        await asked
