@@ -6,7 +6,7 @@ from typing import Any
 
 
 class OnFirstUse:
-    """A client that few need: opened for the first who asks, as each costs some MB and a tenth of a second."""
+    """A client that few need: opened for the first who asks, as each takes some 2 MB."""
 
     def __init__(self, opening: Callable[[], Awaitable[Any]]) -> None:
         self._opening = opening
