@@ -155,6 +155,14 @@ async def test_where_no_node_has_room_it_fails_in_the_words_of_the_scheduler(
     assert "0/2 nodes are available: 2 Insufficient cpu, 2 Insufficient memory" in scheduled["message"]
 
 
+async def test_the_reason_is_known_though_the_pods_watch_has_not_answered(
+    deployer: httpx.AsyncClient, aws: Sandbox
+) -> None:
+    aws.hold("WATCH pods")
+    answer = await deploy(deployer, resources={"requests": {"cpu": "64"}}, progress_deadline=SHORT)
+    assert reason_of(answer)["code"] == "unschedulable"
+
+
 async def test_what_is_refused_leaves_the_pods_that_serve(deployer: httpx.AsyncClient, kube: httpx.AsyncClient) -> None:
     good = (await deploy(deployer)).json()
     asked = {"requests": {"cpu": "64"}}
