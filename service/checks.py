@@ -1,11 +1,14 @@
 """What a preflight answers: checks, each made of findings."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from service.errors import WharfingerError
 from service.resources import Model
+
+_Answer = TypeVar("_Answer")
 
 
 class Verdict(StrEnum):
@@ -60,3 +63,11 @@ def joined(findings: Sequence[Finding]) -> Finding:
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:
     return next((one for one in (Verdict.FAILED, Verdict.UNKNOWN) if one in verdicts), Verdict.OK)
+
+
+async def settled(asked: Awaitable[_Answer]) -> _Answer | WharfingerError:
+    """An error as an answer, so that the other answers count."""
+    try:
+        return await asked
+    except WharfingerError as error:
+        return error

@@ -26,7 +26,7 @@ from service.policies import Policies
 from service.preflight import Preflights
 from service.registries import Registries
 from service.repositories import Repositories
-from service.repository_checks import RepositoryChecks
+from service.repository_checks import Regions
 from service.rollout_steps import Steps
 from service.rollouts import Rollouts
 from service.settings import Settings
@@ -113,7 +113,8 @@ class Container:
                 images=images,
                 clusters=clusters,
                 iams={name: Iam(client) for name, client in clients.items()},
-                repository_checks=RepositoryChecks(registries=registries, images=images, policies=policies),
+                policies=policies,
+                regions=Regions(registries=registries, images=images),
             ),
             deployments=Deployments(
                 registries=registries,

@@ -1,20 +1,19 @@
 """Who the nodes of a cluster are, and whether they may pull: read at EKS and IAM."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from service.checks import Finding, Verdict, joined, tripped
+from service.checks import Finding, Verdict, joined, settled, tripped
 from service.clients.eks import Eks
 from service.clients.iam import Iam
 from service.errors import WharfingerError
 from service.node_roles import RolePolicies, denied_actions, known_document, pull_rights
 from service.policy_documents import Document
 from service.policy_matching import Certainty
+from service.repository_grants import direct_grants
 from service.tasks import all_of
 
-_Answer = TypeVar("_Answer")
 _ATTACH = "Attach AmazonEC2ContainerRegistryPullOnly to role {role}."
 _TAKE_AWAY = "Take the Deny out of the policies of role {role}: no other policy can outdo it."
 _CONFIRM = "See that role {role} may do what AmazonEC2ContainerRegistryPullOnly allows."
@@ -37,17 +36,20 @@ class NodeRoles:
 
 async def find_roles(eks: Eks) -> NodeRoles:
     """Those that EKS knows of; nodes that join by themselves, and node classes of Auto Mode's own, it does not list."""
-    found = await asyncio.gather(_settled(_groups(eks)), _settled(_profiles(eks)), _settled(_auto_mode(eks)))
+    found = await asyncio.gather(settled(_groups(eks)), settled(_profiles(eks)), settled(_auto_mode(eks)))
     users: dict[str, list[str]] = {}
     for user, role in (pair for one in found if not isinstance(one, WharfingerError) for pair in one.items()):
         users.setdefault(role, []).append(user)
     return NodeRoles(users, [one for one in found if isinstance(one, WharfingerError)])
 
 
-async def check_roles(iam: Iam, roles: NodeRoles, repository_arn: str) -> Finding:
-    """Whether every role may pull from the repository by its own policies."""
+async def check_roles(iam: Iam, roles: NodeRoles, repository_arn: str, own_policy: Document | None = None) -> Finding:
+    """Whether every role may pull from the repository, as far as the nodes' side decides it.
+
+    :param own_policy: that of the repository, where it is of the nodes' account: what it grants a role, counts.
+    """
     judged = await asyncio.gather(
-        *(_judge(iam, role, users, repository_arn) for role, users in sorted(roles.users.items()))
+        *(_judge(iam, role, users, repository_arn, own_policy) for role, users in sorted(roles.users.items()))
     )
     findings = [*judged, *map(tripped, roles.errors)]
     return joined(findings) if findings else _NOT_LISTED
@@ -66,10 +68,12 @@ async def _auto_mode(eks: Eks) -> Mapping[str, str]:
     return {"Auto Mode": role} if role else {}
 
 
-async def _judge(iam: Iam, role_arn: str, users: Sequence[str], repository_arn: str) -> Finding:
+async def _judge(
+    iam: Iam, role_arn: str, users: Sequence[str], repository_arn: str, own_policy: Document | None
+) -> Finding:
     role = role_arn.rpartition("/")[2]
     named = f"Role {role} ({', '.join(users)})"
-    is_bounded, found = await asyncio.gather(_settled(iam.has_boundary(role)), _settled(_policies(iam, role)))
+    is_bounded, found = await asyncio.gather(settled(iam.has_boundary(role)), settled(_policies(iam, role)))
     if is_bounded is None:
         return Finding(Verdict.FAILED, f"{named} does not exist.", f"Make role {role} anew, or name another.")
     if isinstance(is_bounded, WharfingerError):
@@ -77,6 +81,8 @@ async def _judge(iam: Iam, role_arn: str, users: Sequence[str], repository_arn: 
     if isinstance(found, WharfingerError):
         return tripped(found)
     documents, unread = found
+    if own_policy is not None:
+        documents.append(direct_grants(own_policy, role_arn=role_arn, repository_arn=repository_arn))
     policies = RolePolicies(documents, list(unread), is_bounded)
     if denied := denied_actions(policies, repository_arn):
         return Finding(Verdict.FAILED, f"{named} is denied: {', '.join(denied)}.", _TAKE_AWAY.format(role=role))
@@ -100,8 +106,8 @@ async def _policies(iam: Iam, role: str) -> tuple[list[Document], dict[str, str]
     """The documents of a role's policies; and by the name of a policy, why its document is not among them."""
     attached, inline = await all_of((iam.attached_policies(role), iam.inline_policies(role)))
     found = await asyncio.gather(
-        *(_settled(_managed(iam, one)) for one in attached),
-        *(_settled(iam.inline_document(role, one)) for one in inline),
+        *(settled(_managed(iam, one)) for one in attached),
+        *(settled(iam.inline_document(role, one)) for one in inline),
     )
     documents = [one for one in found if not isinstance(one, WharfingerError)]
     named = zip([*attached, *inline], found, strict=True)
@@ -116,11 +122,3 @@ async def _managed(iam: Iam, policy_arn: str) -> Document:
         if known is None:
             raise
         return known
-
-
-async def _settled(asked: Awaitable[_Answer]) -> _Answer | WharfingerError:
-    """An error as an answer, so that the other answers count."""
-    try:
-        return await asked
-    except WharfingerError as error:
-        return error

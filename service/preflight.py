@@ -5,15 +5,16 @@ from collections.abc import Mapping
 
 from service import authz
 from service.authz import Action, Caller, Target
-from service.checks import Check, Finding, Verdict, tripped, worst
+from service.checks import Check, Finding, Verdict, settled, tripped, worst
 from service.clients.ecr_images import EcrImages
+from service.clients.ecr_policies import EcrPolicies
 from service.clients.eks import Eks
 from service.clients.iam import Iam
 from service.clusters import Clusters, platforms
 from service.errors import WharfingerError
 from service.node_checks import check_roles, find_roles
 from service.registries import Registries
-from service.repository_checks import RepositoryChecks
+from service.repository_checks import Regions, check_policy
 from service.resources import Model, Reference
 from service.tasks import all_of
 
@@ -47,13 +48,15 @@ class Preflights:
         images: Mapping[str, EcrImages],
         clusters: Clusters,
         iams: Mapping[str, Iam],
-        repository_checks: RepositoryChecks,
+        policies: Mapping[str, EcrPolicies],
+        regions: Regions,
     ) -> None:
         self._registries = registries
         self._images = images
         self._clusters = clusters
         self._iams = iams
-        self._repository_checks = repository_checks
+        self._policies = policies
+        self._regions = regions
 
     async def check(
         self, caller: Caller, cluster: str, registry: str | None, image: Reference, namespace: str
@@ -124,7 +127,7 @@ class Preflights:
         if eks is None or home is None:
             return dict.fromkeys(("node_roles", "repository_policy", "region"), _NO_ACCOUNT)
         region, (node_roles, policy) = await asyncio.gather(
-            self._repository_checks.region(caller, registry, image, self._registries.find(home).settings),
+            self._regions.check(caller, registry, image, self._registries.find(home).settings),
             self._sides(eks, home, registry, image.repository),
         )
         return {"node_roles": node_roles, "repository_policy": policy, "region": region}
@@ -132,8 +135,10 @@ class Preflights:
     async def _sides(self, eks: Eks, home: str, registry: str, repository: str) -> tuple[Finding, Finding]:
         nodes, image = self._registries.find(home).settings, self._registries.find(registry).settings
         arn = f"arn:{image.partition}:ecr:{image.region}:{image.account_id}:repository/{repository}"
-        roles = await find_roles(eks)
-        return await asyncio.gather(
-            check_roles(self._iams[home], roles, arn),
-            self._repository_checks.policy(registry, repository, nodes.account_id, sorted(roles.users)),
-        )
+        reading = settled(self._policies[registry].get(repository))
+        roles, policy = await asyncio.gather(find_roles(eks), reading)
+        if isinstance(policy, WharfingerError):
+            return await check_roles(self._iams[home], roles, arn), tripped(policy)
+        own_policy = policy if nodes.account_id == image.account_id else None
+        granted = check_policy(policy, repository, image, nodes.account_id, sorted(roles.users))
+        return await check_roles(self._iams[home], roles, arn, own_policy), granted

@@ -6,7 +6,6 @@ from service import authz
 from service.authz import Action, Caller, Target
 from service.checks import Finding, Verdict, tripped
 from service.clients.ecr_images import EcrImages
-from service.clients.ecr_policies import EcrPolicies
 from service.errors import NotFoundError, WharfingerError
 from service.policy_documents import Document
 from service.policy_matching import Certainty
@@ -16,26 +15,23 @@ from service.resources import Reference
 from service.settings import RegistrySettings
 
 
-class RepositoryChecks:
-    def __init__(
-        self, *, registries: Registries, images: Mapping[str, EcrImages], policies: Mapping[str, EcrPolicies]
-    ) -> None:
+def check_policy(
+    document: Document | None, repository: str, registry: RegistrySettings, account: str, role_arns: Sequence[str]
+) -> Finding:
+    """Whether a repository's policy lets nodes of an account pull: a foreign one needs its grant."""
+    if registry.account_id == account:
+        return _own(document, repository, account, role_arns)
+    return _foreign(document, repository, registry.name, account, role_arns)
+
+
+class Regions:
+    """Whether an image is where a cluster is."""
+
+    def __init__(self, *, registries: Registries, images: Mapping[str, EcrImages]) -> None:
         self._registries = registries
         self._images = images
-        self._policies = policies
 
-    async def policy(self, registry: str, repository: str, account: str, role_arns: Sequence[str]) -> Finding:
-        """Whether the repository's policy lets nodes of an account pull: a foreign one needs its grant."""
-        settings = self._registries.find(registry).settings
-        try:
-            document = await self._policies[registry].get(repository)
-        except WharfingerError as error:
-            return tripped(error)
-        if settings.account_id == account:
-            return _own(document, repository, account, role_arns)
-        return _foreign(document, repository, registry, account, role_arns)
-
-    async def region(self, caller: Caller, registry: str, image: Reference, home: RegistrySettings) -> Finding:
+    async def check(self, caller: Caller, registry: str, image: Reference, home: RegistrySettings) -> Finding:
         """Whether the image is in the Region of a cluster, which is that of its registry `home`.
 
         From another Region a pull works where there is a way, and is slow and charged for: `unknown`, as endpoints of a

@@ -29,6 +29,20 @@ def denials(document: Document, *, account: str, role_arn: str | None) -> dict[s
     }
 
 
+def direct_grants(document: Document, *, role_arn: str, repository_arn: str) -> Document:
+    """What a policy of the role's own account allows the role itself, as one of the role's policies would say it.
+
+    Beside the identity's policies such a grant is enough, and one to the account is none (IAM User Guide, "Policy
+    evaluation for requests within a single account").
+    """
+    granted = [
+        {name: value for name, value in one.items() if name != "Principal"} | {"Resource": repository_arn}
+        for one in statements_of([document])
+        if one["Effect"] == "Allow" and {"*", role_arn} & set(_named(one))
+    ]
+    return {"Statement": granted}
+
+
 def _said(document: Document, action: str, account: str, role_arn: str | None) -> list[tuple[str, Certainty]]:
     return [
         (one["Effect"], min(covers(one, action, None), _meant(one, account, role_arn)))
@@ -44,9 +58,13 @@ def _meant(statement: Statement, account: str, role_arn: str | None) -> Certaint
     """
     if "NotPrincipal" in statement:
         return Certainty.MAYBE
-    principal = statement.get("Principal")
-    named = as_list(principal.get("AWS", [])) if isinstance(principal, dict) else as_list(principal)
-    return max((_is_named(str(one), account, role_arn) for one in named), default=Certainty.NO)
+    return max((_is_named(one, account, role_arn) for one in _named(statement)), default=Certainty.NO)
+
+
+def _named(statement: Statement) -> list[str]:
+    principal = statement.get("Principal", [])
+    named = principal.get("AWS", []) if isinstance(principal, dict) else principal
+    return [str(one) for one in as_list(named)]
 
 
 def _is_named(principal: str, account: str, role_arn: str | None) -> Certainty:

@@ -295,6 +295,19 @@ async def test_in_its_own_account_a_repository_can_deny(
     assert (await look(viewer))["repository_policy"]["verdict"] == expected
 
 
+async def test_in_its_own_account_a_repository_can_let_the_role_pull(
+    viewer: httpx.AsyncClient, iam: Sdk, pushed: Sandbox
+) -> None:
+    await iam.detach_role_policy(RoleName="demo-node", PolicyArn=PULL_ONLY)
+    login = document({"Action": "ecr:GetAuthorizationToken", "Resource": "*"})
+    await iam.put_role_policy(RoleName="demo-node", PolicyName="login", PolicyDocument=login)
+    assert (await look(viewer))["node_roles"]["verdict"] == "failed"
+    async with sdk("ecr", pushed) as ecr:
+        text = document({"Principal": {"AWS": NODE_ROLE}, "Action": PULL})
+        await ecr.set_repository_policy(repositoryName="myapp", policyText=text)
+    assert verdicts(await look(viewer)) == GOOD
+
+
 @pytest_asyncio.fixture
 async def abroad(
     settings: Settings, serve: Serve, connect: Connect, make_key: MakeKey, pushed: Sandbox

@@ -14,7 +14,7 @@ from service.node_roles import (
     pull_rights,
 )
 from service.policy_matching import Certainty
-from service.repository_grants import denials, grants
+from service.repository_grants import denials, direct_grants, grants
 
 ARN = "arn:aws:ecr:eu-central-1:111111111111:repository/team/app"
 NODES = "222222222222"
@@ -195,3 +195,22 @@ def test_a_repository_policy_can_take_a_pull_from_everyone() -> None:
 def test_whom_a_deny_spares_is_not_certain() -> None:
     deny = {"Effect": "Deny", "NotPrincipal": {"AWS": ROLE}, "Action": "ecr:*"}
     assert min(denials({"Statement": deny}, account=NODES, role_arn=ROLE).values()) is Certainty.MAYBE
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ({"Principal": {"AWS": ROLE}}, Certainty.YES),
+        ({"Principal": "*"}, Certainty.YES),
+        ({"Principal": "*", "Condition": {"Bool": {"aws:SecureTransport": "true"}}}, Certainty.MAYBE),
+        ({"Principal": {"AWS": NODES}}, Certainty.NO),
+        ({"Principal": {"AWS": f"arn:aws:iam::{NODES}:role/other"}}, Certainty.NO),
+        ({"Principal": {"AWS": ROLE}, "Effect": "Deny"}, Certainty.NO),
+    ],
+)
+def test_a_grant_to_the_role_itself_counts_as_its_own_and_one_to_its_account_does_not(
+    statement: dict[str, Any], expected: Certainty
+) -> None:
+    policy = {"Statement": {"Effect": "Allow", "Action": list(LAYER_ACTIONS)} | statement}
+    granted = direct_grants(policy, role_arn=ROLE, repository_arn=ARN)
+    assert overall(document({"Action": TOKEN_ACTION}), granted) is expected
