@@ -3,10 +3,11 @@
 import base64
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from service.clients.aws import RegistryClients, translated
+from service.clock import utcnow
 from service.tasks import all_of
 
 _ID_HEADER = "x-k8s-aws-id"
@@ -30,9 +31,10 @@ class ClusterFacts:
 class Eks:
     """One EKS cluster, under its registry's role."""
 
-    def __init__(self, clients: RegistryClients, name: str) -> None:
+    def __init__(self, clients: RegistryClients, name: str, *, clock: Callable[[], datetime] = utcnow) -> None:
         self._clients = clients
         self._name = name
+        self._clock = clock
         self._token: tuple[str, datetime] | None = None
         events = clients.sts.meta.events
         # By their ids, so that clusters that share a client register once.
@@ -105,8 +107,8 @@ class Eks:
 
     async def token(self, *, renew: bool = False) -> str:
         """A bearer token that lasts a minute at least: a presigned GetCallerIdentity that names the cluster."""
-        if self._token is None or renew or self._token[1] < datetime.now(UTC):
-            ends = datetime.now(UTC) + _LASTS
+        if self._token is None or renew or self._token[1] < self._clock():
+            ends = self._clock() + _LASTS
             with translated("GetCallerIdentity"):
                 parameters: Any = {_ID_HEADER: self._name}
                 url = await self._clients.sts.generate_presigned_url(

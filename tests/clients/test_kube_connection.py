@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from sandbox.server import Sandbox
 from service.clients.aws import Aws
 from service.clients.eks import Eks
 from service.clients.kube import Kube, eks_config
+from service.clock import utcnow
 from service.errors import ClusterPermissionError
 from service.settings import ClusterSettings, DeadlineSettings, RegistrySettings, Settings
 from tests.administrator import administrator
@@ -194,6 +196,21 @@ async def eks(aws: Sandbox, registries: tuple[RegistrySettings, ...]) -> AsyncIt
     clients = Aws(registries, DeadlineSettings())
     yield Eks((await clients.open())["local"], "demo")
     await clients.close()
+
+
+async def test_a_token_is_minted_anew_before_it_ends(registries: tuple[RegistrySettings, ...]) -> None:
+    now, minted = utcnow(), []
+    aws = Aws(registries, DeadlineSettings())
+    clients = (await aws.open())["local"]
+    clients.sts.meta.events.register("before-sign.sts.GetCallerIdentity", lambda **_: minted.append(now))
+    eks = Eks(clients, "demo", clock=lambda: now)
+    begun = now
+    # EKS takes it for fifteen minutes, and a request has to arrive in time.
+    for minutes in (0, 13, 14.1, 27, 28.3):
+        now = begun + timedelta(minutes=minutes)
+        await eks.token()
+    assert [(one - begun) / timedelta(minutes=1) for one in minted] == [0, 14.1, 28.3]
+    await aws.close()
 
 
 async def _nodes(kube: Kube) -> bool:
