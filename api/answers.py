@@ -11,7 +11,8 @@ from service.ledger import Done
 from service.resources import Model, Page, etag_of
 
 PLAIN_TEXT: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+    # JSON first: generated clients read what is named first.
+    200: {"content": {"application/json": {}, "text/plain": {"schema": {"type": "string"}}}},
 }
 """Beside the JSON of a 200: the one line that a shell wants."""
 

@@ -12,7 +12,9 @@ import pytest
 
 from sandbox.server import Sandbox
 from tests.conftest import ACCOUNT, REGION
+from tests.images import image, push_image
 from tests.marks import only_sqlite
+from tests.sandbox.clients import sdk
 from tests.service_process import ServiceProcess
 
 _CONTRACT = Path(__file__).parents[2] / "openapi.yaml"
@@ -65,3 +67,29 @@ async def test_a_generated_client_does_the_main_job(
     assert (taken.status, taken.code) == (409, "repository_exists")
     assert (token.username, token.repositories) == ("AWS", ["team/app"])
     assert [entry.status for entry in trail.items] == ["failed", "replayed", "succeeded"]
+
+
+@only_sqlite
+@pytest.mark.asyncio
+async def test_a_generated_client_deploys(
+    generated: Generated, service: ServiceProcess, secret: str, aws: Sandbox
+) -> None:
+    async with sdk("ecr", aws) as ecr:
+        await ecr.create_repository(repositoryName="team/app")
+    await push_image(aws, "team/app", "1", image("one"))
+    service.start()
+    models = generated("models")
+    deploy = generated("api.deployments.create_deployment")
+    get = generated("api.deployments.get_deployment")
+    client = generated("client").AuthenticatedClient(base_url=service.url, token=secret, timeout=30)
+    async with client:
+        wanted = models.DeploymentCreate(cluster="demo", name="app", image="team/app:1", port=8080, replicas=2)
+        made = await deploy.asyncio(client=client, body=wanted, wait=20)
+        found = await get.asyncio(made.id, client=client)
+        missing = models.DeploymentCreate(cluster="demo", name="app", image="team/app:2", port=8080)
+        refused = await deploy.asyncio(client=client, body=missing)
+
+    assert (found.status, found.urls) == (models.DeploymentStatus.SUCCEEDED, made.urls)
+    assert made.urls[0].startswith("http://")
+    assert isinstance(refused, models.Problem)
+    assert (refused.status, refused.code) == (404, "image_not_found")
