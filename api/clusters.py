@@ -36,7 +36,10 @@ async def get_cluster(name: Name, caller: Authenticated, http: Http) -> ClusterS
     "/{name}/preflight",
     operation_id="check_cluster",
     summary="Look into whether a cluster could run an image",
-    description="Each check is ok, failed or unknown, with what to do. Nothing is changed.",
+    description=(
+        "Checks `platforms`, `permissions` in the namespace, `node_roles`, `repository_policy` and `region`: each is ok, "
+        "failed or unknown, with what to do. Nothing is changed."
+    ),
     responses=declare(NotFoundError),
 )
 async def check_cluster(
