@@ -37,8 +37,8 @@ async def get_cluster(name: Name, caller: Authenticated, http: Http) -> ClusterS
     operation_id="check_cluster",
     summary="Look into whether a cluster could run an image",
     description=(
-        "Checks `platforms`, `permissions` in the namespace, `node_roles`, `repository_policy` and `region`: each is ok, "
-        "failed or unknown, with what to do. Nothing is changed."
+        "Checks `platforms`, `permissions` in the namespace, `node_roles`, `repository_policy` and `region`: each is "
+        "ok, failed or unknown, with what to do. Nothing is changed."
     ),
     responses=declare(NotFoundError),
 )
