@@ -1,7 +1,10 @@
 """A deploy, from the request to its end, against kubectl on the same cluster; and a hundred of them at once."""
 
 import asyncio
+import base64
+import json
 import shutil
+import ssl
 import statistics
 import subprocess
 import tempfile
@@ -28,14 +31,17 @@ async def measure(rig: Rig) -> None:
         uri = await _push(client)
         ours = [await _deploy(client, f"ours-{number}") for number in range(_ROUNDS)]
         await _compare(rig, uri, statistics.median(ours))
+        async with _administrator(rig) as kube:
+            noticed = [await _notice(client, kube, f"noticed-{number}") for number in range(_ROUNDS)]
         calls = len(await _calls(rig))
         started = time.perf_counter()
         await asyncio.gather(*(_deploy(client, f"many-{number}") for number in range(_AT_ONCE)))
         took = time.perf_counter() - started
         each = (len(await _calls(rig)) - calls) / _AT_ONCE
+    line("from ready pods to the answer", f"{statistics.median(noticed) * 1000:.0f} ms", "-", "-", "under 100 ms")
     line(f"{_AT_ONCE} deploys at once, until the last is over", f"{took:.1f} s", "-", "-", "")
     line("requests to the API server for each of them", f"{each:.1f}", "-", "-", "")
-    line("memory after them", f"{rig.service.memory_mib():.0f} MiB", "", "", "under 150 MiB")
+    line("memory after them", f"{rig.service.memory_mib():.0f} MiB", "-", "-", "")
 
 
 async def _push(client: httpx.AsyncClient) -> str:
@@ -97,6 +103,28 @@ def _apply(kubectl: str, rig: Rig, uri: str, name: str) -> float:
         ):
             subprocess.run([*start, *rest], check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - kubectl
         return time.perf_counter() - started
+
+
+def _administrator(rig: Rig) -> httpx.AsyncClient:
+    """A client of the cluster's own API, with every right."""
+    document = yaml.safe_load(Path(rig.kubeconfig).read_text())
+    cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
+    context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+    headers = {"Authorization": f"Bearer {user['token']}"}
+    return httpx.AsyncClient(base_url=cluster["server"], verify=context, headers=headers, trust_env=False)
+
+
+async def _notice(client: httpx.AsyncClient, kube: httpx.AsyncClient, name: str) -> float:
+    """Seconds from when another watcher sees the Deployment complete until the caller has the answer."""
+    query = {"watch": "true", "fieldSelector": f"metadata.name={name}"}
+    async with kube.stream("GET", "/apis/apps/v1/namespaces/default/deployments", params=query) as changes:
+        deploying = asyncio.create_task(_deploy(client, name))
+        async for text in changes.aiter_lines():
+            if json.loads(text)["object"].get("status", {}).get("availableReplicas"):
+                break
+        complete = time.perf_counter()
+        await deploying
+        return time.perf_counter() - complete
 
 
 async def _calls(rig: Rig) -> list[object]:
