@@ -6,11 +6,20 @@ from sandbox.image_writer import Image, ImageConfig, Index, Platform, build_imag
 from sandbox.push import push
 from sandbox.server import Sandbox
 from tests.conftest import ACCOUNT, REGION
+from tests.sandbox.clients import sdk
 
 
 def image(content: str, architecture: str = "amd64") -> Image:
     layer = build_layer({"/content": content.encode()})
     return build_image([layer], ImageConfig(platform=Platform(architecture=architecture)))
+
+
+async def publish(aws: Sandbox, repository: str, *tags: str) -> None:
+    """A new repository with an image by each tag, no two the same."""
+    async with sdk("ecr", aws) as ecr:
+        await ecr.create_repository(repositoryName=repository)
+    for tag in tags:
+        await push_image(aws, repository, tag, image(tag))
 
 
 async def push_image(aws: Sandbox, repository: str, tag: str, target: Image | Index, *, region: str = REGION) -> str:

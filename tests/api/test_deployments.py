@@ -10,8 +10,7 @@ import pytest_asyncio
 
 from sandbox.server import Sandbox
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey
-from tests.images import image, push_image
-from tests.sandbox.clients import sdk
+from tests.images import image, publish, push_image
 
 BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 
@@ -19,10 +18,7 @@ BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", 
 @pytest_asyncio.fixture
 async def pushed(aws: Sandbox) -> Sandbox:
     """The repository `myapp` with the tags 1 and 2, and `arm` for another architecture."""
-    async with sdk("ecr", aws) as ecr:
-        await ecr.create_repository(repositoryName="myapp")
-    await push_image(aws, "myapp", "1", image("one"))
-    await push_image(aws, "myapp", "2", image("two"))
+    await publish(aws, "myapp", "1", "2")
     await push_image(aws, "myapp", "arm", image("three", "arm64"))
     return aws
 

@@ -7,8 +7,7 @@ import pytest
 import pytest_asyncio
 
 from sandbox.server import Sandbox
-from tests.images import image, push_image
-from tests.sandbox.clients import sdk
+from tests.images import publish
 
 pytestmark = pytest.mark.asyncio
 BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
@@ -16,9 +15,7 @@ BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", 
 
 @pytest_asyncio.fixture(autouse=True)
 async def pushed(aws: Sandbox) -> None:
-    async with sdk("ecr", aws) as ecr:
-        await ecr.create_repository(repositoryName="myapp")
-    await push_image(aws, "myapp", "1", image("one"))
+    await publish(aws, "myapp", "1")
 
 
 async def deploy(client: httpx.AsyncClient, **changes: object) -> httpx.Response:

@@ -9,8 +9,7 @@ import pytest
 from sandbox.server import Sandbox
 from service.settings import RolloutSettings, Settings
 from tests.conftest import Connect, MakeKey, Serve
-from tests.images import image, push_image
-from tests.sandbox.clients import sdk
+from tests.images import publish
 
 pytestmark = pytest.mark.asyncio
 BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
@@ -19,9 +18,7 @@ BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", 
 async def test_the_events_of_what_is_long_over_are_dropped_and_the_deployment_stays(
     settings: Settings, serve: Serve, connect: Connect, make_key: MakeKey, aws: Sandbox
 ) -> None:
-    async with sdk("ecr", aws) as ecr:
-        await ecr.create_repository(repositoryName="myapp")
-    await push_image(aws, "myapp", "1", image("one"))
+    await publish(aws, "myapp", "1")
     key = await make_key("deployer")
     async with serve(settings) as app:
         made = await connect(app, key).post("/v1/deployments", params={"wait": "30"}, json=BODY)

@@ -13,9 +13,8 @@ import pytest_asyncio
 import yaml
 
 from sandbox.server import Sandbox
-from tests.images import image, push_image
+from tests.images import publish
 from tests.marks import only_sqlite
-from tests.sandbox.clients import sdk
 from tests.sandbox.kube import config_map
 from tests.sandbox.kube import deployment as a_deployment
 from tests.sandbox.kube import service as a_service
@@ -43,9 +42,7 @@ LABELS = {"app.kubernetes.io/name": "myapp", "app.kubernetes.io/managed-by": "wh
 
 @pytest_asyncio.fixture(autouse=True)
 async def pushed(aws: Sandbox) -> None:
-    async with sdk("ecr", aws) as ecr:
-        await ecr.create_repository(repositoryName="myapp")
-    await push_image(aws, "myapp", "1", image("one"))
+    await publish(aws, "myapp", "1")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest_asyncio
 from sandbox.server import Sandbox
 from tests.administrator import administrator
 from tests.conftest import ACCOUNT
-from tests.images import image, push_image
+from tests.images import publish
 from tests.marks import only_sqlite
 from tests.sandbox.clients import sdk
 
@@ -25,9 +25,7 @@ SHORT = "PT3S"
 
 @pytest_asyncio.fixture(autouse=True)
 async def pushed(aws: Sandbox) -> None:
-    async with sdk("ecr", aws) as ecr:
-        await ecr.create_repository(repositoryName="myapp")
-    await push_image(aws, "myapp", "1", image("one"))
+    await publish(aws, "myapp", "1")
 
 
 @pytest_asyncio.fixture

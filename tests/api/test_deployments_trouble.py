@@ -9,8 +9,7 @@ import pytest_asyncio
 
 from sandbox.server import Sandbox
 from tests.administrator import administrator
-from tests.images import image, push_image
-from tests.sandbox.clients import sdk
+from tests.images import publish
 from tests.sandbox.kube import DEPLOYMENTS, SERVICES
 
 pytestmark = pytest.mark.asyncio
@@ -32,9 +31,7 @@ THEIRS: dict[str, Any] = {
 
 @pytest_asyncio.fixture(autouse=True)
 async def pushed(aws: Sandbox) -> None:
-    async with sdk("ecr", aws) as ecr:
-        await ecr.create_repository(repositoryName="myapp")
-    await push_image(aws, "myapp", "1", image("one"))
+    await publish(aws, "myapp", "1")
 
 
 async def deploy(client: httpx.AsyncClient, **changes: object) -> httpx.Response:

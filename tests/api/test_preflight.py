@@ -12,7 +12,7 @@ from sandbox.places import OTHER_ACCOUNT
 from sandbox.server import Sandbox
 from service.settings import ClusterSettings, RegistrySettings, Settings
 from tests.conftest import ACCOUNT, REGION, SECOND_REGION, Connect, MakeKey, Serve
-from tests.images import image, push_image
+from tests.images import image, publish, push_image
 from tests.marks import only_sqlite
 from tests.sandbox.clients import sdk
 
@@ -40,9 +40,7 @@ def document(*statements: dict[str, Any]) -> str:
 @pytest_asyncio.fixture
 async def pushed(aws: Sandbox) -> Sandbox:
     """The repository `myapp` with the tags `1` and, for another architecture, `arm`."""
-    async with sdk("ecr", aws) as ecr:
-        await ecr.create_repository(repositoryName="myapp")
-    await push_image(aws, "myapp", "1", image("one"))
+    await publish(aws, "myapp", "1")
     await push_image(aws, "myapp", "arm", image("three", "arm64"))
     return aws
 

@@ -21,7 +21,7 @@ from service.errors import ClusterPermissionError
 from service.settings import ClusterSettings, DeadlineSettings, RegistrySettings, Settings
 from tests.administrator import administrator
 from tests.conftest import ACCOUNT, Connect, MakeKey, Serve
-from tests.images import image, push_image
+from tests.images import publish
 from tests.marks import only_sqlite
 from tests.sandbox.clients import sdk
 from tests.sandbox.kube import SERVICES, service
@@ -64,9 +64,7 @@ async def admin_of(settings: Settings, serve: Serve, connect: Connect, make_key:
 
 @pytest_asyncio.fixture
 async def pushed(aws: Sandbox) -> None:
-    async with sdk("ecr", aws) as ecr:
-        await ecr.create_repository(repositoryName="myapp")
-    await push_image(aws, "myapp", "1", image("one"))
+    await publish(aws, "myapp", "1")
 
 
 def written(file: Path, content: str) -> Path:

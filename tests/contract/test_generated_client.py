@@ -12,9 +12,8 @@ import pytest
 
 from sandbox.server import Sandbox
 from tests.conftest import ACCOUNT, REGION
-from tests.images import image, push_image
+from tests.images import publish
 from tests.marks import only_sqlite
-from tests.sandbox.clients import sdk
 from tests.service_process import ServiceProcess
 
 _CONTRACT = Path(__file__).parents[2] / "openapi.yaml"
@@ -74,9 +73,7 @@ async def test_a_generated_client_does_the_main_job(
 async def test_a_generated_client_deploys(
     generated: Generated, service: ServiceProcess, secret: str, aws: Sandbox
 ) -> None:
-    async with sdk("ecr", aws) as ecr:
-        await ecr.create_repository(repositoryName="team/app")
-    await push_image(aws, "team/app", "1", image("one"))
+    await publish(aws, "team/app", "1")
     service.start()
     models = generated("models")
     deploy = generated("api.deployments.create_deployment")

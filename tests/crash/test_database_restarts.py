@@ -8,9 +8,8 @@ import pytest
 
 from sandbox.server import Sandbox
 from tests.databases import PostgresServer
-from tests.images import image, push_image
+from tests.images import publish
 from tests.marks import only_postgresql
-from tests.sandbox.clients import sdk
 from tests.service_process import ServiceProcess
 
 _WITHIN = 20.0
@@ -31,9 +30,7 @@ def postgres() -> Iterator[PostgresServer]:
 async def test_a_rollout_goes_on_when_the_database_is_back(
     service: ServiceProcess, postgres: PostgresServer, secret: str, aws: Sandbox
 ) -> None:
-    async with sdk("ecr", aws) as ecr:
-        await ecr.create_repository(repositoryName="myapp")
-    await push_image(aws, "myapp", "1", image("one"))
+    await publish(aws, "myapp", "1")
     service.start()
     async with service.client(secret) as client:
         hold = aws.hold("WATCH pods")

@@ -9,9 +9,8 @@ import pytest
 from sandbox.faults import Hold, When
 from sandbox.server import Sandbox
 from tests.administrator import administrator
-from tests.images import image, push_image
+from tests.images import publish
 from tests.marks import only_postgresql
-from tests.sandbox.clients import sdk
 from tests.sandbox.kube import DEPLOYMENTS, SERVICES
 from tests.service_process import ServiceProcess
 
@@ -45,7 +44,7 @@ async def test_after_a_kill_a_rollout_goes_on_where_it_stood(  # noqa: PLR0917 -
     call: str,
     when: When,
 ) -> None:
-    await _push(aws)
+    await publish(aws, "myapp", "1")
     survivor = _start(service, replica, engine)
     async with service.client(secret) as client:
         hold, path = await _caught(client, aws, call, when)
@@ -76,7 +75,7 @@ async def test_after_a_kill_a_removal_goes_on_where_it_stood(  # noqa: PLR0917 -
     call: str,
     when: When,
 ) -> None:
-    await _push(aws)
+    await publish(aws, "myapp", "1")
     survivor = _start(service, replica, engine)
     async with service.client(secret) as client:
         made = await client.post("/v1/deployments", params={"wait": "30"}, json=BODY)
@@ -103,7 +102,7 @@ async def test_after_a_kill_a_removal_goes_on_where_it_stood(  # noqa: PLR0917 -
 async def test_a_replica_that_is_told_to_stop_hands_its_rollouts_over(
     service: ServiceProcess, replica: ServiceProcess, secret: str, aws: Sandbox
 ) -> None:
-    await _push(aws)
+    await publish(aws, "myapp", "1")
     service.start()
     replica.start()
     async with service.client(secret) as client:
@@ -122,12 +121,6 @@ def _start(service: ServiceProcess, replica: ServiceProcess, engine: str) -> Ser
         return service
     replica.start()
     return replica
-
-
-async def _push(aws: Sandbox) -> None:
-    async with sdk("ecr", aws) as ecr:
-        await ecr.create_repository(repositoryName="myapp")
-    await push_image(aws, "myapp", "1", image("one"))
 
 
 async def _caught(client: httpx.AsyncClient, aws: Sandbox, call: str, when: When) -> tuple[Hold, str]:

@@ -8,13 +8,13 @@ import pytest
 
 from sandbox.server import Sandbox
 from tests.administrator import administrator
-from tests.images import image, push_image
+from tests.images import publish
 from tests.marks import only_postgresql
-from tests.sandbox.clients import sdk
 from tests.sandbox.kube import DEPLOYMENTS
 from tests.service_process import ServiceProcess
 
 _MANY = 20
+_TAGS = ("1", "2", "3")
 BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "port": 8080}
 
 
@@ -23,13 +23,11 @@ BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "port": 8080}
 async def test_of_twenty_deploys_by_two_replicas_the_last_accepted_runs(
     service: ServiceProcess, replica: ServiceProcess, secret: str, aws: Sandbox
 ) -> None:
-    async with sdk("ecr", aws) as ecr:
-        await ecr.create_repository(repositoryName="myapp")
-    digests = [await push_image(aws, "myapp", str(number), image(str(number))) for number in range(4)]
+    await publish(aws, "myapp", *_TAGS)
     service.start()
     replica.start()
     async with service.client(secret) as one, replica.client(secret) as other:
-        asked = [BODY | {"image": f"myapp:{number % len(digests)}"} for number in range(_MANY)]
+        asked = [BODY | {"image": f"myapp:{_TAGS[number % len(_TAGS)]}"} for number in range(_MANY)]
         made = await asyncio.gather(
             *(client.post("/v1/deployments", json=body) for body, client in zip(asked, (one, other) * 10, strict=True))
         )
