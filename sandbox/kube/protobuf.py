@@ -1,8 +1,9 @@
-"""The two bodies that kubectl sends as protobuf whatever the server prefers: a new namespace, an access review.
+"""What kubectl sends as protobuf whatever the server prefers: access reviews, and what `kubectl create` makes by name.
 
 Source: Kubernetes documentation, "Kubernetes Protobuf encoding"; k8s.io/api {core,authorization}/v1 generated.proto.
 """
 
+import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,18 +18,28 @@ _MORE = 0x80
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """Fields by number: the name, and the message in it; None is a string."""
+    """Fields by number: the name, and what is in it; None is a string."""
 
-    fields: "dict[int, tuple[str, _Message | None]]"
+    fields: "dict[int, tuple[str, _Message | _Map | None]]"
 
 
-_METADATA = _Message({1: ("name", None), 2: ("generateName", None), 3: ("namespace", None)})
+@dataclass(frozen=True, slots=True)
+class _Map:
+    """From strings to strings, or to bytes, which JSON has as base64."""
+
+    is_binary: bool = False
+
+
+_METADATA = _Message({1: ("name", None), 2: ("generateName", None), 3: ("namespace", None), 11: ("labels", _Map())})
 _RESOURCE = ("namespace", "verb", "group", "version", "resource", "subresource", "name")
 _ATTRIBUTES = _Message({number: (name, None) for number, name in enumerate(_RESOURCE, start=1)})
 _PATH = _Message({1: ("path", None), 2: ("verb", None)})
 _REVIEW_SPEC = _Message({1: ("resourceAttributes", _ATTRIBUTES), 2: ("nonResourceAttributes", _PATH)})
 _KINDS = {
+    "ConfigMap": _Message({1: ("metadata", _METADATA), 2: ("data", _Map()), 3: ("binaryData", _Map(is_binary=True))}),
     "Namespace": _Message({1: ("metadata", _METADATA)}),
+    "Secret": _Message({1: ("metadata", _METADATA), 2: ("data", _Map(is_binary=True)), 3: ("type", None)}),
+    "ServiceAccount": _Message({1: ("metadata", _METADATA)}),
     "SelfSubjectAccessReview": _Message({1: ("metadata", _METADATA), 2: ("spec", _REVIEW_SPEC)}),
 }
 _TYPE = _Message({1: ("apiVersion", None), 2: ("kind", None)})
@@ -52,10 +63,21 @@ def _read(message: _Message, body: bytes) -> Object:
     """What is known of a message and not empty."""
     found: Object = {}
     for number, value in _fields(body):
-        if number in message.fields and value:
-            name, inner = message.fields[number]
+        if number not in message.fields or not value:
+            continue
+        name, inner = message.fields[number]
+        if isinstance(inner, _Map):
+            found[name] = found.get(name, {}) | _entry(inner, value)
+        else:
             found[name] = _read(inner, value) if inner else value.decode()
     return found
+
+
+def _entry(kind: _Map, body: bytes) -> dict[str, str]:
+    """One of a map's; each comes as a field of its own."""
+    parts = dict(_fields(body))
+    value = parts.get(2, b"")
+    return {parts.get(1, b"").decode(): base64.b64encode(value).decode() if kind.is_binary else value.decode()}
 
 
 def _fields(body: bytes) -> Iterator[tuple[int, bytes]]:

@@ -1,6 +1,7 @@
 """The real kubectl against the sandbox's API server: what it prints is what was asked for."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -150,3 +151,15 @@ async def test_auth_can_i(kubectl: Kubectl) -> None:
 async def test_version_and_resources(kubectl: Kubectl) -> None:
     assert "Server Version: v1.34" in await kubectl.run("version")
     assert "deploy " in await kubectl.run("api-resources")
+
+
+async def test_create_makes_what_is_named_on_the_command_line(kubectl: Kubectl) -> None:
+    await kubectl.run("create", "secret", "generic", "login", "--from-literal=user=me", "--from-literal=password=ü=1")
+    await kubectl.run("create", "configmap", "settings", "--from-literal=level=3", "--from-literal=empty=")
+    await kubectl.run("create", "serviceaccount", "runner")
+    secret = json.loads(await kubectl.run("get", "secret", "login", "-o", "json"))
+    kept = {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
+    assert (secret["type"], kept) == ("Opaque", {"user": "me", "password": "ü=1"})
+    settings = json.loads(await kubectl.run("get", "configmap", "settings", "-o", "json"))
+    assert settings["data"] == {"level": "3", "empty": ""}
+    assert "runner" in await kubectl.run("get", "serviceaccounts")
