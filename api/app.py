@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, Depends, FastAPI
 
 from api import audit, clusters, deployments, health, images, keys, policies, problems, registries, repositories, tokens
-from api.deps import CONTAINER, READINESS, Readiness, authenticated, refuse_unknown_parameters
+from api.deps import CONTAINER, READINESS, Readiness, refuse_unknown_parameters
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import describe
 from api.problems import declare
@@ -55,11 +55,9 @@ def create(settings: Settings) -> FastAPI:
         separate_input_output_schemas=True,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # asked about on every request
     )
-    app.include_router(health.router, dependencies=[Depends(refuse_unknown_parameters)])
     for router in ROUTERS:
         app.include_router(
             router,
-            dependencies=[Depends(authenticated)],
             responses=declare(
                 ParameterError,
                 UnauthenticatedError,
@@ -70,6 +68,7 @@ def create(settings: Settings) -> FastAPI:
                 DeadlineError,
             ),
         )
+    app.include_router(health.router, dependencies=[Depends(refuse_unknown_parameters)])
     problems.install(app)
     app.add_middleware(BodyLimit, most=settings.limits.body_bytes)
     app.add_middleware(RequestContext)

@@ -7,15 +7,16 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BeforeValidator
 
 from api.answers import Http
-from api.deps import Authenticated, Cursor, Limit
+from api.deps import Cursor, Limit
 from api.problems import declare
+from api.routing import KeyedRoute
 from service.audit import AuditFilter, AuditPage, Entry
 from service.authz import Action, Step
 from service.errors import NotFoundError
 from service.ledger import Status
 from service.resources import UtcTime
 
-router = APIRouter(prefix="/v1/audit", tags=["audit"])
+router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=KeyedRoute)
 _ACTIONS = tuple(str(one) for one in (*Action, *Step))
 _PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 
@@ -47,13 +48,12 @@ async def _wanted(
     description="Auditors and admins of everything see all entries, everybody else their own.",
 )
 async def search_audit(
-    caller: Authenticated,
     http: Http,
     wanted: Annotated[AuditFilter, Depends(_wanted)],
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> AuditPage:
-    return http.page(await http.services.audit.search(caller, wanted, cursor=cursor, limit=limit))
+    return http.page(await http.services.audit.search(http.caller, wanted, cursor=cursor, limit=limit))
 
 
 @router.get(
@@ -64,6 +64,6 @@ async def search_audit(
     responses=declare(NotFoundError),
 )
 async def get_audit_entry(
-    operation_id: Annotated[UUID, Path(description="The id of an operation")], caller: Authenticated, http: Http
+    operation_id: Annotated[UUID, Path(description="The id of an operation")], http: Http
 ) -> Entry:
-    return http.tagged(await http.services.audit.get(caller, str(operation_id)))
+    return http.tagged(await http.services.audit.get(http.caller, str(operation_id)))

@@ -5,21 +5,22 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from api.answers import Http
-from api.deps import Authenticated, RegistryName
+from api.deps import RegistryName
 from api.problems import declare
+from api.routing import KeyedRoute
 from service.clusters import ClusterList, ClusterStatus
 from service.deployment_resources import ImageText, NamespaceName
 from service.errors import NotFoundError
 from service.preflight import Preflight
 from service.resources import Reference
 
-router = APIRouter(prefix="/v1/clusters", tags=["clusters"])
+router = APIRouter(prefix="/v1/clusters", tags=["clusters"], route_class=KeyedRoute)
 Name = Annotated[str, Path(max_length=64, examples=["demo"])]
 
 
 @router.get("", operation_id="list_clusters", summary="List the clusters of the settings")
-async def list_clusters(caller: Authenticated, http: Http) -> ClusterList:
-    return http.services.clusters.list(caller)
+async def list_clusters(http: Http) -> ClusterList:
+    return http.services.clusters.list(http.caller)
 
 
 @router.get(
@@ -28,8 +29,8 @@ async def list_clusters(caller: Authenticated, http: Http) -> ClusterList:
     summary="Get a cluster: whether it can be reached, its version, its nodes",
     responses=declare(NotFoundError),
 )
-async def get_cluster(name: Name, caller: Authenticated, http: Http) -> ClusterStatus:
-    return await http.services.clusters.get(caller, name)
+async def get_cluster(name: Name, http: Http) -> ClusterStatus:
+    return await http.services.clusters.get(http.caller, name)
 
 
 @router.get(
@@ -44,10 +45,9 @@ async def get_cluster(name: Name, caller: Authenticated, http: Http) -> ClusterS
 )
 async def check_cluster(
     name: Name,
-    caller: Authenticated,
     http: Http,
     image: Annotated[ImageText, Query()],
     namespace: Annotated[NamespaceName, Query()] = "default",
     registry: RegistryName = None,
 ) -> Preflight:
-    return await http.services.preflights.check(caller, name, registry, Reference.parse(image), namespace)
+    return await http.services.preflights.check(http.caller, name, registry, Reference.parse(image), namespace)

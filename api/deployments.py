@@ -8,8 +8,9 @@ from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import StreamingResponse
 
 from api.answers import PLAIN_TEXT, Http
-from api.deps import Authenticated, Cursor, Limit, Mutation, RegistryName
+from api.deps import Cursor, Limit, RegistryName
 from api.problems import declare
+from api.routing import KeyedRoute
 from service.deployment_resources import (
     Deployment,
     DeploymentCreate,
@@ -28,9 +29,9 @@ from service.errors import (
     TooLargeError,
     WaitTimeoutError,
 )
-from service.ledger import Call, Done
+from service.ledger import Done
 
-router = APIRouter(prefix="/v1/deployments", tags=["deployments"])
+router = APIRouter(prefix="/v1/deployments", tags=["deployments"], route_class=KeyedRoute)
 
 Id = Annotated[UUID, Path(description="As `Location` has it")]
 Wait = Annotated[
@@ -74,20 +75,18 @@ _FAILURES = declare(
 )
 async def create_deployment(
     body: DeploymentCreate,
-    call: Mutation,
     http: Http,
     registry: RegistryName = None,
     wait: Wait = None,
     dry_run: Annotated[bool, Query(description="Change nothing, and say what would change")] = False,
 ) -> object:
     if dry_run:
-        return http.json(await http.services.deployments.preview(call.caller, registry, body))
-    return await _answer(http, call, await http.services.deployments.create(call, registry, body), wait)
+        return http.json(await http.services.deployments.preview(http.caller, registry, body))
+    return await _answer(http, await http.services.deployments.create(await http.call(), registry, body), wait)
 
 
 @router.get("", operation_id="list_deployments", summary="List deployments, the newest first: a target's history")
 async def list_deployments(
-    caller: Authenticated,
     http: Http,
     cluster: Annotated[str | None, Query(max_length=64)] = None,
     namespace: Annotated[str | None, Query(max_length=63)] = None,
@@ -97,7 +96,7 @@ async def list_deployments(
     limit: Limit = 100,
 ) -> DeploymentPage:
     wanted = Wanted(cluster, namespace, name, status)
-    return http.page(await http.services.deployments.list(caller, wanted, cursor=cursor, limit=limit))
+    return http.page(await http.services.deployments.list(http.caller, wanted, cursor=cursor, limit=limit))
 
 
 @router.get(
@@ -108,12 +107,12 @@ async def list_deployments(
     responses=PLAIN_TEXT | declare(NotFoundError, DeploymentFailedError, WaitTimeoutError),
     response_model=Deployment,
 )
-async def get_deployment(deployment_id: Id, caller: Authenticated, http: Http, wait: Wait = None) -> object:
+async def get_deployment(deployment_id: Id, http: Http, wait: Wait = None) -> object:
     deployments, name = http.services.deployments, str(deployment_id)
     if wait is None:
-        found = await deployments.get(caller, name)
+        found = await deployments.get(http.caller, name)
     else:
-        found = await deployments.wait(caller, name, wait, http.is_ending)
+        found = await deployments.wait(http.caller, name, wait, http.is_ending)
     return http.tagged_or_line(found, line=next(iter(found.urls), ""))
 
 
@@ -127,13 +126,12 @@ async def get_deployment(deployment_id: Id, caller: Authenticated, http: Http, w
 )
 async def get_deployment_events(
     deployment_id: Id,
-    caller: Authenticated,
     http: Http,
     last_event_id: Annotated[int, Header(ge=0, le=2**31 - 1)] = 0,
 ) -> StreamingResponse:
     name = str(deployment_id)
-    await http.services.deployments.get(caller, name)
-    found = http.services.deployments.events(caller, name, last_event_id, http.is_ending)
+    await http.services.deployments.get(http.caller, name)
+    found = http.services.deployments.events(http.caller, name, last_event_id, http.is_ending)
 
     async def lines() -> AsyncIterator[str]:
         async for event in found:
@@ -150,11 +148,9 @@ async def get_deployment_events(
     responses=_ACCEPTED | _FAILURES,
     response_model=Deployment,
 )
-async def roll_back_deployment(
-    deployment_id: Id, body: DeploymentRollback, call: Mutation, http: Http, wait: Wait = None
-) -> object:
-    done = await http.services.deployments.rollback(call, str(deployment_id), body.to)
-    return await _answer(http, call, done, wait)
+async def roll_back_deployment(deployment_id: Id, body: DeploymentRollback, http: Http, wait: Wait = None) -> object:
+    done = await http.services.deployments.rollback(await http.call(), str(deployment_id), body.to)
+    return await _answer(http, done, wait)
 
 
 @router.post(
@@ -163,9 +159,9 @@ async def roll_back_deployment(
     summary="Stop following a rollout; the cluster stays as it is",
     responses=declare(NotFoundError, ConflictError),
 )
-async def cancel_deployment(deployment_id: Id, call: Mutation, http: Http) -> Deployment:
-    http.note(await http.services.deployments.cancel(call, str(deployment_id)))
-    return http.tagged(await http.services.deployments.get(call.caller, str(deployment_id)))
+async def cancel_deployment(deployment_id: Id, http: Http) -> Deployment:
+    http.note(await http.services.deployments.cancel(await http.call(), str(deployment_id)))
+    return http.tagged(await http.services.deployments.get(http.caller, str(deployment_id)))
 
 
 @router.delete(
@@ -177,18 +173,19 @@ async def cancel_deployment(deployment_id: Id, call: Mutation, http: Http) -> De
     responses=_ACCEPTED | _FAILURES,
     response_model=Deployment,
 )
-async def delete_deployment(deployment_id: Id, call: Mutation, http: Http, wait: Wait = None) -> object:
-    return await _answer(http, call, await http.services.deployments.delete(call, str(deployment_id)), wait)
+async def delete_deployment(deployment_id: Id, http: Http, wait: Wait = None) -> object:
+    done = await http.services.deployments.delete(await http.call(), str(deployment_id))
+    return await _answer(http, done, wait)
 
 
-async def _answer(http: Http, call: Call, done: Done, wait: float | None) -> object:
+async def _answer(http: Http, done: Done, wait: float | None) -> object:
     """Where to look; or with `wait`, what came of it."""
     http.note(done)
     made = str(done.result["id"])
     http.created_at(f"/v1/deployments/{made}")
     deployments = http.services.deployments
     if wait is None:
-        return http.tagged(await deployments.get(call.caller, made))
+        return http.tagged(await deployments.get(http.caller, made))
     http.is_done()
-    found = await deployments.wait(call.caller, made, wait, http.is_ending)
+    found = await deployments.wait(http.caller, made, wait, http.is_ending)
     return http.tagged_or_line(found, line=next(iter(found.urls), ""))

@@ -1,10 +1,11 @@
 """From an HTTP request to what a service takes: the caller, the call, the services."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Annotated, cast
 
-from fastapi import Depends, Header, Query, Request
+from fastapi import Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
@@ -16,6 +17,9 @@ from service.ledger import Call
 
 CONTAINER = "container"
 READINESS = "readiness"
+KEY_HEADER, MATCH_HEADER = "idempotency-key", "if-match"
+KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
+_KEY = re.compile(KEY_PATTERN)
 
 
 @dataclass(slots=True)
@@ -29,18 +33,9 @@ def services_of(request: Request) -> Container:
     return cast("Container", getattr(request.state, CONTAINER))
 
 
-# Dependencies are few, flat and coroutines: FastAPI resolves each wherever it is named, again and again, and sends
-# plain functions through a thread pool. With a tree of thirteen a vend took twice as long.
-async def authenticated(request: Request) -> Caller:
-    """The caller, by the API key. Only then are the parameters looked at: who has no key learns nothing of them."""
-    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    is_bearer = scheme.lower() == "bearer"
-    caller = await services_of(request).identity.authenticate(secret.strip() if is_bearer else None)
-    await refuse_unknown_parameters(request)
-    return caller
-
-
-Authenticated = Annotated[Caller, Depends(authenticated)]
+def caller_of(request: Request) -> Caller:
+    """Who asks; `api.routing` has found out before anything else was looked at."""
+    return cast("Caller", request.state.caller)
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
@@ -67,27 +62,23 @@ def _query_names(dependant: Dependant) -> frozenset[str]:
     return _known_names[id(dependant)]
 
 
-async def mutating_call(
-    request: Request,
-    caller: Authenticated,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            min_length=1,
-            max_length=255,
-            pattern=r"^[\x21-\x7e]+$",
-            description="Makes a repeat safe: the same key and request are answered from the record",
-        ),
-    ] = None,
-    if_match: Annotated[str | None, Header(description="Change only if the resource still has this ETag")] = None,
-) -> Call:
+async def call_of(request: Request) -> Call:
+    """What a change is asked with, beside its body.
+
+    :raises ParameterError: the Idempotency-Key is none.
+    """
+    # Its headers are described in `api.openapi`: as parameters of the framework's they would take longer to read.
+    key = request.headers.get(KEY_HEADER)
+    if key is not None and not _KEY.fullmatch(key):
+        mistake = FieldError(f"header.{KEY_HEADER}", f"should match {KEY_PATTERN}")
+        raise ParameterError("A parameter of the request is invalid.", errors=[mistake])
     return Call(
-        caller=caller,
+        caller=caller_of(request),
         request_id=request.state.request_id,
         deadline=Deadline.after(services_of(request).settings.deadlines.request),
-        fingerprint=await _fingerprint(request) if idempotency_key else "",
-        idempotency_key=idempotency_key,
-        if_match=if_match,
+        fingerprint=await _fingerprint(request) if key else "",
+        idempotency_key=key,
+        if_match=request.headers.get(MATCH_HEADER),
     )
 
 
@@ -97,7 +88,6 @@ async def _fingerprint(request: Request) -> str:
     return hashlib.sha256(head + await request.body()).hexdigest()
 
 
-Mutation = Annotated[Call, Depends(mutating_call)]
 RegistryName = Annotated[
     str | None, Query(alias="registry", max_length=64, description="A registry of the settings; there is a default")
 ]

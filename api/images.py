@@ -5,9 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query
 
 from api.answers import PLAIN_TEXT, Http
-from api.deps import Authenticated, Cursor, Limit, Mutation, RegistryName
+from api.deps import Cursor, Limit, RegistryName
 from api.paths import REFERENCE_IN_PATH
 from api.problems import declare
+from api.routing import KeyedRoute
 from service.errors import (
     ConflictError,
     FieldError,
@@ -19,7 +20,7 @@ from service.errors import (
 from service.image_resources import Image, ImagePage, ImageTagging, TaggedImage
 from service.resources import Reference, RepositoryName
 
-router = APIRouter(prefix="/v1/images", tags=["images"])
+router = APIRouter(prefix="/v1/images", tags=["images"], route_class=KeyedRoute)
 
 
 async def image_reference(
@@ -49,14 +50,13 @@ ImageReference = Annotated[Reference, Depends(image_reference)]
     responses=declare(NotFoundError),
 )
 async def list_images(
-    caller: Authenticated,
     http: Http,
     repository: Annotated[RepositoryName, Query()],
     registry: RegistryName = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> ImagePage:
-    return http.page(await http.services.images.list(caller, registry, repository, cursor=cursor, limit=limit))
+    return http.page(await http.services.images.list(http.caller, registry, repository, cursor=cursor, limit=limit))
 
 
 @router.get(
@@ -67,8 +67,8 @@ async def list_images(
     responses=PLAIN_TEXT | declare(NotFoundError),
     response_model=Image,
 )
-async def get_image(image: ImageReference, caller: Authenticated, http: Http, registry: RegistryName = None) -> object:
-    found = await http.services.images.get(caller, registry, image)
+async def get_image(image: ImageReference, http: Http, registry: RegistryName = None) -> object:
+    found = await http.services.images.get(http.caller, registry, image)
     http.etag(found.digest)
     return http.line(found.uri) if http.wants("text/plain") else found
 
@@ -81,9 +81,9 @@ async def get_image(image: ImageReference, caller: Authenticated, http: Http, re
     responses=declare(NotFoundError, ConflictError, PreconditionError, TooLargeError),
 )
 async def tag_image(
-    image: ImageReference, body: ImageTagging, call: Mutation, http: Http, registry: RegistryName = None
+    image: ImageReference, body: ImageTagging, http: Http, registry: RegistryName = None
 ) -> TaggedImage:
-    done = await http.services.images.tag(call, registry, image, body)
+    done = await http.services.images.tag(await http.call(), registry, image, body)
     http.note(done)
     tagged = TaggedImage.model_validate(done.result)
     http.etag(tagged.digest)
@@ -98,5 +98,5 @@ async def tag_image(
     description="Removing the last tag of an image deletes the image.",
     responses=declare(NotFoundError, ConflictError, PreconditionError),
 )
-async def delete_image(image: ImageReference, call: Mutation, http: Http, registry: RegistryName = None) -> None:
-    http.note(await http.services.images.delete(call, registry, image))
+async def delete_image(image: ImageReference, http: Http, registry: RegistryName = None) -> None:
+    http.note(await http.services.images.delete(await http.call(), registry, image))

@@ -6,12 +6,13 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 
 from api.answers import PLAIN_TEXT, Http
-from api.deps import Authenticated, Cursor, Limit, Mutation
+from api.deps import Cursor, Limit
 from api.problems import declare
+from api.routing import KeyedRoute
 from service.errors import ConflictError, NotFoundError, PreconditionError, TooLargeError
 from service.key_resources import Key, KeyCreate, KeyPage, KeyRotate, NewKey, RotatedKey
 
-router = APIRouter(prefix="/v1/keys", tags=["keys"])
+router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=KeyedRoute)
 KeyId = Annotated[UUID, Path(description="The key's id, which rotation does not change")]
 
 _SHOWN_ONCE = (
@@ -30,9 +31,9 @@ _AN_HOUR = KeyRotate()
     responses=_BARE_KEY | declare(ConflictError, TooLargeError),
     response_model=NewKey,
 )
-async def create_key(body: KeyCreate, call: Mutation, http: Http) -> object:
+async def create_key(body: KeyCreate, http: Http) -> object:
     http.never_stored()
-    done = await http.services.keys.create(call, body)
+    done = await http.services.keys.create(await http.call(), body)
     http.note(done)
     made = NewKey.model_validate(done.result)
     http.created_at(f"/v1/keys/{made.id}")
@@ -40,13 +41,13 @@ async def create_key(body: KeyCreate, call: Mutation, http: Http) -> object:
 
 
 @router.get("", operation_id="list_keys", summary="List API keys, revoked and expired ones too, the newest first")
-async def list_keys(caller: Authenticated, http: Http, cursor: Cursor = None, limit: Limit = 100) -> KeyPage:
-    return http.page(await http.services.keys.list(caller, cursor=cursor, limit=limit))
+async def list_keys(http: Http, cursor: Cursor = None, limit: Limit = 100) -> KeyPage:
+    return http.page(await http.services.keys.list(http.caller, cursor=cursor, limit=limit))
 
 
 @router.get("/{key_id}", operation_id="get_key", summary="Get an API key", responses=declare(NotFoundError))
-async def get_key(key_id: KeyId, caller: Authenticated, http: Http) -> Key:
-    return http.tagged(await http.services.keys.get(caller, str(key_id)))
+async def get_key(key_id: KeyId, http: Http) -> Key:
+    return http.tagged(await http.services.keys.get(http.caller, str(key_id)))
 
 
 @router.post(
@@ -58,9 +59,9 @@ async def get_key(key_id: KeyId, caller: Authenticated, http: Http) -> Key:
     responses=_BARE_KEY | declare(NotFoundError, ConflictError, PreconditionError, TooLargeError),
     response_model=RotatedKey,
 )
-async def rotate_key(key_id: KeyId, call: Mutation, http: Http, body: KeyRotate = _AN_HOUR) -> object:
+async def rotate_key(key_id: KeyId, http: Http, body: KeyRotate = _AN_HOUR) -> object:
     http.never_stored()
-    done = await http.services.keys.rotate(call, str(key_id), body)
+    done = await http.services.keys.rotate(await http.call(), str(key_id), body)
     http.note(done)
     rotated = RotatedKey.model_validate(done.result)
     http.created_at(f"/v1/keys/{rotated.id}")
@@ -74,5 +75,5 @@ async def rotate_key(key_id: KeyId, call: Mutation, http: Http, body: KeyRotate 
     summary="Revoke an API key, at once and for good",
     responses=declare(NotFoundError, ConflictError, PreconditionError),
 )
-async def revoke_key(key_id: KeyId, call: Mutation, http: Http) -> None:
-    http.note(await http.services.keys.revoke(call, str(key_id)))
+async def revoke_key(key_id: KeyId, http: Http) -> None:
+    http.note(await http.services.keys.revoke(await http.call(), str(key_id)))

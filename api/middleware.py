@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import MutableMapping
+from functools import cache
 from typing import Any
 
 import structlog
@@ -95,10 +96,16 @@ class BodyLimit:
         return TooLargeError(f"A request body has at most {self._most} bytes.")
 
 
+@cache
+def _figures(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, route, status), SECONDS.labels(method, route)
+
+
 def _note(scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
     # The route's template, never the raw path: a label per repository would be a label per customer's typo.
     route = getattr(scope.get("route"), "path", "none")
-    REQUESTS.labels(scope["method"], route, status).inc()
-    SECONDS.labels(scope["method"], route).observe(seconds)
+    answered, took = _figures(scope["method"], route, status)
+    answered.inc()
+    took.observe(seconds)
     if scope["path"] not in _QUIET:
         log.info("request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 1))

@@ -5,6 +5,7 @@ from typing import Any
 import yaml
 from fastapi import FastAPI
 
+from api.deps import KEY_HEADER, KEY_PATTERN, MATCH_HEADER
 from api.problems import Problem
 
 _TAGS = {
@@ -16,6 +17,21 @@ _TAGS = {
     "keys": "API keys: who may call, and do what",
     "audit": "What was done, by whom, and what came of it",
     "operations": "Liveness, readiness and metrics",
+}
+
+_KEY = {
+    "name": KEY_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": KEY_PATTERN},
+    "description": "Makes a repeat safe: the same key and request are answered from the record",
+}
+_MATCH = {
+    "name": MATCH_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "Change only if the resource still has this ETag",
 }
 
 
@@ -31,6 +47,7 @@ def describe(app: FastAPI) -> None:
             schemas |= problem.pop("$defs") | {"Problem": problem}
             _drop_framework_errors(document)
             _declare_keys(document)
+            _declare_headers(document)
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI documents this as the way to extend the schema
@@ -48,6 +65,15 @@ def _declare_keys(document: dict[str, Any]) -> None:
     for path, operations in document["paths"].items():
         for operation in operations.values() if path.startswith("/v1/") else ():
             operation["security"] = [{"ApiKey": []}]
+
+
+def _declare_headers(document: dict[str, Any]) -> None:
+    """Every change takes an Idempotency-Key, and one of what is there already an If-Match."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items() if path.startswith("/v1/") else ():
+            if method != "get":
+                taken = [_KEY, _MATCH] if method in ("put", "patch", "delete") else [_KEY]
+                operation.setdefault("parameters", []).extend(taken)
 
 
 def _drop_framework_errors(document: dict[str, Any]) -> None:

@@ -6,9 +6,10 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import StringConstraints
 
 from api.answers import Http
-from api.deps import Authenticated, Mutation, RegistryName
+from api.deps import RegistryName
 from api.paths import NAME_IN_PATH
 from api.problems import declare
+from api.routing import KeyedRoute
 from service import policy_templates
 from service.errors import NotFoundError, PreconditionError, TooLargeError
 from service.policy_documents import hash_of
@@ -29,7 +30,7 @@ EXAMPLE = {
 DOCUMENT = {"schema": {"type": "object", "additionalProperties": True}, "example": EXAMPLE}
 BODY = {"requestBody": {"required": True, "content": {"application/json": DOCUMENT}}}
 
-router = APIRouter(tags=["policies"])
+router = APIRouter(tags=["policies"], route_class=KeyedRoute)
 Name = Annotated[RepositoryName, Path(description="The repository's name, as it is or percent-encoded")]
 Account = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
 
@@ -45,10 +46,8 @@ async def raw_body(request: Request) -> bytes:
     summary="Get a repository's policy",
     responses=declare(NotFoundError),
 )
-async def get_repository_policy(
-    name: Name, caller: Authenticated, http: Http, registry: RegistryName = None
-) -> dict[str, Any]:
-    document = await http.services.policies.get(caller, registry, name)
+async def get_repository_policy(name: Name, http: Http, registry: RegistryName = None) -> dict[str, Any]:
+    document = await http.services.policies.get(http.caller, registry, name)
     http.etag(hash_of(document))
     return document
 
@@ -64,11 +63,10 @@ async def get_repository_policy(
 async def put_repository_policy(
     name: Name,
     content: Annotated[bytes, Depends(raw_body)],
-    call: Mutation,
     http: Http,
     registry: RegistryName = None,
 ) -> dict[str, Any]:
-    done = await http.services.policies.put(call, registry, name, content)
+    done = await http.services.policies.put(await http.call(), registry, name, content)
     http.note(done)
     http.etag(hash_of(done.result))
     return done.result
@@ -81,12 +79,12 @@ async def put_repository_policy(
     summary="Delete a repository's policy",
     responses=declare(NotFoundError, PreconditionError),
 )
-async def delete_repository_policy(name: Name, call: Mutation, http: Http, registry: RegistryName = None) -> None:
-    http.note(await http.services.policies.delete(call, registry, name))
+async def delete_repository_policy(name: Name, http: Http, registry: RegistryName = None) -> None:
+    http.note(await http.services.policies.delete(await http.call(), registry, name))
 
 
 @router.get("/v1/policy-templates", operation_id="list_policy_templates", summary="List the policy templates")
-async def list_policy_templates(_: Authenticated) -> PolicyTemplateList:
+async def list_policy_templates() -> PolicyTemplateList:
     return policy_templates.list_all()
 
 
@@ -98,7 +96,6 @@ async def list_policy_templates(_: Authenticated) -> PolicyTemplateList:
     responses=declare(NotFoundError),
 )
 async def get_policy_template(
-    _: Authenticated,
     name: Annotated[str, Path(max_length=64, examples=["cross-account-push"])],
     account: Annotated[list[Account], Query(min_length=1, max_length=100, description="Account ids; repeatable")],
 ) -> dict[str, Any]:

@@ -5,17 +5,17 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from api.answers import Http
-from api.deps import Authenticated
 from api.problems import declare
+from api.routing import KeyedRoute
 from service.errors import NotFoundError
 from service.registries import RegistryList, RegistryStatus
 
-router = APIRouter(prefix="/v1/registries", tags=["registries"])
+router = APIRouter(prefix="/v1/registries", tags=["registries"], route_class=KeyedRoute)
 
 
 @router.get("", operation_id="list_registries", summary="List the registries that the caller may use")
-async def list_registries(caller: Authenticated, http: Http) -> RegistryList:
-    return http.services.registries.list(caller)
+async def list_registries(http: Http) -> RegistryList:
+    return http.services.registries.list(http.caller)
 
 
 @router.get(
@@ -24,5 +24,5 @@ async def list_registries(caller: Authenticated, http: Http) -> RegistryList:
     summary="Get a registry: whether it is reachable, and its account settings",
     responses=declare(NotFoundError),
 )
-async def get_registry(name: Annotated[str, Path(max_length=64)], caller: Authenticated, http: Http) -> RegistryStatus:
-    return http.tagged(await http.services.registries.get(caller, name))
+async def get_registry(name: Annotated[str, Path(max_length=64)], http: Http) -> RegistryStatus:
+    return http.tagged(await http.services.registries.get(http.caller, name))

@@ -5,13 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from api.answers import PLAIN_TEXT, Http
-from api.deps import Authenticated, Cursor, Limit, Mutation, RegistryName
+from api.deps import Cursor, Limit, RegistryName
 from api.paths import NAME_IN_PATH
 from api.problems import declare
+from api.routing import KeyedRoute
 from service.errors import ConflictError, NotFoundError, PartialError, PreconditionError, TooLargeError
 from service.resources import Repository, RepositoryCreate, RepositoryName, RepositoryPage, RepositoryUpdate
 
-router = APIRouter(prefix="/v1/repositories", tags=["repositories"])
+router = APIRouter(prefix="/v1/repositories", tags=["repositories"], route_class=KeyedRoute)
 Name = Annotated[RepositoryName, Path(description="The name as it is (`team/app`) or percent-encoded (`team%2Fapp`)")]
 
 
@@ -22,10 +23,8 @@ Name = Annotated[RepositoryName, Path(description="The name as it is (`team/app`
     summary="Create a repository",
     responses=declare(NotFoundError, ConflictError, TooLargeError),
 )
-async def create_repository(
-    body: RepositoryCreate, call: Mutation, http: Http, registry: RegistryName = None
-) -> Repository:
-    done = await http.services.repositories.create(call, registry, body)
+async def create_repository(body: RepositoryCreate, http: Http, registry: RegistryName = None) -> Repository:
+    done = await http.services.repositories.create(await http.call(), registry, body)
     http.note(done)
     http.created_at(f"/v1/repositories/{body.name}")
     return http.tagged(Repository.model_validate(done.result))
@@ -39,14 +38,13 @@ async def create_repository(
     responses=declare(NotFoundError),
 )
 async def list_repositories(
-    caller: Authenticated,
     http: Http,
     registry: RegistryName = None,
     prefix: Annotated[str, Query(max_length=256, pattern=r"^[a-z0-9._/-]*$")] = "",
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> RepositoryPage:
-    page = await http.services.repositories.list(caller, registry, prefix=prefix, cursor=cursor, limit=limit)
+    page = await http.services.repositories.list(http.caller, registry, prefix=prefix, cursor=cursor, limit=limit)
     return http.page(page)
 
 
@@ -58,8 +56,8 @@ async def list_repositories(
     responses=PLAIN_TEXT | declare(NotFoundError),
     response_model=Repository,
 )
-async def get_repository(name: Name, caller: Authenticated, http: Http, registry: RegistryName = None) -> object:
-    found = await http.services.repositories.get(caller, registry, name)
+async def get_repository(name: Name, http: Http, registry: RegistryName = None) -> object:
+    found = await http.services.repositories.get(http.caller, registry, name)
     return http.tagged_or_line(found, line=found.uri)
 
 
@@ -70,9 +68,9 @@ async def get_repository(name: Name, caller: Authenticated, http: Http, registry
     responses=declare(NotFoundError, PreconditionError, PartialError, ConflictError, TooLargeError),
 )
 async def update_repository(
-    name: Name, body: RepositoryUpdate, call: Mutation, http: Http, registry: RegistryName = None
+    name: Name, body: RepositoryUpdate, http: Http, registry: RegistryName = None
 ) -> Repository:
-    done = await http.services.repositories.update(call, registry, name, body)
+    done = await http.services.repositories.update(await http.call(), registry, name, body)
     http.note(done)
     return http.tagged(Repository.model_validate(done.result))
 
@@ -86,9 +84,8 @@ async def update_repository(
 )
 async def delete_repository(
     name: Name,
-    call: Mutation,
     http: Http,
     registry: RegistryName = None,
     force: Annotated[bool, Query(description="Also with all its images")] = False,
 ) -> None:
-    http.note(await http.services.repositories.delete(call, registry, name, force=force))
+    http.note(await http.services.repositories.delete(await http.call(), registry, name, force=force))

@@ -6,14 +6,15 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from api.answers import PLAIN_TEXT, Http
-from api.deps import Mutation, RegistryName
+from api.deps import RegistryName
 from api.problems import declare
+from api.routing import KeyedRoute
 from service.errors import ConflictError, NotFoundError, OutcomeUnknownError, TooLargeError
 from service.tokens import Token, TokenRequest
 
 DOCKER_CONFIG = "application/vnd.docker.config+json"
 
-router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
+router = APIRouter(prefix="/v1/tokens", tags=["tokens"], route_class=KeyedRoute)
 
 
 @router.post(
@@ -27,12 +28,13 @@ router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
     responses=PLAIN_TEXT | declare(NotFoundError, ConflictError, TooLargeError, OutcomeUnknownError),
     response_model=Token,
 )
-async def vend_token(body: TokenRequest, call: Mutation, http: Http, registry: RegistryName = None) -> object:
+async def vend_token(body: TokenRequest, http: Http, registry: RegistryName = None) -> object:
     http.never_stored()
-    token = await http.services.tokens.vend(call, registry, body)
+    token = await http.services.tokens.vend(await http.call(), registry, body)
     if http.wants(DOCKER_CONFIG):
         return _docker_config(token, http)
-    return http.line(token.password) if http.wants("text/plain") else token
+    # Not the model itself: the framework would check it once more, on the way that is walked most.
+    return http.line(token.password) if http.wants("text/plain") else http.json(token)
 
 
 def _docker_config(token: Token, http: Http) -> Response:

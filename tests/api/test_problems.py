@@ -42,6 +42,17 @@ async def test_what_is_no_key_is_not_told_apart(bare_client: httpx.AsyncClient, 
     problem(answer, 401, "unauthenticated")
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [{"content": b"{"}, {"json": {"name": 1}}, {"params": {"nobody": "1"}}, {"params": {"registry": "no"}}],
+    ids=["no-json", "body", "parameter", "registry"],
+)
+async def test_who_has_no_key_learns_nothing_of_body_and_parameters(
+    bare_client: httpx.AsyncClient, broken: dict[str, Any]
+) -> None:
+    problem(await bare_client.post("/v1/repositories", **broken), 401, "unauthenticated")
+
+
 async def test_no_such_path(bare_client: httpx.AsyncClient) -> None:
     problem(await bare_client.get("/v1/no-such-thing"), 404, "no_such_path")
 
