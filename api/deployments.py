@@ -12,12 +12,15 @@ from api.deps import Cursor, Limit, RegistryName
 from api.problems import declare
 from api.routing import KeyedRoute
 from service.deployment_resources import (
+    ClusterName,
     Deployment,
     DeploymentCreate,
     DeploymentPage,
     DeploymentRollback,
     DeploymentStatus,
     DryRun,
+    NamespaceName,
+    WorkloadName,
 )
 from service.deployments import Wanted
 from service.errors import (
@@ -88,9 +91,9 @@ async def create_deployment(
 @router.get("", operation_id="list_deployments", summary="List deployments, the newest first: a target's history")
 async def list_deployments(
     http: Http,
-    cluster: Annotated[str | None, Query(max_length=64)] = None,
-    namespace: Annotated[str | None, Query(max_length=63)] = None,
-    name: Annotated[str | None, Query(max_length=63)] = None,
+    cluster: Annotated[ClusterName | None, Query()] = None,
+    namespace: Annotated[NamespaceName | None, Query()] = None,
+    name: Annotated[WorkloadName | None, Query()] = None,
     status: DeploymentStatus | None = None,
     cursor: Cursor = None,
     limit: Limit = 100,

@@ -49,7 +49,7 @@ class Clusters:
         self._default = default or (next(iter(registries)) if len(registries) == 1 else None)
         self._eks = {name: self._open_eks(one) for name, one in self._settings.items() if one.is_eks}
         self._connected: dict[str, Kube] = {}
-        self._connecting = asyncio.Lock()
+        self._connecting = {name: asyncio.Lock() for name in self._settings}
 
     async def close(self) -> None:
         for kube in self._connected.values():
@@ -72,9 +72,10 @@ class Clusters:
     async def connect(self, name: str) -> "Kube":
         """:raises NotFoundError: there is no such cluster. :raises ClusterUnavailableError: it is not there yet."""
         settings = self._find(name)
-        async with self._connecting:
-            if name not in self._connected:
-                self._connected[name] = await self._connect(settings)
+        if name not in self._connected:
+            async with self._connecting[name]:
+                if name not in self._connected:
+                    self._connected[name] = await self._connect(settings)
         return self._connected[name]
 
     def list(self, caller: Caller) -> ClusterList:

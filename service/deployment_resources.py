@@ -7,17 +7,18 @@ import re
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Self
+from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, field_validator, model_validator
 
 from service.resources import Model, Page, Reference
 
 _LABEL = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
-_QUANTITY = re.compile(r"(\d+|\d*\.\d+)([eE][+-]?\d+|[numkMGTPE]|[KMGTPE]i)?")
+_QUANTITY = re.compile(r"(\d+|\d*\.\d+)([eE][+-]?\d{1,2}|[numkMGTPE]|[KMGTPE]i)?", re.ASCII)
 OWN_LABEL_PREFIX = "wharfinger.dev/"
 _RESERVED_LABELS = ("app.kubernetes.io/name", "app.kubernetes.io/managed-by")
 
-ClusterName = Annotated[str, StringConstraints(min_length=1, max_length=64), Field(examples=["demo"])]
+ClusterName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=64), Field(examples=["demo"])]
 NamespaceName = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"), Field(examples=["default"])
 ]
@@ -148,7 +149,7 @@ class DeploymentCreate(WorkloadSpec):
 class DeploymentRollback(Model):
     """Where to go back to."""
 
-    to: str | None = Field(None, max_length=36, description="A deployment of the same target that succeeded")
+    to: UUID | None = Field(None, description="A deployment of the same target that succeeded")
 
 
 class DeploymentKind(StrEnum):

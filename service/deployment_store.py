@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Row, case, delete, func, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import utcnow
 from service.db import Database
-from service.deployment_resources import DeploymentStatus
+from service.deployment_resources import DeploymentKind, DeploymentStatus
 from service.ledger import Json, Status
 from service.tables import UtcDateTime, deployment_events, deployment_targets, deployments, operations
 
@@ -45,9 +45,9 @@ class DeploymentStore:
         self._lease = lease
         self._waiting: dict[str, set[asyncio.Event]] = {}
 
-    async def accept(self, connection: AsyncConnection, place: Place, facts: Json) -> Sequence[str]:
+    async def accept(self, connection: AsyncConnection, place: Place, facts: Json, *, after: int = 0) -> Sequence[str]:
         """Insert a deployment as its target's newest generation, ours to run; gives the ids of those it supersedes."""
-        generation = await self._next_generation(connection, place)
+        generation = await self._next_generation(connection, place, after)
         row = vars_of(place) | facts | {"generation": generation, "status": DeploymentStatus.ACCEPTED, "urls": []}
         row |= {"accepted_at": utcnow(), "lease_owner": self._owner, "lease_until": self._clock(self._lease)}
         await connection.execute(insert(deployments).values(row))
@@ -71,13 +71,18 @@ class DeploymentStore:
             select(deployments).where(*conditions).order_by(deployments.c.id.desc()).limit(most)
         )
 
-    async def last_success(self, place: Place, before: int) -> Row[Any] | None:
-        """The newest that succeeded with an image, of a generation before this one."""
+    async def is_newest(self, place: Place, generation: int) -> bool:
+        """Whether no later one was accepted."""
+        later = select(deployments.c.id).where(*_of(place), deployments.c.generation > generation).limit(1)
+        return not await self._database.fetch(later)
+
+    async def last_success(self, place: Place, before: int, *, with_image: bool = False) -> Row[Any] | None:
+        """The newest that succeeded, of a generation before this one; `with_image`: the newest that was no removal."""
         conditions = (
             *_of(place),
             deployments.c.generation < before,
             deployments.c.status == DeploymentStatus.SUCCEEDED,
-            deployments.c.kind != "delete",
+            deployments.c.kind != (DeploymentKind.DELETE if with_image else ""),
         )
         query = select(deployments).where(*conditions).order_by(deployments.c.generation.desc()).limit(1)
         found = await self._database.fetch(query)
@@ -176,14 +181,15 @@ class DeploymentStore:
             if not waiting:
                 self._waiting.pop(deployment_id, None)
 
-    async def _next_generation(self, connection: AsyncConnection, place: Place) -> int:
+    async def _next_generation(self, connection: AsyncConnection, place: Place, after: int) -> int:
         dialect = sqlite if self._database.is_sqlite else postgresql
-        raised = dialect.insert(deployment_targets).values(vars_of(place) | {"generation": 1})
+        counted = deployment_targets.c.generation
+        raised = dialect.insert(deployment_targets).values(vars_of(place) | {"generation": after + 1})
         raised = raised.on_conflict_do_update(
             index_elements=["cluster", "namespace", "name"],
-            set_={"generation": deployment_targets.c.generation + 1},
+            set_={"generation": case((counted > after, counted), else_=after) + 1},
         )
-        return int((await connection.execute(raised.returning(deployment_targets.c.generation))).scalar_one())
+        return int((await connection.execute(raised.returning(counted))).scalar_one())
 
     def _is_ours(self) -> tuple[ColumnElement[bool], ...]:
         return (deployments.c.lease_owner == self._owner, deployments.c.finished_at.is_(None))

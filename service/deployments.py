@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,7 +13,7 @@ from service import authz, cursors
 from service.authz import Action, Caller, Target
 from service.clients.ecr_images import EcrImages
 from service.clusters import Clusters, platforms
-from service.deployment_diff import changes_between
+from service.deployment_diff import changes_between, masked
 from service.deployment_resources import (
     Change,
     Deployment,
@@ -40,7 +41,7 @@ from service.rollout import carried
 from service.rollout_steps import not_ours
 from service.rollouts import Rollouts
 from service.tables import deployments
-from service.workloads import Object, deployment, is_ours, match_labels, service
+from service.workloads import Object, deployment, generation_of, is_ours, match_labels, service
 
 if TYPE_CHECKING:
     from service.clients.kube import Kube
@@ -111,7 +112,7 @@ class Deployments:
                 "digest": checked.digest,
                 "checks": checked.checks,
             }
-            return self._accepted(call, _place(target), facts)
+            return self._accepted(call, _place(target), facts, after=_newest_generation(checked.before))
 
         needed = [(Action.DEPLOYMENT_CREATE, target)]
         needed.append((Action.REPOSITORY_READ, Target(source.name, Reference.parse(asked.image).repository)))
@@ -132,26 +133,26 @@ class Deployments:
         authz.require(caller, Action.REPOSITORY_READ, Target(chosen, Reference.parse(asked.image).repository))
         checked = await self._check(chosen, asked)
         changes = [
-            Change(object=f"{kind}/{asked.name}", path=path, before=before, after=after)
+            Change(object=f"{kind}/{asked.name}", path=path, before=masked(path, before), after=masked(path, after))
             for kind in _KINDS
             for path, before, after in changes_between(checked.before[kind], checked.after[kind])
         ]
         return DryRun(image_uri=checked.image_uri, changes=changes)
 
-    async def rollback(self, call: Call, deployment_id: str, to: str | None) -> Done:
+    async def rollback(self, call: Call, deployment_id: str, to: UUID | None) -> Done:
         """Accept a deployment that goes back to the last success before this one, or to a named one.
 
         :raises ConflictError: there is nothing to go back to (`nothing_to_roll_back_to`).
         """
         row = await self._known(call.caller, deployment_id)
-        place = place_of(row)
+        place, named = place_of(row), str(to) if to else None
 
         async def act(operation_id: str) -> Outcome:
-            goal = await self._goal(row, to)
+            goal = await self._goal(row, named)
             facts = {"id": operation_id, "kind": DeploymentKind.ROLLBACK, "rollback_to": goal.id}
             return self._accepted(call, place, carried(goal) | facts)
 
-        request = {"deployment": deployment_id, "to": to}
+        request = {"deployment": deployment_id, "to": named}
         return await self._accept(call, Intent(Action.DEPLOYMENT_ROLLBACK, _target(row), request), act)
 
     async def delete(self, call: Call, deployment_id: str) -> Done:
@@ -241,13 +242,13 @@ class Deployments:
             self._rollouts.begin(done.result["id"])
         return done
 
-    def _accepted(self, call: Call, place: Place, facts: Json) -> Outcome:
-        """The outcome that makes a deployment in the commit that completes its operation."""
+    def _accepted(self, call: Call, place: Place, facts: Json, *, after: int = 0) -> Outcome:
+        """The outcome that makes a deployment, of a generation `after` that, in the commit of its operation."""
         who = {"actor": call.caller.id, "actor_label": call.caller.label, "request_id": call.request_id}
         result: Json = {"id": facts["id"], "digest": facts["digest"], "superseded": []}
 
         async def write(connection: AsyncConnection) -> None:
-            result["superseded"] = list(await self._store.accept(connection, place, facts | who))
+            result["superseded"] = list(await self._store.accept(connection, place, facts | who, after=after))
 
         return Outcome(result, write)
 
@@ -258,7 +259,10 @@ class Deployments:
         return row
 
     async def _goal(self, row: Row[Any], to: str | None) -> Row[Any]:
-        found = await self._store.get(to) if to else await self._store.last_success(place_of(row), row.generation)
+        if to:
+            found = await self._store.get(to)
+        else:
+            found = await self._store.last_success(place_of(row), row.generation, with_image=True)
         is_fit = found is not None and place_of(found) == place_of(row) and found.kind != DeploymentKind.DELETE
         if found is None or not is_fit or found.status != DeploymentStatus.SUCCEEDED:
             raise ConflictError("There is no such deployment that succeeded.", code="nothing_to_roll_back_to")
@@ -291,8 +295,11 @@ class Deployments:
     async def _dry_run(
         self, kube: "Kube", asked: DeploymentCreate, uri: str, before: Mapping[str, Object | None]
     ) -> dict[str, Object]:
-        match = match_labels(before["Deployment"])
-        made = (deployment(asked.name, asked, uri, {}, match), service(asked.name, asked, {}, match))
+        there = before["Deployment"]
+        made = (
+            deployment(asked.name, asked, uri, {}, there),
+            service(asked.name, asked, {}, match_labels(there)),
+        )
         done = await asyncio.gather(
             *(kube.apply(one, asked.namespace, force=asked.force, dry_run=True) for one in made)
         )
@@ -301,6 +308,11 @@ class Deployments:
     async def _settle_accepted(self, operation: Open) -> Settled:
         # Accepted means one commit of both: an operation that is open has made no deployment.
         return Settled(Status.FAILED, f"{operation.action} was not accepted")
+
+
+def _newest_generation(found: Mapping[str, Object | None]) -> int:
+    """That of the objects: more than we have counted where the database is younger than they are."""
+    return max((generation_of(one) for one in found.values() if one is not None), default=0)
 
 
 def _require_fit(built_for: tuple[str, ...], nodes: list[str]) -> None:

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.authz import Action, Step
 from service.clock import utcnow
 from service.deployment_resources import DeploymentKind, DeploymentStatus, OnFailure, Progress, Reason
-from service.deployment_store import LostError, place_of
-from service.errors import WharfingerError
+from service.deployment_store import place_of
+from service.errors import ConflictError, WharfingerError
 from service.ledger import Json
 from service.rollout_steps import Steps, parent_of, spec_of
 from service.rollout_verdict import (
@@ -21,7 +21,7 @@ from service.rollout_verdict import (
     why_stalled,
 )
 from service.rollout_view import RolloutView
-from service.workloads import Object, deployment_of, generation_of, match_labels, selector
+from service.workloads import Object, deployment_of, image_of, match_labels, selector
 
 if TYPE_CHECKING:
     pass
@@ -93,8 +93,12 @@ class Rollout:
     async def _judge(self, view: RolloutView) -> bool:
         """Whether it is over, with what came of it recorded."""
         found = view.deployment
-        if found is None or not self._is_present(found):
+        if found is None:
             return False
+        await self._steps.refuse_newer(self._row, found)
+        if deployment_of(found) != self._row.id:
+            return False
+        self._require_unchanged(found)
         await self._note_progress(found)
         if is_complete(found):
             if view.awaits_address:
@@ -119,13 +123,14 @@ class Rollout:
             return Reason(code="load_balancer_pending", message=message)
         return why_stalled(found, await view.newest_pods())
 
-    def _is_present(self, found: Object) -> bool:
-        """Whether the object is as this deployment left it."""
-        if deployment_of(found) == self._row.id:
-            return True
-        if generation_of(found) > self._row.generation:
-            raise LostError(self._row.id)
-        return False
+    def _require_unchanged(self, found: Object) -> None:
+        """It has to run what was checked: somebody may have edited the object since. Scaling it is another matter.
+
+        :raises ConflictError: it is not (`object_changed`).
+        """
+        name = self._row.name
+        if (image := image_of(found, name)) != self._row.image_uri:
+            raise ConflictError(f"Somebody changed Deployment {name}: its image is {image}.", code="object_changed")
 
     async def _note_progress(self, found: Object) -> None:
         now = progress_of(found)
@@ -162,7 +167,9 @@ class Rollout:
         asked = self._row.kind == DeploymentKind.DEPLOY and self._row.spec.get("on_failure") == OnFailure.ROLLBACK
         if status is not DeploymentStatus.FAILED or not asked:
             return None
-        return await self._store.last_success(place_of(self._row), self._row.generation)
+        found = await self._store.last_success(place_of(self._row), self._row.generation)
+        # Not behind a removal: what somebody took away does not come back by itself.
+        return found if found is not None and found.kind != DeploymentKind.DELETE else None
 
     async def _add_rollback(self, connection: AsyncConnection, target: Row[Any]) -> str:
         parent, request = parent_of(self._row), {"to": target.id, "because_of": self._row.id}

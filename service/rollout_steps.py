@@ -17,7 +17,7 @@ from service.clients.kube_errors import StaleError
 from service.clusters import Clusters
 from service.db import Database
 from service.deployment_resources import WorkloadSpec
-from service.deployment_store import DeploymentStore, LostError
+from service.deployment_store import DeploymentStore, LostError, place_of
 from service.errors import (
     AnswerLostError,
     ClusterUnavailableError,
@@ -34,7 +34,6 @@ from service.workloads import (
     deployment_of,
     generation_of,
     is_ours,
-    match_labels,
     service,
 )
 
@@ -89,7 +88,7 @@ class Steps:
             found = await kube.find(kind, row.namespace, row.name)
             if found is None or not is_ours(found):
                 return False
-            _refuse_newer(row, found)
+            await self.refuse_newer(row, found)
             try:
                 await kube.delete(found)
             except StaleError:
@@ -101,7 +100,7 @@ class Steps:
         kube = await self.clusters.connect(row.cluster)
         found = await kube.find("Deployment", row.namespace, row.name)
         if found is None:
-            raise gone(row.name)
+            raise gone("Deployment", row.name)
         return found
 
     async def _apply(self, kube: "Kube", row: Row[Any], kind: str, make: Callable[[Object | None], Object]) -> Object:
@@ -109,7 +108,7 @@ class Steps:
             found = await kube.find(kind, row.namespace, row.name)
             made = make(found)
             if found is not None:
-                _refuse_newer(row, found)
+                await self.refuse_newer(row, found)
                 _refuse_foreign(row, found, kind)
                 made["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
             try:
@@ -117,6 +116,19 @@ class Steps:
             except StaleError:
                 continue
         raise ClusterUnavailableError(f"{kind} {row.name} changes faster than it can be applied.")
+
+    async def refuse_newer(self, row: Row[Any], found: Object) -> None:
+        """:raises LostError: superseded. :raises ConflictError: the object was written by one we know nothing of."""
+        there = generation_of(found)
+        if there <= row.generation or deployment_of(found) == row.id:
+            return
+        if not await self.store.is_newest(place_of(row), row.generation):
+            raise LostError(row.id)
+        raise ConflictError(
+            f"{row.name} has generation {there} and this is {row.generation}: another installation deployed it, or "
+            "this database is older than the cluster. Deploy it anew, which counts on from there.",
+            code="generation_ahead",
+        )
 
     async def _step(self, row: Row[Any], step: Step, request: Json, act: Callable[["Kube"], Awaitable[Json]]) -> None:
         kube = await self.clusters.connect(row.cluster)
@@ -155,7 +167,7 @@ def spec_of(row: Row[Any]) -> WorkloadSpec:
 
 
 def _deployment_of(row: Row[Any], found: Object | None) -> Object:
-    return deployment(row.name, spec_of(row), row.image_uri, _notes(row), match_labels(found))
+    return deployment(row.name, spec_of(row), row.image_uri, _notes(row), found)
 
 
 def _notes(row: Row[Any]) -> dict[str, str]:
@@ -166,18 +178,13 @@ def _forced(row: Row[Any]) -> bool:
     return bool(row.spec.get("force"))
 
 
-def _refuse_newer(row: Row[Any], found: Object) -> None:
-    if generation_of(found) > row.generation and deployment_of(found) != row.id:
-        raise LostError(row.id)
-
-
 def _refuse_foreign(row: Row[Any], found: Object, kind: str) -> None:
     if not is_ours(found) and not row.spec.get("adopt"):
         raise not_ours(kind, row.name)
 
 
-def gone(name: str) -> WharfingerError:
-    return ConflictError(f"Deployment {name} was deleted by somebody else.", code="object_gone")
+def gone(kind: str, name: str) -> WharfingerError:
+    return ConflictError(f"{kind} {name} was deleted by somebody else.", code="object_gone")
 
 
 def not_ours(kind: str, name: str) -> WharfingerError:

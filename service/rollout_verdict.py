@@ -5,9 +5,11 @@ Complete and failed are as `kubectl rollout status` has them; reasons are in the
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from service.deployment_resources import Progress, Reason
+from service.workloads import applied_at
 
 Object = Mapping[str, Any]
 
@@ -44,7 +46,13 @@ def is_complete(deployment: Object) -> bool:
 
 
 def is_out_of_time(deployment: Object) -> bool:
-    return is_observed(deployment) and _condition(deployment, "Progressing").get("reason") == "ProgressDeadlineExceeded"
+    """Whether the controller has given it up since we applied it: what it said of the rollout before stays there."""
+    progressing = _condition(deployment, "Progressing")
+    if not is_observed(deployment) or progressing.get("reason") != "ProgressDeadlineExceeded":
+        return False
+    applied, said = applied_at(dict(deployment)), progressing.get("lastUpdateTime")
+    # Times are in whole seconds, and so is the shortest deadline: what was said of our own rollout is later.
+    return applied is None or not said or datetime.fromisoformat(said) > applied
 
 
 def newest(deployment: Object, replica_sets: Sequence[Object], pods: Sequence[Object]) -> list[Object]:

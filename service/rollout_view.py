@@ -78,7 +78,10 @@ class RolloutView:
         return [dict(one) for one in newest(self.deployment or {"metadata": {}}, sets, pods)]
 
     async def urls(self) -> list[str]:
-        """Where the workload answers: by node port once for each host of a ready pod."""
+        """Where the workload answers: by node port once for each host of a ready pod.
+
+        :raises ConflictError: the Service is no more (`object_gone`), or not of this type.
+        """
         row, port = self._row, self._row.spec["port"]
         if self._type is ServiceType.CLUSTER_IP:
             return [f"http://{row.name}.{row.namespace}.svc:{port}"]
@@ -86,7 +89,9 @@ class RolloutView:
             return [f"http://{name}:{port}" for name in self._balancers()]
         pods, front = await asyncio.gather(self.newest_pods(), self._kube.find("Service", row.namespace, row.name))
         ports = ((front or {}).get("spec") or {}).get("ports") or [{}]
-        return [f"http://{host}:{ports[0].get('nodePort')}" for host in host_ips(pods)]
+        if (node_port := ports[0].get("nodePort")) is None:
+            raise gone("The node port of Service", row.name)
+        return [f"http://{host}:{node_port}" for host in host_ips(pods)]
 
     def _balancers(self) -> list[str]:
         status = self._seen.get(("Service", self._row.name), {}).get("status") or {}
@@ -108,6 +113,6 @@ class RolloutView:
         if change != "DELETED":
             self._seen[key] = found
         elif kind == "Deployment":
-            raise gone(self._row.name)
+            raise gone(kind, self._row.name)
         else:
             self._seen.pop(key, None)

@@ -4,6 +4,7 @@ What is not in them is not owned by us under server-side apply, so an autoscaler
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from service.deployment_resources import OWN_LABEL_PREFIX, Probe, WorkloadSpec
@@ -39,21 +40,17 @@ def generation_of(found: Object) -> int:
 
 
 def deployment(
-    name: str,
-    spec: WorkloadSpec,
-    image_uri: str,
-    annotations: Mapping[str, str],
-    match: Mapping[str, str] | None = None,
+    name: str, spec: WorkloadSpec, image_uri: str, annotations: Mapping[str, str], found: Object | None = None
 ) -> Object:
-    """The Deployment. `match` is the selector of one that is adopted: selectors are immutable."""
-    chosen = dict(match or selector(name))
+    """The Deployment. `found` is the one that is there: its selector is immutable, its replicas may be ours to keep."""
+    chosen = match_labels(found) or selector(name)
     pod = {**spec.labels, **selector(name), MANAGED_BY: MANAGER, **chosen}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": _metadata(name, spec, annotations),
         "spec": _given(
-            replicas=spec.replicas,
+            replicas=_replicas(spec, found),
             progressDeadlineSeconds=int(spec.progress_deadline.total_seconds()),
             selector={"matchLabels": chosen},
             template={
@@ -79,6 +76,35 @@ def service(
 def match_labels(found: Object | None) -> dict[str, str] | None:
     """The selector of a Deployment that is there already."""
     return dict(found["spec"]["selector"].get("matchLabels") or {}) if found else None
+
+
+def image_of(found: Object, name: str) -> str | None:
+    """The image of the container that is ours."""
+    containers = found["spec"]["template"]["spec"]["containers"]
+    return next((one.get("image") for one in containers if one["name"] == name), None)
+
+
+def applied_at(found: Object) -> datetime | None:
+    """When we changed it last, by the API server's clock."""
+    times = [one.get("time") for one in _entries(found)]
+    return max((datetime.fromisoformat(one) for one in times if one), default=None)
+
+
+def _replicas(spec: WorkloadSpec, found: Object | None) -> int | None:
+    """Not asked for, they are nobody's, an autoscaler's, or as we set them before: dropped, those would become one."""
+    if spec.replicas is None and found is not None and any(_has_replicas(one) for one in _entries(found)):
+        return int(found["spec"]["replicas"])
+    return spec.replicas
+
+
+def _has_replicas(entry: Object) -> bool:
+    return "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+
+
+def _entries(found: Object) -> list[Object]:
+    """What the API server keeps of what we applied."""
+    entries = found["metadata"].get("managedFields") or []
+    return [one for one in entries if (one.get("manager"), one.get("operation")) == (MANAGER, "Apply")]
 
 
 def _metadata(name: str, spec: WorkloadSpec, annotations: Mapping[str, str]) -> Object:

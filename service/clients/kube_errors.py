@@ -100,7 +100,8 @@ def _other(code: int, message: str, status: Mapping[str, Any], cluster: str) -> 
     if code == 410:  # noqa: PLR2004 - HTTP's Gone
         return GoneError(message)
     if code == 429 or code >= _SERVER_ERROR:  # noqa: PLR2004 - HTTP's Too Many Requests
-        return unreachable(cluster)
+        said = f"answered {code}: {message}" if message else f"answered {code}"
+        return ClusterUnavailableError(f"The API server of cluster {cluster} {said}.", retry_after=_RETRY_AFTER)
     if _ADMISSION.search(message):
         return InvalidError(message, code="admission_refused")
     return ClusterRejectedError(f"Cluster {cluster} answered {code}: {message}")
