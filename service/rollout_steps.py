@@ -1,7 +1,8 @@
 """What a rollout does to a cluster, step by step; each is a child operation, recorded before it is done and once done.
 
 A step may be begun twice, by a crash or by a replica that was paused, so each is idempotent and fenced: an object is
-written only as it was read, and only while no newer generation has written it.
+written or deleted only as it was read, and only while no newer generation has written it. One that was not there when
+it was read is the exception: server-side apply has no way to say "only if there is still none".
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from sandbox.kube.store import Object
 
-_FORM = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]{1,2})?)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
+_FORM = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
 _UNITS = {
     "n": Decimal("1e-9"),
     "u": Decimal("1e-6"),

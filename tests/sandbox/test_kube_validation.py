@@ -220,6 +220,7 @@ async def test_an_unknown_field_is_dropped_with_a_warning_or_refused(cluster: Cl
         ("spec.replicas", "two", "spec.replicas"),
         ("spec.template.spec.containers", "c", "spec.template.spec.containers"),
         (f"{CONTAINER}.resources", {"limits": {"memory": "10Mb"}}, "quantities must match the regular expression"),
+        (f"{CONTAINER}.resources", {"limits": {"memory": "1.2.3"}}, "quantities must match the regular expression"),
         ("spec.paused", "yes", "spec.paused"),
     ],
 )
