@@ -109,7 +109,7 @@ class OnFailure(StrEnum):
 class WorkloadSpec(Model):
     """What runs: a Deployment with one container, and a Service in front. What is left out is not owned."""
 
-    replicas: int | None = Field(None, ge=0, le=1000, description="Left out under an autoscaler")
+    replicas: int | None = Field(None, ge=0, le=1000, description="Left out: one at first, and then as they are")
     port: Port = Field(description="Of the container", examples=[8080])
     service_type: ServiceType = ServiceType.NODE_PORT
     node_port: NodePort | None = None
