@@ -374,8 +374,8 @@ async def test_another_region_is_unknown_until_the_image_is_here_too(
 ) -> None:
     for name in ("myapp", "far"):
         await admin.post("/v1/repositories", params={"registry": "local-us"}, json={"name": name})
-    await push_image(pushed, "myapp", "1", image("one"), region=SECOND_REGION)
-    await push_image(pushed, "far", "1", image("one"), region=SECOND_REGION)
+    await push_image(pushed, "myapp", "1", image("1"), region=SECOND_REGION)
+    await push_image(pushed, "far", "1", image("1"), region=SECOND_REGION)
     far = (await look(viewer, "far:1", registry="local-us"))["region"]
     assert far["verdict"] == "unknown"
     assert far["advice"].startswith(f"Replicate far to {REGION}")
