@@ -1,8 +1,12 @@
 """The clusters of the settings: connected on first use, described, found by name."""
 
 import asyncio
+import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+import structlog
 
 from service.authz import Caller
 from service.clients.aws import RegistryClients
@@ -14,6 +18,12 @@ from service.workloads import MANAGER
 
 if TYPE_CHECKING:
     from service.clients.kube import Kube
+
+
+_LOOK_AGAIN_SECONDS = 10.0
+"""The least time between two looks for a cluster that is not where it was."""
+
+log = structlog.get_logger()
 
 
 class Cluster(Model):
@@ -39,7 +49,7 @@ class ClusterList(Page):
 
 
 class Clusters:
-    """Finds and connects clusters. A connection is opened once and kept."""
+    """Finds and connects clusters. A connection is kept until the cluster is found to have moved."""
 
     def __init__(
         self, *, settings: Sequence[ClusterSettings], registries: Mapping[str, RegistryClients], default: str | None
@@ -50,9 +60,11 @@ class Clusters:
         self._eks = {name: self._open_eks(one) for name, one in self._settings.items() if one.is_eks}
         self._connected: dict[str, Kube] = {}
         self._connecting = {name: asyncio.Lock() for name in self._settings}
+        self._looked: dict[str, float] = {}
+        self._left: list[Kube] = []
 
     async def close(self) -> None:
-        for kube in self._connected.values():
+        for kube in (*self._connected.values(), *self._left):
             await kube.close()
 
     def registry_of(self, name: str) -> str | None:
@@ -72,11 +84,38 @@ class Clusters:
     async def connect(self, name: str) -> "Kube":
         """:raises NotFoundError: there is no such cluster. :raises ClusterUnavailableError: it is not there yet."""
         settings = self._find(name)
-        if name not in self._connected:
+        kube = self._connected.get(name)
+        if kube is None:
             async with self._connecting[name]:
                 if name not in self._connected:
                     self._connected[name] = await self._connect(settings)
+        elif kube.is_doubted and self._may_look(name):
+            await self._look_again(settings, kube)
         return self._connected[name]
+
+    def _may_look(self, name: str) -> bool:
+        """Whether to look now; if so, whoever asks within the next seconds goes on with what is known."""
+        now = time.monotonic()
+        if now < self._looked.get(name, -math.inf) + _LOOK_AGAIN_SECONDS:
+            return False
+        self._looked[name] = now
+        return True
+
+    async def _look_again(self, settings: ClusterSettings, known: "Kube") -> None:
+        """Made again under its name, a cluster has another endpoint and CA; a kubeconfig may have been rewritten."""
+        try:
+            found = await self._connect(settings)
+        except WharfingerError as error:
+            log.warning("cluster_not_found_again", cluster=settings.name, code=error.code, detail=error.detail)
+            return
+        if found.config == known.config:
+            known.is_doubted = False
+            await found.close()
+            return
+        log.info("cluster_moved", cluster=settings.name, server=found.config.cluster.server)
+        self._connected[settings.name] = found
+        # Whoever still watches by it ends by itself.
+        self._left.append(known)
 
     def list(self, caller: Caller) -> ClusterList:
         known = [self._describe(one) for one in self._settings.values() if _may_know(caller, one.name)]

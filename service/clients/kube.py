@@ -23,7 +23,7 @@ from lightkube.resources.core_v1 import Node, Pod, Service
 
 from service.clients.aws import permit
 from service.clients.kube_errors import from_status, unauthorized, unreachable
-from service.errors import AnswerLostError, ClusterUnavailableError, NotFoundError
+from service.errors import AnswerLostError, ClusterUnavailableError, NotFoundError, WharfingerError
 
 Object = dict[str, Any]
 KINDS: Mapping[str, Any] = {"Deployment": Deployment, "Service": Service, "Pod": Pod, "ReplicaSet": ReplicaSet}
@@ -56,6 +56,9 @@ class Kube:
         self, name: str, config: SingleConfig, *, manager: str, identity: str, tokens: Tokens | None = None
     ) -> None:
         self.name = name
+        self.config = config
+        self.is_doubted = False
+        """It could not be reached, or does not know us: perhaps it is not the cluster any more that it was."""
         self._identity = identity
         self._is_eks = tokens is not None
         assert config.user is not None  # noqa: S101 - lightkube's own demand
@@ -155,13 +158,14 @@ class Kube:
             if error.status.code == _NOT_FOUND and (status.get("details") or {}).get("kind") != "namespaces":
                 raise _MissingError("object", self.name) from error
             if error.status.code == _UNAUTHORIZED:
-                raise unauthorized(self.name, self._identity, is_eks=self._is_eks) from error
+                raise self._unauthorized() from error
             raise from_status(error.status.code or 500, status, self.name) from error
         except httpx2.HTTPStatusError as error:
             if error.response.status_code == _UNAUTHORIZED:
-                raise unauthorized(self.name, self._identity, is_eks=self._is_eks) from error
+                raise self._unauthorized() from error
             raise from_status(error.response.status_code, {}, self.name) from error
         except (httpx2.HTTPError, OSError, TimeoutError) as error:
+            self.is_doubted = True
             if is_change and not isinstance(error, _NEVER_SENT):
                 raise AnswerLostError(f"The answer of cluster {self.name} was lost.", retry_after=5) from error
             raise unreachable(self.name) from error
@@ -171,6 +175,10 @@ class Kube:
             raise (AnswerLostError if is_change else ClusterUnavailableError)(
                 f"Cluster {self.name} answered what can't be read.", retry_after=5
             ) from error
+
+    def _unauthorized(self) -> WharfingerError:
+        self.is_doubted = True
+        return unauthorized(self.name, self._identity, is_eks=self._is_eks)
 
 
 class _MissingError(NotFoundError):

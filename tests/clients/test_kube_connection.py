@@ -17,7 +17,8 @@ from service.clients.aws import Aws
 from service.clients.eks import Eks
 from service.clients.kube import Kube, eks_config
 from service.clock import utcnow
-from service.errors import ClusterPermissionError
+from service.clusters import Clusters
+from service.errors import ClusterPermissionError, ClusterUnavailableError
 from service.settings import ClusterSettings, DeadlineSettings, RegistrySettings, Settings
 from tests.administrator import administrator
 from tests.conftest import ACCOUNT, Connect, MakeKey, Serve
@@ -32,6 +33,8 @@ MINE = {"clusterName": "demo", "principalArn": f"arn:aws:iam::{ACCOUNT}:role/wha
 VIEW = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSAdminViewPolicy"
 UNKNOWN = "k8s-aws-v1.bm9ib2R5"
 """A token that proves nobody."""
+
+NOWHERE = "https://127.0.0.1:1"
 
 UNTRUSTED = """
 clusters: [{name: c, cluster: {server: "https://127.0.0.1:1", certificate-authority-data: bm9uZQ==}}]
@@ -105,6 +108,25 @@ async def test_a_kubeconfig_that_is_missing_is_said_and_looked_for_again(
     answer = await admin.post("/v1/deployments", json=BODY)
     assert (answer.status_code, answer.json()["code"]) == (503, "cluster_unavailable")
     assert f"{file} not found" in answer.json()["detail"]
+    written(file, aws.kubeconfig())
+    assert (await admin.get("/v1/clusters/kind")).json()["reachable"] is True
+
+
+@only_sqlite
+async def test_a_kubeconfig_that_is_rewritten_is_read_again(admin_of: AdminOf, aws: Sandbox, file: Path) -> None:
+    elsewhere = aws.kubeconfig().replace(aws.kube_endpoint(), NOWHERE)
+    admin = await admin_of(ClusterSettings(name="kind", kubeconfig=written(file, elsewhere)))
+    assert (await admin.get("/v1/clusters/kind")).json()["problem"] == "cluster_unavailable"
+    written(file, aws.kubeconfig())
+    assert (await admin.get("/v1/clusters/kind")).json()["reachable"] is True
+
+
+@only_sqlite
+async def test_a_kubeconfigs_new_token_is_taken(admin_of: AdminOf, aws: Sandbox, file: Path) -> None:
+    document = yaml.safe_load(aws.kubeconfig())
+    document["users"][0]["user"]["token"] = UNKNOWN
+    admin = await admin_of(ClusterSettings(name="kind", kubeconfig=written(file, yaml.safe_dump(document))))
+    assert (await admin.get("/v1/clusters/kind")).json()["problem"] == "cluster_access_missing"
     written(file, aws.kubeconfig())
     assert (await admin.get("/v1/clusters/kind")).json()["reachable"] is True
 
@@ -209,6 +231,43 @@ async def test_a_token_is_minted_anew_before_it_ends(registries: tuple[RegistryS
         await eks.token()
     assert [(one - begun) / timedelta(minutes=1) for one in minted] == [0, 14.1, 28.3]
     await aws.close()
+
+
+def moved(parsed: dict[str, Any], **_: object) -> None:
+    """What EKS said of the cluster's earlier life."""
+    parsed["cluster"]["endpoint"] = NOWHERE
+
+
+async def test_a_cluster_made_again_under_its_name_is_found(registries: tuple[RegistrySettings, ...]) -> None:
+    aws = Aws(registries, DeadlineSettings())
+    opened = await aws.open()
+    events = opened["local"].eks.meta.events
+    clusters = Clusters(settings=(ClusterSettings(name="demo"),), registries=opened, default="local")
+    events.register("after-call.eks.DescribeCluster", moved)
+    earlier = await clusters.connect("demo")
+    with pytest.raises(ClusterUnavailableError):
+        await earlier.nodes()
+    events.unregister("after-call.eks.DescribeCluster", moved)
+    assert await _nodes(await clusters.connect("demo"))
+    await clusters.close()
+    await aws.close()
+
+
+async def test_a_cluster_that_is_away_is_looked_for_now_and_then_and_kept(
+    aws: Sandbox, registries: tuple[RegistrySettings, ...]
+) -> None:
+    clients = Aws(registries, DeadlineSettings())
+    clusters = Clusters(settings=(ClusterSettings(name="demo"),), registries=await clients.open(), default="local")
+    first = await clusters.connect("demo")
+    for _ in range(3):
+        aws.fault("LIST nodes", "reset")
+        with pytest.raises(ClusterUnavailableError):
+            await (await clusters.connect("demo")).nodes()
+    assert await clusters.connect("demo") is first
+    assert await _nodes(first)
+    assert [one.operation for one in aws.calls()].count("DescribeCluster") == 2
+    await clusters.close()
+    await clients.close()
 
 
 async def _nodes(kube: Kube) -> bool:
