@@ -12,6 +12,7 @@ from service.authz import Caller
 from service.clients.aws import RegistryClients
 from service.clients.eks import Eks
 from service.errors import ClusterUnavailableError, NotFoundError, WharfingerError
+from service.platforms import platforms_of
 from service.resources import Model, Page
 from service.settings import ClusterSettings
 from service.workloads import MANAGER
@@ -138,7 +139,7 @@ class Clusters:
             )
         facts["version"] = facts["version"] or _version(nodes)
         return ClusterStatus(
-            **facts, reachable=True, problem=None, detail=None, nodes=len(nodes), architectures=platforms(nodes)
+            **facts, reachable=True, problem=None, detail=None, nodes=len(nodes), architectures=platforms_of(nodes)
         )
 
     def _find(self, name: str) -> ClusterSettings:
@@ -169,12 +170,6 @@ class Clusters:
     def _describe(self, settings: ClusterSettings) -> Cluster:
         kind = "eks" if settings.is_eks else "kubeconfig"
         return Cluster(name=settings.name, kind=kind, registry=settings.registry or self._default)
-
-
-def platforms(nodes: Sequence[Mapping[str, object]]) -> list[str]:
-    """`os/architecture` of the nodes, each once."""
-    infos = [one.get("status", {}).get("nodeInfo", {}) for one in nodes]  # type: ignore[attr-defined] # JSON
-    return sorted({f"{one.get('operatingSystem', '?')}/{one.get('architecture', '?')}" for one in infos})
 
 
 def _version(nodes: Sequence[Mapping[str, object]]) -> str | None:

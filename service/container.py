@@ -15,6 +15,7 @@ from service.clients.iam import Iam
 from service.clock import new_id
 from service.clusters import Clusters
 from service.db import Database
+from service.deployment_checks import DeploymentChecks
 from service.deployment_store import DeploymentStore
 from service.deployments import Deployments
 from service.identity import Identity
@@ -118,8 +119,8 @@ class Container:
             ),
             deployments=Deployments(
                 registries=registries,
-                images=images,
                 clusters=clusters,
+                checks=DeploymentChecks(registries=registries, images=images, clusters=clusters),
                 store=store,
                 rollouts=rollouts,
                 operations=operations,

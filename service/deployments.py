@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row
@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service import authz, cursors
 from service.authz import Action, Caller, Target
-from service.clients.ecr_images import EcrImages
-from service.clusters import Clusters, platforms
+from service.clusters import Clusters
+from service.deployment_checks import KINDS, DeploymentChecks
 from service.deployment_diff import changes_between, masked
 from service.deployment_resources import (
     Change,
@@ -28,7 +28,6 @@ from service.deployment_store import DeploymentStore, Place, place_of
 from service.errors import (
     ConflictError,
     DeploymentFailedError,
-    InvalidError,
     NotFoundError,
     UnavailableError,
     WaitTimeoutError,
@@ -38,15 +37,9 @@ from service.operations import Operations
 from service.registries import Registries
 from service.resources import Reference
 from service.rollout import carried
-from service.rollout_steps import not_ours
 from service.rollouts import Rollouts
 from service.tables import deployments
-from service.workloads import Object, deployment, generation_of, is_ours, match_labels, service
-
-if TYPE_CHECKING:
-    from service.clients.kube import Kube
-
-_KINDS = ("Deployment", "Service")
+from service.workloads import Object, generation_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,31 +52,20 @@ class Wanted:
     status: DeploymentStatus | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """A request that was found to be possible: the image by digest, and the objects as they would become."""
-
-    image_uri: str
-    digest: str
-    checks: Json
-    before: Mapping[str, Object | None]
-    after: Mapping[str, Object]
-
-
 class Deployments:
     def __init__(
         self,
         *,
         registries: Registries,
-        images: Mapping[str, EcrImages],
         clusters: Clusters,
+        checks: DeploymentChecks,
         store: DeploymentStore,
         rollouts: Rollouts,
         operations: Operations,
     ) -> None:
         self._registries = registries
-        self._images = images
         self._clusters = clusters
+        self._checks = checks
         self._store = store
         self._rollouts = rollouts
         self._operations = operations
@@ -102,7 +84,7 @@ class Deployments:
         target = Target(cluster=asked.cluster, namespace=asked.namespace, name=asked.name)
 
         async def act(operation_id: str) -> Outcome:
-            checked = await self._check(source.name, asked)
+            checked = await self._checks.check(source.name, asked)
             facts = {
                 "id": operation_id,
                 "kind": DeploymentKind.DEPLOY,
@@ -131,10 +113,10 @@ class Deployments:
         authz.require(caller, Action.DEPLOYMENT_CREATE, target)
         chosen = self._registries.find(registry or self._clusters.registry_of(asked.cluster)).name
         authz.require(caller, Action.REPOSITORY_READ, Target(chosen, Reference.parse(asked.image).repository))
-        checked = await self._check(chosen, asked)
+        checked = await self._checks.check(chosen, asked)
         changes = [
             Change(object=f"{kind}/{asked.name}", path=path, before=masked(path, before), after=masked(path, after))
-            for kind in _KINDS
+            for kind in KINDS
             for path, before, after in changes_between(checked.before[kind], checked.after[kind])
         ]
         return DryRun(image_uri=checked.image_uri, changes=changes)
@@ -268,43 +250,6 @@ class Deployments:
             raise ConflictError("There is no such deployment that succeeded.", code="nothing_to_roll_back_to")
         return found
 
-    async def _check(self, registry: str, asked: DeploymentCreate) -> _Checked:
-        kube, image = await asyncio.gather(
-            self._clusters.connect(asked.cluster), self._resolve(registry, Reference.parse(asked.image))
-        )
-        uri, digest, built_for = image
-        found, present = await asyncio.gather(
-            kube.nodes(), asyncio.gather(*(kube.find(kind, asked.namespace, asked.name) for kind in _KINDS))
-        )
-        nodes = platforms(found)
-        _require_fit(built_for, nodes)
-        before = dict(zip(_KINDS, present, strict=True))
-        for kind, there in before.items():
-            if there is not None and not is_ours(there) and not asked.adopt:
-                raise not_ours(kind, asked.name)
-        after = await self._dry_run(kube, asked, uri, before)
-        return _Checked(uri, digest, {"platforms": list(built_for), "nodes": nodes}, before, after)
-
-    async def _resolve(self, registry: str, image: Reference) -> tuple[str, str, tuple[str, ...]]:
-        """The image's full reference by digest, its digest, and what it was built for."""
-        client = self._images[registry]
-        found, uri = await asyncio.gather(client.describe(image), self._registries.find(registry).uri(image.repository))
-        manifest = await client.manifest(Reference(image.repository, None, found.digest))
-        return f"{uri}@{found.digest}", found.digest, await client.platforms(image.repository, manifest)
-
-    async def _dry_run(
-        self, kube: "Kube", asked: DeploymentCreate, uri: str, before: Mapping[str, Object | None]
-    ) -> dict[str, Object]:
-        there = before["Deployment"]
-        made = (
-            deployment(asked.name, asked, uri, {}, there),
-            service(asked.name, asked, {}, match_labels(there)),
-        )
-        done = await asyncio.gather(
-            *(kube.apply(one, asked.namespace, force=asked.force, dry_run=True) for one in made)
-        )
-        return dict(zip(_KINDS, done, strict=True))
-
     async def _settle_accepted(self, operation: Open) -> Settled:
         # Accepted means one commit of both: an operation that is open has made no deployment.
         return Settled(Status.FAILED, f"{operation.action} was not accepted")
@@ -313,15 +258,6 @@ class Deployments:
 def _newest_generation(found: Mapping[str, Object | None]) -> int:
     """That of the objects: more than we have counted where the database is younger than they are."""
     return max((generation_of(one) for one in found.values() if one is not None), default=0)
-
-
-def _require_fit(built_for: tuple[str, ...], nodes: list[str]) -> None:
-    fitting = {"/".join(one.split("/")[:2]) for one in built_for}
-    if built_for and nodes and not fitting.intersection(nodes):
-        raise InvalidError(
-            f"The image is built for {', '.join(built_for)}; the nodes are {', '.join(nodes)}.",
-            code="platform_mismatch",
-        )
 
 
 def _succeeded(found: Deployment) -> Deployment:

@@ -10,9 +10,10 @@ from service.clients.ecr_images import EcrImages
 from service.clients.ecr_policies import EcrPolicies
 from service.clients.eks import Eks
 from service.clients.iam import Iam
-from service.clusters import Clusters, platforms
+from service.clusters import Clusters
 from service.errors import WharfingerError
 from service.node_checks import check_roles, find_roles
+from service.platforms import built_for, fitting, platforms_of
 from service.registries import Registries
 from service.repository_checks import Regions, check_policy
 from service.resources import Model, Reference
@@ -85,21 +86,15 @@ class Preflights:
         )
 
     async def _platforms(self, cluster: str, registry: str, image: Reference) -> Finding:
-        client = self._images[registry]
         try:
-            found = await client.describe(image)
-            manifest = await client.manifest(Reference(image.repository, None, found.digest))
-            built_for = await client.platforms(image.repository, manifest)
-            nodes = platforms(await (await self._clusters.connect(cluster)).nodes())
+            _, built = await built_for(self._images[registry], image)
+            nodes = platforms_of(await (await self._clusters.connect(cluster)).nodes())
         except WharfingerError as error:
             return tripped(error)
-        fitting = {"/".join(one.split("/")[:2]) for one in built_for} & set(nodes)
-        detail = (
-            f"The image is built for {', '.join(built_for) or 'no platform it names'}; nodes are {', '.join(nodes)}."
-        )
-        if fitting:
+        detail = f"The image is built for {', '.join(built) or 'no platform it names'}; nodes are {', '.join(nodes)}."
+        if fitting(built, nodes):
             return Finding(Verdict.OK, detail)
-        verdict = Verdict.FAILED if built_for and nodes else Verdict.UNKNOWN
+        verdict = Verdict.FAILED if built and nodes else Verdict.UNKNOWN
         return Finding(verdict, detail, "Build the image for a platform of the nodes.")
 
     async def _permissions(self, cluster: str, namespace: str) -> Finding:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest_asyncio
 
 from tests.sandbox.kube import Cluster
+from tests.sandbox.live import Bench, image, running
 
 
 @pytest_asyncio.fixture
@@ -15,3 +16,12 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
     async with made.http:
         yield made
     made.state.close()
+
+
+@pytest_asyncio.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    """A cluster whose registry has `app:1` and `app:2`."""
+    async with running(tmp_path) as bench:
+        bench.publish("1")
+        bench.publish("2", image(version="2"))
+        yield bench

@@ -1,0 +1,80 @@
+"""Whether a deployment that is asked for is possible: the image, its platforms, and the API server's own dry run."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from service.clients.ecr_images import EcrImages
+from service.clusters import Clusters
+from service.deployment_resources import DeploymentCreate
+from service.errors import InvalidError
+from service.ledger import Json
+from service.platforms import built_for, fitting, platforms_of
+from service.registries import Registries
+from service.resources import Reference
+from service.rollout_steps import not_ours
+from service.workloads import Object, deployment, is_ours, match_labels, service
+
+if TYPE_CHECKING:
+    from service.clients.kube import Kube
+
+KINDS = ("Deployment", "Service")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A request that was found to be possible: the image by digest, and the objects as they would become."""
+
+    image_uri: str
+    digest: str
+    checks: Json
+    before: Mapping[str, Object | None]
+    after: Mapping[str, Object]
+
+
+class DeploymentChecks:
+    def __init__(self, *, registries: Registries, images: Mapping[str, EcrImages], clusters: Clusters) -> None:
+        self._registries = registries
+        self._images = images
+        self._clusters = clusters
+
+    async def check(self, registry: str, asked: DeploymentCreate) -> Checked:
+        """:raises WharfingerError: why it is not possible; `Deployments.create` says which."""
+        image = Reference.parse(asked.image)
+        kube, repository, (digest, built) = await asyncio.gather(
+            self._clusters.connect(asked.cluster),
+            self._registries.find(registry).uri(image.repository),
+            built_for(self._images[registry], image),
+        )
+        found, present = await asyncio.gather(
+            kube.nodes(), asyncio.gather(*(kube.find(kind, asked.namespace, asked.name) for kind in KINDS))
+        )
+        nodes = platforms_of(found)
+        _require_fit(built, nodes)
+        before = dict(zip(KINDS, present, strict=True))
+        for kind, there in before.items():
+            if there is not None and not is_ours(there) and not asked.adopt:
+                raise not_ours(kind, asked.name)
+        uri = f"{repository}@{digest}"
+        after = await _dry_run(kube, asked, uri, before)
+        return Checked(uri, digest, {"platforms": list(built), "nodes": nodes}, before, after)
+
+
+async def _dry_run(
+    kube: "Kube", asked: DeploymentCreate, uri: str, before: Mapping[str, Object | None]
+) -> dict[str, Object]:
+    there = before["Deployment"]
+    made = (
+        deployment(asked.name, asked, uri, {}, there),
+        service(asked.name, asked, {}, match_labels(there)),
+    )
+    done = await asyncio.gather(*(kube.apply(one, asked.namespace, force=asked.force, dry_run=True) for one in made))
+    return dict(zip(KINDS, done, strict=True))
+
+
+def _require_fit(built: tuple[str, ...], nodes: list[str]) -> None:
+    if built and nodes and not fitting(built, nodes):
+        raise InvalidError(
+            f"The image is built for {', '.join(built)}; the nodes are {', '.join(nodes)}.", code="platform_mismatch"
+        )
