@@ -8,6 +8,7 @@ kubeconfig for its administrator.
 import json
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,14 +22,13 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT; with a folder, the state outlives the process."""
     stop = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)
-    with TemporaryDirectory(prefix="kubeconfig-") as temporary:
-        folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-        with Sandbox(data=folder) as sandbox:
-            kubeconfig = (folder or Path(temporary)) / "kubeconfig"
-            kubeconfig.touch(mode=0o600)
-            kubeconfig.write_text(sandbox.kubeconfig())
-            print(json.dumps(_where(sandbox, kubeconfig)), flush=True)  # noqa: T201 - for whoever started it
-            signal.sigwait(stop)
+    place = nullcontext(sys.argv[1]) if len(sys.argv) > 1 else TemporaryDirectory(prefix="sandbox-")
+    with place as folder, Sandbox(data=Path(folder)) as sandbox:
+        kubeconfig = Path(folder) / "kubeconfig"
+        kubeconfig.touch(mode=0o600)
+        kubeconfig.write_text(sandbox.kubeconfig())
+        print(json.dumps(_where(sandbox, kubeconfig)), flush=True)  # noqa: T201 - for whoever started it
+        signal.sigwait(stop)
 
 
 def _where(sandbox: Sandbox, kubeconfig: Path) -> dict[str, object]:
