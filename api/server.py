@@ -12,7 +12,7 @@ from api.deps import READINESS
 from api.logs import configure_logs
 from service.settings import Settings
 
-_GARBAGE = 20_000
+_GARBAGE = 10_000
 """Objects made, and not freed, until the collector looks at the young ones."""
 
 
