@@ -5,13 +5,12 @@ import re
 from starlette.responses import Response, StreamingResponse
 
 from sandbox import uploads
-from sandbox.oci.errors import OciError
+from sandbox.oci.errors import OciError, require_digest
 from sandbox.oci.exchange import Exchange
 from sandbox.uploads import DigestError, OutOfOrderError, Uploads, UploadUnknownError
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _CONTENT_RANGE = re.compile(r"(?:bytes )?(\d+)-(\d+)(?:/.*)?")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 async def head(exchange: Exchange, digest: str) -> Response:
@@ -41,6 +40,8 @@ async def start(exchange: Exchange) -> Response:
     query = exchange.request.query_params
     if "mount" in query and "from" in query and _mount(exchange, query["mount"], query["from"]):
         return _created(exchange, query["mount"])
+    if "digest" in query:
+        require_digest(query["digest"])
     kept = Uploads(exchange.registry.state)
     upload = kept.start(repository)
     if "digest" not in query:
@@ -50,31 +51,15 @@ async def start(exchange: Exchange) -> Response:
 
 
 async def chunk(exchange: Exchange, upload: str) -> Response:
-    repository = exchange.allow("UploadLayerPart")
-    given = exchange.request.headers.get("content-range")
-    matched = _CONTENT_RANGE.fullmatch(given) if given else None
-    if given and not matched:
-        raise OciError(400, "BLOB_UPLOAD_INVALID", f"Content-Range {given!r}")
-    first = int(matched[1]) if matched else None
-    try:
-        kept = Uploads(exchange.registry.state)
-        size = await kept.append(repository, upload, exchange.request.stream(), start=first)
-    except UploadUnknownError:
-        raise _unknown_upload(upload) from None
-    except OutOfOrderError as error:
-        headers = {"Range": f"0-{max(error.size - 1, 0)}", "Location": _location(exchange, upload)}
-        raise OciError(416, "BLOB_UPLOAD_INVALID", str(error), headers) from None
+    size = await _append(exchange, "UploadLayerPart", upload)
     return _going_on(exchange, upload, size)
 
 
 async def finish(exchange: Exchange, upload: str) -> Response:
-    repository = exchange.allow("CompleteLayerUpload")
-    try:
-        kept = Uploads(exchange.registry.state)
-        await kept.append(repository, upload, exchange.request.stream())
-    except UploadUnknownError:
-        raise _unknown_upload(upload) from None
-    return await _complete(exchange, upload, exchange.request.query_params.get("digest", ""))
+    digest = exchange.request.query_params.get("digest", "")
+    require_digest(digest)
+    await _append(exchange, "CompleteLayerUpload", upload)
+    return await _complete(exchange, upload, digest)
 
 
 async def status(exchange: Exchange, upload: str) -> Response:
@@ -95,9 +80,26 @@ async def cancel(exchange: Exchange, upload: str) -> Response:
     return Response(status_code=204)
 
 
+async def _append(exchange: Exchange, action: str, upload: str) -> int:
+    """Take the body as the next chunk; gives the size of what is there then."""
+    repository = exchange.allow(action)
+    given = exchange.request.headers.get("content-range")
+    matched = _CONTENT_RANGE.fullmatch(given) if given else None
+    if given and not matched:
+        raise OciError(400, "BLOB_UPLOAD_INVALID", f"Content-Range {given!r}")
+    first = int(matched[1]) if matched else None
+    try:
+        kept = Uploads(exchange.registry.state)
+        return await kept.append(repository, upload, exchange.request.stream(), start=first)
+    except UploadUnknownError:
+        raise _unknown_upload(upload) from None
+    except OutOfOrderError as error:
+        headers = {"Range": f"0-{max(error.size - 1, 0)}", "Location": _location(exchange, upload)}
+        raise OciError(416, "BLOB_UPLOAD_INVALID", str(error), headers) from None
+
+
 async def _complete(exchange: Exchange, upload: str, digest: str) -> Response:
-    if not _DIGEST.fullmatch(digest):
-        raise OciError(400, "DIGEST_INVALID", f"{digest!r} is not a SHA-256 digest")
+    require_digest(digest)
     repository = exchange.allow("CompleteLayerUpload")
     try:
         await Uploads(exchange.registry.state).complete(repository, upload, digest)

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from sandbox import manifests
 from sandbox.ecr import images
 from sandbox.manifests import OCI_INDEX
-from sandbox.oci.errors import OciError
+from sandbox.oci.errors import OciError, require_digest
 from sandbox.oci.exchange import Exchange
 from sandbox.state import sha256_of
 
@@ -55,7 +55,9 @@ async def tags(exchange: Exchange) -> Response:
     try:
         most = int(query.get("n", "1000"))
     except ValueError:
-        raise OciError(400, "PAGINATION_NUMBER_INVALID", "n is not a number") from None
+        most = -1
+    if most < 0:
+        raise OciError(400, "PAGINATION_NUMBER_INVALID", f"n is {query['n']!r}")
     rows = exchange.registry.state.all(
         "SELECT tag FROM image_tags WHERE repository = ? AND tag > ? ORDER BY tag LIMIT ?",
         repository["id"],
@@ -71,6 +73,7 @@ async def tags(exchange: Exchange) -> Response:
 
 async def referrers(exchange: Exchange, digest: str) -> Response:
     repository = exchange.allow("BatchGetImage")
+    require_digest(digest)
     wanted = exchange.request.query_params.get("artifactType")
     rows = exchange.registry.state.all(
         "SELECT * FROM images WHERE repository = ? AND subject = ? ORDER BY digest", repository["id"], digest

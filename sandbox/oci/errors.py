@@ -1,6 +1,10 @@
 """Errors as the OCI distribution specification has them."""
 
+import re
+
 from starlette.responses import JSONResponse, Response
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class OciError(Exception):
@@ -16,6 +20,12 @@ class OciError(Exception):
     def to_response(self) -> Response:
         body = {"errors": [{"code": self.code, "message": self.message}]}
         return JSONResponse(body, self.status, headers=self.headers)
+
+
+def require_digest(given: str) -> None:
+    """:raises OciError: it is not a SHA-256 digest."""
+    if not _DIGEST.fullmatch(given):
+        raise OciError(400, "DIGEST_INVALID", f"{given!r} is not a SHA-256 digest")
 
 
 _OF_ECR = {

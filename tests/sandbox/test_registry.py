@@ -67,6 +67,28 @@ async def test_a_wrong_digest_is_refused(registry: httpx.AsyncClient) -> None:
     assert (await registry.head(f"/v2/app/blobs/{_ABSENT}")).status_code == 404
 
 
+@pytest.mark.parametrize("digest", ["", "sha256:abc"])
+async def test_an_upload_outlives_a_closing_that_is_wrong(registry: httpx.AsyncClient, digest: str) -> None:
+    where = (await registry.post("/v2/app/blobs/uploads/")).headers["Location"]
+    await registry.patch(where, content=_CONTENT[:80])
+    wrong = await registry.put(where, params={"digest": digest}, content=_CONTENT[80:])
+    assert code(wrong) == (400, "DIGEST_INVALID")
+    misplaced = {"Content-Range": "90-99"}
+    refused = await registry.put(where, params={"digest": _DIGEST}, content=_CONTENT[90:], headers=misplaced)
+    assert (refused.status_code, refused.headers["Range"]) == (416, "0-79")
+    done = await registry.put(where, params={"digest": _DIGEST}, content=_CONTENT[80:])
+    assert done.status_code == 201
+
+
+@pytest.mark.parametrize("number", ["x", "-1"])
+async def test_a_page_of_no_size_is_refused(registry: httpx.AsyncClient, number: str) -> None:
+    assert code(await registry.get(f"/v2/app/tags/list?n={number}")) == (400, "PAGINATION_NUMBER_INVALID")
+
+
+async def test_referrers_of_what_is_no_digest_are_refused(registry: httpx.AsyncClient) -> None:
+    assert code(await registry.get("/v2/app/referrers/zz")) == (400, "DIGEST_INVALID")
+
+
 async def test_a_cancelled_upload_is_gone(registry: httpx.AsyncClient) -> None:
     where = (await registry.post("/v2/app/blobs/uploads/")).headers["Location"]
     assert (await registry.delete(where)).status_code == 204
