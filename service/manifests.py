@@ -1,7 +1,9 @@
-"""Image manifests: kept as the exact text that the digest is of, and read for what they list."""
+"""Image manifests: kept as the exact text that the digest is of, and read for what they list.
+
+Whoever may push has written them, so anything may be missing or of another type: what can't be told is left out.
+"""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,8 +26,9 @@ class Manifest:
     def layers(self) -> tuple[Layer, ...]:
         """Lowest first; none for an index."""
         return tuple(
-            Layer(digest=one["digest"], size_bytes=one["size"], media_type=one["mediaType"])
-            for one in self._document.get("layers", ())
+            Layer(digest=one["digest"], size_bytes=_size(one.get("size")), media_type=str(one.get("mediaType", "")))
+            for one in _objects(self._document.get("layers"))
+            if isinstance(one.get("digest"), str)
         )
 
     @property
@@ -33,21 +36,35 @@ class Manifest:
         """`os/architecture`, with `/variant` where there is one; None for a single image, whose config has it."""
         if "manifests" not in self._document:
             return None
-        named = [one["platform"] for one in self._document["manifests"] if "platform" in one]
-        return tuple(dict.fromkeys(written(one) for one in named if one["os"] != _UNKNOWN))
+        named = [written(one.get("platform")) for one in _objects(self._document["manifests"])]
+        return tuple(dict.fromkeys(one for one in named if one is not None))
 
     @property
     def config_digest(self) -> str | None:
         """Of a single image: the blob that says what it was built for."""
-        found = self._document.get("config", {}).get("digest")
+        config = self._document.get("config")
+        found = config.get("digest") if isinstance(config, dict) else None
         return str(found) if found else None
 
     @cached_property
     def _document(self) -> dict[str, Any]:
-        return dict(json.loads(self.text))
+        found = json.loads(self.text)
+        return found if isinstance(found, dict) else {}
 
 
-def written(platform: Mapping[str, str]) -> str:
-    """A platform as docker writes it: `linux/arm64/v8`."""
-    parts = (platform["os"], platform["architecture"], platform.get("variant"))
-    return "/".join(part for part in parts if part)
+def written(platform: object) -> str | None:
+    """A platform as docker writes it: `linux/arm64/v8`; None for what is none."""
+    if not isinstance(platform, dict):
+        return None
+    system, architecture, variant = (platform.get(name) for name in ("os", "architecture", "variant"))
+    if not system or not architecture or system == _UNKNOWN:
+        return None
+    return "/".join(str(part) for part in (system, architecture, variant) if part)
+
+
+def _objects(found: object) -> list[dict[str, Any]]:
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _size(found: object) -> int:
+    return found if isinstance(found, int) and found >= 0 else 0

@@ -77,7 +77,8 @@ class EcrImages:
                 config = (await client.get(answer["downloadUrl"])).raise_for_status().json()
         except (httpx.HTTPError, ValueError) as error:
             raise AwsUnavailableError("The image's config could not be read.", retry_after=5) from error
-        return (written(config),) if "os" in config and "architecture" in config else ()
+        found = written(config)
+        return (found,) if found else ()
 
     async def put(self, repository: str, tag: str, manifest: Manifest) -> None:
         """Let `tag` stand for the manifest; that it does already is no error.

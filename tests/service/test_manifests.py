@@ -37,6 +37,26 @@ def test_platforms_of_an_index_are_named_once_and_without_attestations() -> None
     assert found.layers == ()
 
 
+@pytest.mark.parametrize("platform", [None, {}, "linux", {"os": "linux"}, {"architecture": "amd64"}, {"os": ""}])
+def test_a_platform_that_is_none_is_left_out(platform: object) -> None:
+    beside = {"digest": DIGEST, "platform": {"os": "linux", "architecture": "amd64"}}
+    found = manifest({"manifests": [{"digest": DIGEST, "platform": platform}, beside, 5]})
+    assert found.platforms == ("linux/amd64",)
+
+
+def test_of_a_layer_the_digest_alone_is_needed() -> None:
+    layers = [{"digest": DIGEST}, {"digest": DIGEST, "size": -6, "mediaType": None}, {"size": 1}, "x"]
+    found = manifest({"layers": layers, "config": 3})
+    assert [(one.digest, one.size_bytes) for one in found.layers] == [(DIGEST, 0), (DIGEST, 0)]
+    assert found.config_digest is None
+
+
+@pytest.mark.parametrize("document", [[], 1, None, {"manifests": None}, {"layers": {}, "config": None}])
+def test_what_lists_nothing_has_nothing(document: object) -> None:
+    found = manifest(document)
+    assert (found.layers, found.platforms or ()) == ((), ())
+
+
 @pytest.mark.parametrize(
     ("source", "reference"),
     [
