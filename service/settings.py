@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -15,6 +15,8 @@ from pydantic_settings import (
     SettingsError,
     TomlConfigSettingsSource,
 )
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 
 PREFIX = "WHARFINGER__"
 FILE_VARIABLE = "WHARFINGER__SETTINGS_FILE"
@@ -102,6 +104,21 @@ class DatabaseSettings(_Section):
     )
     pool_size: int = Field(10, ge=1, le=200)
     timeout: PositiveSpan = Field(timedelta(seconds=5), description="To connect, and to wait for a lock")
+
+    @field_validator("url")
+    @classmethod
+    def _is_known(cls, given: SecretStr | None) -> SecretStr | None:
+        from sqlalchemy.engine import make_url  # noqa: PLC0415 - a quarter of a second, and not for all
+        from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - as above
+
+        try:
+            is_known = given is None or make_url(_with_driver(given)).drivername in _DRIVERS.values()
+        except (ArgumentError, ValueError):
+            is_known = False
+        if not is_known:
+            # Without the words of what tripped: there may be a password in them.
+            raise ValueError("give postgresql://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:///FILE")
+        return given
 
 
 class LimitSettings(_Section):
@@ -196,13 +213,12 @@ class Settings(BaseSettings):
         """The SQLAlchemy URL, with the asynchronous driver named."""
         if self.database.url is None:
             return f"sqlite+aiosqlite:///{self.data_dir / 'wharfinger.db'}"
-        scheme, _, rest = self.database.url.get_secret_value().partition("://")
-        drivers = {
-            "sqlite": "sqlite+aiosqlite",
-            "postgres": "postgresql+psycopg",
-            "postgresql": "postgresql+psycopg",
-        }
-        return f"{drivers.get(scheme, scheme)}://{rest}"
+        return _with_driver(self.database.url)
+
+
+def _with_driver(url: SecretStr) -> str:
+    scheme, _, rest = url.get_secret_value().partition("://")
+    return f"{_DRIVERS.get(scheme, scheme)}://{rest}"
 
 
 def load() -> Settings:
