@@ -60,7 +60,7 @@ async def search_audit(
     "/{operation_id}",
     operation_id="get_audit_entry",
     summary="Get an entry of the audit trail",
-    description="Its id is in the `Operation-Id` header of the answer to every change.",
+    description="Its id is in the `Operation-Id` header of the answer to every change that was made.",
     responses=declare(NotFoundError),
 )
 async def get_audit_entry(

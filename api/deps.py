@@ -89,7 +89,8 @@ async def _fingerprint(request: Request) -> str:
 
 
 RegistryName = Annotated[
-    str | None, Query(alias="registry", max_length=64, description="A registry of the settings; there is a default")
+    str | None,
+    Query(alias="registry", min_length=1, max_length=64, description="A registry of the settings; there is a default"),
 ]
 Cursor = Annotated[str | None, Query(max_length=4096, description="`next_cursor` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most items of one page")]

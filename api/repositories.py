@@ -1,6 +1,7 @@
 """`/v1/repositories`: create, list and search, get, change, delete."""
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query
 
@@ -26,7 +27,7 @@ Name = Annotated[RepositoryName, Path(description="The name as it is (`team/app`
 async def create_repository(body: RepositoryCreate, http: Http, registry: RegistryName = None) -> Repository:
     done = await http.services.repositories.create(await http.call(), registry, body)
     http.note(done)
-    http.created_at(f"/v1/repositories/{body.name}")
+    http.created_at(f"/v1/repositories/{body.name}" + (f"?registry={quote(registry)}" if registry else ""))
     return http.tagged(Repository.model_validate(done.result))
 
 

@@ -30,7 +30,8 @@ router = APIRouter(prefix="/v1/tokens", tags=["tokens"], route_class=KeyedRoute)
 )
 async def vend_token(body: TokenRequest, http: Http, registry: RegistryName = None) -> object:
     http.never_stored()
-    token = await http.services.tokens.vend(await http.call(), registry, body)
+    token, done = await http.services.tokens.vend(await http.call(), registry, body)
+    http.note(done)
     if http.wants(DOCKER_CONFIG):
         return _docker_config(token, http)
     # Not the model itself: the framework would check it once more, on the way that is walked most.

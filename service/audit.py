@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field
-from sqlalchemy import ColumnElement, RowMapping, select
+from sqlalchemy import ColumnElement, RowMapping, or_, select
 
 from service import authz, cursors
 from service.authz import Action, Caller, Step, Target
@@ -102,14 +102,30 @@ def _visible_to(caller: Caller) -> Sequence[ColumnElement[bool]]:
 
 
 def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
-    named = {"actor": wanted.actor, "action": wanted.action, "target": wanted.target, "status": wanted.status}
-    conditions = [operations.c[name] == value for name, value in named.items() if value is not None]
+    named = {"actor": wanted.actor, "action": wanted.action, "status": wanted.status}
+    conditions: list[ColumnElement[bool]] = [
+        operations.c[name] == value for name, value in named.items() if value is not None
+    ]
+    if wanted.target is not None:
+        conditions.append(_is_about(wanted.target))
     # Ids begin with their time, so that a span of time is a range of the primary key and not a walk over the table.
     if wanted.since is not None:
         conditions += [operations.c.started_at >= wanted.since, operations.c.id >= _id_at(wanted.since - _SLACK)]
     if wanted.until is not None:
         conditions += [operations.c.started_at < wanted.until, operations.c.id < _id_at(wanted.until + _SLACK)]
     return conditions
+
+
+def _is_about(target: str) -> ColumnElement[bool]:
+    """One credential may be for several repositories: `REGISTRY/NAME,NAME`."""
+    registry, _, name = target.partition("/")
+    among = operations.c.target.startswith(f"{registry}/", autoescape=True) & or_(
+        operations.c.target.startswith(f"{target},", autoescape=True),
+        operations.c.target.endswith(f",{name}", autoescape=True),
+        operations.c.target.contains(f",{name},", autoescape=True),
+    )
+    vended = operations.c.action.in_((Action.TOKEN_PULL, Action.TOKEN_PUSH))
+    return or_(operations.c.target == target, vended & among)
 
 
 def _id_at(when: datetime) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from service import authz, cursors
 from service.authz import Action, Caller, Target
 from service.clients.ecr_images import EcrImages
-from service.errors import FieldError, InvalidError, NotFoundError, ParameterError, PreconditionError
+from service.errors import FieldError, InvalidError, NotFoundError, ParameterError
 from service.image_resources import Image, ImagePage, ImageSummary, ImageTagging, TaggedImage
 from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
 from service.operations import Operations
@@ -63,7 +63,7 @@ class Images:
         client, source, tag = self._find(registry), asked.within(image.repository), _tag_of(image)
 
         async def act(_: str) -> Outcome:
-            await _match(client, image, call.if_match)
+            await _match(client, image, call)
             manifest = await client.manifest(source)
             await client.put(image.repository, tag, manifest)
             return Outcome(_tagged(client, image.repository, tag, manifest.digest))
@@ -82,7 +82,7 @@ class Images:
         client = self._find(registry)
 
         async def act(_: str) -> Outcome:
-            await _match(client, image, call.if_match)
+            await _match(client, image, call)
             await client.delete(image)
             return Outcome({})
 
@@ -142,9 +142,7 @@ async def _digest(client: EcrImages, image: Reference) -> str | None:
         return None
 
 
-async def _match(client: EcrImages, image: Reference, wanted: str | None) -> None:
-    if wanted is None:
-        return
-    digest = await _digest(client, image)
-    if digest is None or wanted not in ("*", f'"{digest}"'):
-        raise PreconditionError(f"{image} has changed since its ETag was read.")
+async def _match(client: EcrImages, image: Reference, call: Call) -> None:
+    if call.if_match is not None:
+        digest = await _digest(client, image)
+        call.require_match(digest and f'"{digest}"', str(image))

@@ -11,7 +11,7 @@ from service import authz, cursors
 from service.authz import Action, Binding, Caller, Role, Target
 from service.clock import new_id, utcnow
 from service.db import Database
-from service.errors import ConflictError, NotFoundError, PreconditionError
+from service.errors import ConflictError, NotFoundError
 from service.identity import hash_secret, new_secret
 from service.key_resources import Key, KeyCreate, KeyPage, KeyRotate
 from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
@@ -82,7 +82,7 @@ class Keys:
 
             async def write(connection: AsyncConnection) -> None:
                 row = await _row(connection, key_id, lock=True)
-                _match(row, call.if_match)
+                call.require_match(etag_of(_key(row)), f"Key {key_id}")
                 _require_live(row, now)
                 await connection.execute(_end_secrets(key_id, until))
                 await connection.execute(insert(key_secrets).values(_secret(secret, key_id, now)))
@@ -103,7 +103,8 @@ class Keys:
 
         async def write(connection: AsyncConnection) -> None:
             await _require_another_admin(connection, key_id)
-            _match(await _row(connection, key_id, lock=True), call.if_match)
+            row = await _row(connection, key_id, lock=True)
+            call.require_match(etag_of(_key(row)), f"Key {key_id}")
             is_live = (keys.c.id == key_id, keys.c.revoked_at.is_(None))
             await connection.execute(update(keys).where(*is_live).values(revoked_at=utcnow()))
 
@@ -167,11 +168,6 @@ async def _require_another_admin(connection: AsyncConnection, key_id: str) -> No
         raise ConflictError(
             "It is the last key that is an admin everywhere: make another one first.", code="last_admin_key"
         )
-
-
-def _match(row: RowMapping, wanted: str | None) -> None:
-    if wanted is not None and wanted not in ("*", etag_of(_key(row))):
-        raise PreconditionError(f"Key {row['id']} has changed since its ETag was read.")
 
 
 def _require_live(row: RowMapping, now: datetime) -> None:

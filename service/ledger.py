@@ -14,6 +14,7 @@ from service.authz import Action, Caller, Step, Target
 from service.batching import Batcher
 from service.clock import Deadline, new_id, utcnow
 from service.db import Database
+from service.errors import PreconditionError
 from service.tables import idempotency_keys, operations
 
 Json = dict[str, Any]
@@ -43,6 +44,17 @@ class Call:
     fingerprint: str = ""
     idempotency_key: str | None = None
     if_match: str | None = None
+
+    def require_match(self, etag: str | None, what: str) -> None:
+        """:param etag: of what is there now, in its quotes; None: nothing is.
+
+        :raises PreconditionError: `If-Match` names other states alone (RFC 9110, section 13.1.1).
+        """
+        if self.if_match is None:
+            return
+        named = {one.strip() for one in self.if_match.split(",")}
+        if etag is None or not named & {"*", etag}:
+            raise PreconditionError(f"{what} has changed since its ETag was read.")
 
 
 @dataclass(frozen=True, slots=True)

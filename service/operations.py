@@ -73,10 +73,11 @@ class Operations:
             return await self._replay(call, intent, opened)
         return await self._act(call, intent, opened, act)
 
-    async def record(self, call: Call, intent: Intent, outcome: Outcome) -> None:
+    async def record(self, call: Call, intent: Intent, outcome: Outcome) -> Done:
         """Record a change that asks nothing of AWS, with its outcome: durable when this returns."""
         await self._authorise(call, intent)
-        await self._ledger.record(call, intent, Status.SUCCEEDED, result=outcome.result)
+        made = await self._ledger.record(call, intent, Status.SUCCEEDED, result=outcome.result)
+        return Done(made, outcome.result)
 
     async def settle(self, operation: Open) -> Settled | None:
         """What became of an open operation; None where that can't be told now."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from service import authz
 from service.authz import Action, Caller, Target
 from service.clients.ecr_policies import EcrPolicies
-from service.errors import FieldError, InvalidError, NotFoundError, PreconditionError
+from service.errors import FieldError, InvalidError, NotFoundError
 from service.ledger import Call, Done, Intent, Open, Outcome, Settled, Status
 from service.operations import Operations
 from service.policy_documents import Document, hash_of, names_others, parse, places_of_role
@@ -44,7 +44,7 @@ class Policies:
         _keep_broker_out(document, client.settings.broker_role)
 
         async def act(_: str) -> Outcome:
-            await _match(client, name, call.if_match)
+            await _match(client, name, call)
             return Outcome(await client.put(name, content.decode()))
 
         lets_others_in = names_others(document, client.settings.account_id)
@@ -57,7 +57,7 @@ class Policies:
         client = self._find(registry)
 
         async def act(_: str) -> Outcome:
-            await _match(client, name, call.if_match)
+            await _match(client, name, call)
             await client.delete(name)
             return Outcome({})
 
@@ -99,9 +99,7 @@ def _keep_broker_out(document: Document, role: str | None) -> None:
         )
 
 
-async def _match(client: EcrPolicies, name: str, wanted: str | None) -> None:
-    if wanted is None:
-        return
-    found = await client.get(name)
-    if found is None or wanted not in ("*", f'"{hash_of(found)}"'):
-        raise PreconditionError(f"The policy of {name} has changed since its ETag was read.")
+async def _match(client: EcrPolicies, name: str, call: Call) -> None:
+    if call.if_match is not None:
+        found = await client.get(name)
+        call.require_match(None if found is None else f'"{hash_of(found)}"', f"The policy of {name}")

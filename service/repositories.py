@@ -10,7 +10,6 @@ from service.errors import (
     InvalidError,
     NotFoundError,
     PartialError,
-    PreconditionError,
     WharfingerError,
 )
 from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
@@ -91,9 +90,11 @@ class Repositories:
         ecr = self._registries.find(registry)
 
         async def act(_: str) -> Outcome:
-            await self._match(ecr, name, call.if_match)
+            # Read before and not after: once it is changed, nothing may stand between that and its record.
+            found = await ecr.repository(name)
+            call.require_match(etag_of(found), f"Repository {name}")
             await _apply(_steps(ecr, name, change))
-            return Outcome(await _read_back(ecr, name))
+            return Outcome(_changed(found, change).model_dump(mode="json"))
 
         request = change.model_dump(mode="json", exclude_unset=True) | {"name": name}
         return await self._operations.run(call, Intent(Action.REPOSITORY_UPDATE, Target(ecr.name, name), request), act)
@@ -106,16 +107,13 @@ class Repositories:
         ecr = self._registries.find(registry)
 
         async def act(_: str) -> Outcome:
-            await self._match(ecr, name, call.if_match)
+            if call.if_match is not None:
+                call.require_match(etag_of(await ecr.repository(name)), f"Repository {name}")
             await ecr.delete_repository(name, force=force)
             return Outcome({})
 
         request = {"name": name, "force": force}
         return await self._operations.run(call, Intent(Action.REPOSITORY_DELETE, Target(ecr.name, name), request), act)
-
-    async def _match(self, ecr: Ecr, name: str, wanted: str | None) -> None:
-        if wanted is not None and wanted not in ("*", etag_of(await ecr.repository(name))):
-            raise PreconditionError(f"Repository {name} has changed since its ETag was read.")
 
     async def _settle_create(self, operation: Open) -> Settled:
         ecr, name = self._registries.find(operation.registry), operation.request["name"]
@@ -184,11 +182,16 @@ async def _apply(steps: list[_Step]) -> None:
             raise PartialError([field for field, _ in steps[:position]], error) from error
 
 
-async def _read_back(ecr: Ecr, name: str) -> Json:
-    try:
-        return (await ecr.repository(name)).model_dump(mode="json")
-    except WharfingerError as error:
-        raise AnswerLostError("It was changed, but could not be read back.") from error
+def _changed(found: Repository, change: RepositoryUpdate) -> Repository:
+    facts: Json = {}
+    if change.tag_mutability is not None:
+        facts["tag_mutability"] = change.tag_mutability
+        facts["mutability_exclusions"] = tuple(change.mutability_exclusions or ())
+    if change.scan_on_push is not None:
+        facts["scan_on_push"] = change.scan_on_push
+    tags = found.tags | change.tags
+    facts["tags"] = {key: value for key, value in tags.items() if value is not None}
+    return found.model_copy(update=facts)
 
 
 def _holds(found: Repository, change: RepositoryUpdate, field: str) -> bool:

@@ -17,7 +17,7 @@ from service.authz import Action, Caller, Target
 from service.clients.broker import MOST_POLICY_CHARACTERS, PULL, PUSH, Broker, Credential
 from service.clock import utcnow
 from service.errors import ConflictError, DeadlineError, FieldError, InvalidError
-from service.ledger import Call, Intent, Json, Open, Outcome, Settled, Status
+from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
 from service.operations import Operations
 from service.registries import Registries
 from service.resources import Model, RepositoryName
@@ -87,7 +87,7 @@ class Tokens:
         for action in (Action.TOKEN_PULL, Action.TOKEN_PUSH, Action.TOKEN_REGISTRY):
             operations.settles(action, _settle)
 
-    async def vend(self, call: Call, registry: str | None, asked: TokenRequest) -> Token:
+    async def vend(self, call: Call, registry: str | None, asked: TokenRequest) -> tuple[Token, Done]:
         """A credential for what is asked and no more; from the cache where one has time left. Each is an operation.
 
         :raises ConflictError: the registry has no broker role (`broker_role_missing`).
@@ -97,12 +97,12 @@ class Tokens:
         key = _key(call.caller, broker.settings.name, asked)
         intent = _intent(key)
         if (known := self._cached(key)) is None:
-            known = await self._vend_once(call, broker, key, intent)
+            known, done = await self._vend_once(call, broker, key, intent)
         else:
-            await self._operations.record(call, intent, Outcome(_facts(known, is_cached=True)))
-        return _token(known, key)
+            done = await self._operations.record(call, intent, Outcome(_facts(known, is_cached=True)))
+        return _token(known, key), done
 
-    async def _vend_once(self, call: Call, broker: Broker, key: _Key, intent: Intent) -> Credential:
+    async def _vend_once(self, call: Call, broker: Broker, key: _Key, intent: Intent) -> tuple[Credential, Done]:
         """Requests for the same credential wait for the first of them, then have it from the cache."""
         lock = self._vending.setdefault(key, asyncio.Lock())
         try:
@@ -112,13 +112,12 @@ class Tokens:
             raise DeadlineError("Another request for this credential is still at work.", retry_after=1) from None
         try:
             if (known := self._cached(key)) is not None:
-                await self._operations.record(call, intent, Outcome(_facts(known, is_cached=True)))
-                return known
+                return known, await self._operations.record(call, intent, Outcome(_facts(known, is_cached=True)))
             return await self._vend(call, broker, key, intent)
         finally:
             lock.release()
 
-    async def _vend(self, call: Call, broker: Broker, key: _Key, intent: Intent) -> Credential:
+    async def _vend(self, call: Call, broker: Broker, key: _Key, intent: Intent) -> tuple[Credential, Done]:
         made: list[Credential] = []
 
         async def act(_: str) -> Outcome:
@@ -126,11 +125,11 @@ class Tokens:
             return Outcome(_facts(made[0], is_cached=False))
 
         # A secret is never replayed: a repeated vend is a new operation, so the Idempotency-Key is not claimed.
-        await self._operations.run(replace(call, idempotency_key=None), intent, act)
+        done = await self._operations.run(replace(call, idempotency_key=None), intent, act)
         self._cache[key] = made[0]
         if len(self._cache) > _MOST_CACHED:
             self._cache.popitem(last=False)
-        return made[0]
+        return made[0], done
 
     def _cached(self, key: _Key) -> Credential | None:
         known = self._cache.get(key)

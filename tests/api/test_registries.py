@@ -37,6 +37,6 @@ async def test_one_that_does_not_answer_is_not_reachable(
 
 
 async def test_a_repository_of_another_registry_is_another(admin: httpx.AsyncClient) -> None:
-    await admin.post("/v1/repositories?registry=local-us", json={"name": "app"})
-    assert (await admin.get("/v1/repositories/app?registry=local-us")).status_code == 200
+    made = await admin.post("/v1/repositories?registry=local-us", json={"name": "app"})
+    assert (await admin.get(made.headers["Location"])).json() == made.json()
     assert (await admin.get("/v1/repositories/app")).status_code == 404

@@ -187,6 +187,47 @@ async def test_a_change_of_something_that_has_changed_is_refused(admin: httpx.As
     second = await admin.patch("/v1/repositories/app", json={"scan_on_push": True}, headers=etag)
     deleted = await admin.delete("/v1/repositories/app", headers=etag)
     assert (first.status_code, second.status_code, deleted.status_code) == (200, 412, 412)
+    either = {"If-Match": f'"other", {first.headers["ETag"]}'}
+    assert (await admin.delete("/v1/repositories/app", headers=either)).status_code == 204
+
+
+@only_sqlite
+async def test_the_answer_to_a_change_is_what_is_there_then(admin: httpx.AsyncClient) -> None:
+    await admin.post("/v1/repositories", json={"name": "app", "tags": {"a": "1", "b": "2"}})
+    change = {
+        "tag_mutability": "IMMUTABLE_WITH_EXCLUSION",
+        "mutability_exclusions": ["dev*"],
+        "tags": {"a": None, "c": "3"},
+    }
+    changed = await admin.patch("/v1/repositories/app", json=change)
+    found = await admin.get("/v1/repositories/app")
+    assert (changed.json(), changed.headers["ETag"]) == (found.json(), found.headers["ETag"])
+    back = await admin.patch("/v1/repositories/app", json={"tag_mutability": "MUTABLE"})
+    assert back.json() == (await admin.get("/v1/repositories/app")).json()
+    assert back.json()["mutability_exclusions"] == []
+
+
+@only_sqlite
+async def test_nothing_is_asked_between_a_change_and_its_record(admin: httpx.AsyncClient, aws: Sandbox) -> None:
+    await admin.post("/v1/repositories", json={"name": "app"})
+    before = len(aws.calls())
+    await admin.patch("/v1/repositories/app", json={"scan_on_push": False})
+    assert operations(aws)[before:][-1] == "PutImageScanningConfiguration"
+
+
+@only_sqlite
+async def test_without_the_read_before_nothing_is_changed(admin: httpx.AsyncClient, aws: Sandbox) -> None:
+    await admin.post("/v1/repositories", json={"name": "app"})
+    aws.fault("DescribeRepositories", "throttle", times=9)
+    answer = await admin.patch("/v1/repositories/app", json={"scan_on_push": False})
+    assert (answer.status_code, answer.json()["code"]) == (503, "aws_throttled")
+    assert "PutImageScanningConfiguration" not in operations(aws)
+
+
+@only_sqlite
+async def test_an_empty_registry_is_none(admin: httpx.AsyncClient) -> None:
+    answer = await admin.post("/v1/repositories", params={"registry": ""}, json={"name": "app"})
+    assert (answer.status_code, answer.json()["errors"][0]["path"]) == (400, "query.registry")
 
 
 @only_sqlite

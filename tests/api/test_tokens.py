@@ -72,6 +72,21 @@ async def test_three_forms_of_the_same_credential(admin: httpx.AsyncClient, aws:
 
 
 @only_sqlite
+async def test_each_is_found_by_its_operation_and_by_each_of_its_repositories(admin: httpx.AsyncClient) -> None:
+    both = {"repositories": ["team/app", "other/app"], "actions": ["pull"]}
+    asked = [await admin.post("/v1/tokens", json=body) for body in (both, both, _PULL)]
+    made = [answer.headers["Operation-Id"] for answer in asked]
+
+    async def found(target: str) -> list[str]:
+        answer = await admin.get("/v1/audit", params={"action": "token.pull", "target": target})
+        return [one["id"] for one in reversed(answer.json()["items"])]
+
+    assert await found("local/team/app") == made
+    assert await found("local/other/app") == made[:2]
+    assert await found("local/other/app,team/app") == made[:2]
+    assert await found("local/app") == await found("local-us/team/app") == await found("local/team/ap_") == []
+
+
 async def test_it_ends_with_its_session(admin: httpx.AsyncClient) -> None:
     token = (await admin.post("/v1/tokens", json=_PULL)).json()
     left = datetime.fromisoformat(token["expires_at"]) - datetime.now(UTC)
