@@ -1,22 +1,18 @@
 """What the interface says of deployments. Field names follow Kubernetes, in snake case.
 
-Patterns: Kubernetes documentation, "Object Names and IDs", "Labels and Selectors", "Resource Management".
+Patterns: Kubernetes documentation, "Object Names and IDs".
 """
 
-import re
-from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
 from service.resources import Model, Page, Reference
+from service.workload_resources import WorkloadSpec
 
 _LABEL = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
-_QUANTITY = re.compile(r"(\d+|\d*\.\d+)([eE][+-]?\d{1,2}|[numkMGTPE]|[KMGTPE]i)?", re.ASCII)
-OWN_LABEL_PREFIX = "wharfinger.dev/"
-_RESERVED_LABELS = ("app.kubernetes.io/name", "app.kubernetes.io/managed-by")
 
 ClusterName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=64), Field(examples=["demo"])]
 NamespaceName = Annotated[
@@ -26,32 +22,6 @@ WorkloadName = Annotated[
     str,
     StringConstraints(pattern=f"^{_LABEL}$"),
     Field(examples=["myapp"], description="Of the Deployment and of the Service: letters, digits and dashes"),
-]
-Port = Annotated[int, Field(ge=1, le=65535)]
-NodePort = Annotated[int, Field(ge=30000, le=32767, examples=[32410])]
-EnvName = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$", max_length=253)]
-LabelValue = Annotated[str, StringConstraints(pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?$")]
-
-
-def _is_quantity(text: str) -> str:
-    if not _QUANTITY.fullmatch(text):
-        raise ValueError("must be a quantity such as 250m, 0.5, 128Mi")
-    return text
-
-
-def _is_free_label(key: str) -> str:
-    if key in _RESERVED_LABELS or key.startswith(OWN_LABEL_PREFIX):
-        raise ValueError("this label is wharfinger's own")
-    return key
-
-
-Quantity = Annotated[str, AfterValidator(_is_quantity), Field(examples=["250m"])]
-LabelKey = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$"
-    ),
-    AfterValidator(_is_free_label),
 ]
 
 
@@ -66,75 +36,6 @@ ImageText = Annotated[
     AfterValidator(_is_reference),
     Field(examples=["team/app:0.0.2"], description="`team/app:0.0.2` or `team/app@sha256:…`, of the registry"),
 ]
-Span = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(hours=6), examples=["PT5M"])]
-
-
-class ServiceType(StrEnum):
-    NODE_PORT = "NodePort"
-    CLUSTER_IP = "ClusterIP"
-    LOAD_BALANCER = "LoadBalancer"
-
-
-class ResourceAmounts(Model):
-    cpu: Quantity | None = None
-    memory: Quantity | None = None
-
-
-class Resources(Model):
-    requests: ResourceAmounts | None = None
-    limits: ResourceAmounts | None = None
-
-
-class Probe(Model):
-    """An HTTP GET to the container's port."""
-
-    path: Annotated[str, StringConstraints(pattern=r"^/[\x21-\x7e]*$", max_length=1024)] = "/healthz"
-    initial_delay_seconds: int = Field(0, ge=0, le=3600)
-    period_seconds: int = Field(10, ge=1, le=3600)
-    timeout_seconds: int = Field(1, ge=1, le=600)
-    failure_threshold: int = Field(3, ge=1, le=1000)
-
-
-class Probes(Model):
-    readiness: Probe | None = None
-    liveness: Probe | None = None
-    startup: Probe | None = None
-
-
-class OnFailure(StrEnum):
-    KEEP = "keep"
-    ROLLBACK = "rollback"
-
-
-class WorkloadSpec(Model):
-    """What runs: a Deployment with one container, and a Service in front. What is left out is not owned."""
-
-    replicas: int | None = Field(None, ge=0, le=1000, description="Left out: one at first, and then as they are")
-    port: Port = Field(description="Of the container", examples=[8080])
-    service_type: ServiceType = ServiceType.NODE_PORT
-    node_port: NodePort | None = None
-    env: dict[EnvName, Annotated[str, StringConstraints(max_length=32768)]] = Field({}, max_length=200)
-    resources: Resources = Resources()
-    probes: Probes = Probes()
-    labels: dict[LabelKey, LabelValue] = Field({}, max_length=50)
-    service_account: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")] | None = None
-    progress_deadline: Span = Field(
-        timedelta(minutes=10), description="Without progress for this long, the rollout has failed"
-    )
-    on_failure: OnFailure = Field(OnFailure.KEEP, description="`rollback` goes back to the last that succeeded")
-
-    @field_validator("progress_deadline")
-    @classmethod
-    def _whole_seconds(cls, value: timedelta) -> timedelta:
-        if value % timedelta(seconds=1):
-            raise ValueError("whole seconds only")
-        return value
-
-    @model_validator(mode="after")
-    def _node_port_fits(self) -> Self:
-        if self.node_port is not None and self.service_type is ServiceType.CLUSTER_IP:
-            raise ValueError("node_port goes with service_type NodePort or LoadBalancer")
-        return self
 
 
 class DeploymentCreate(WorkloadSpec):

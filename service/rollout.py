@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.authz import Action, Step
 from service.clock import utcnow
-from service.deployment_resources import DeploymentKind, DeploymentStatus, OnFailure, Progress, Reason
+from service.deployment_resources import DeploymentKind, DeploymentStatus, Progress, Reason
 from service.deployment_store import place_of
 from service.errors import ConflictError, WharfingerError
 from service.ledger import Json
@@ -21,6 +21,7 @@ from service.rollout_verdict import (
     why_stalled,
 )
 from service.rollout_view import RolloutView
+from service.workload_resources import OnFailure
 from service.workloads import Object, deployment_of, image_of, match_labels, selector
 
 if TYPE_CHECKING:

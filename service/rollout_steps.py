@@ -17,7 +17,6 @@ from service.clients.aws import Permit, permit
 from service.clients.kube_errors import StaleError
 from service.clusters import Clusters
 from service.db import Database
-from service.deployment_resources import WorkloadSpec
 from service.deployment_store import DeploymentStore, LostError, place_of
 from service.errors import (
     AnswerLostError,
@@ -27,6 +26,7 @@ from service.errors import (
     WharfingerError,
 )
 from service.ledger import Child, Json, Ledger, Parent, Status
+from service.workload_resources import WorkloadSpec
 from service.workloads import (
     DEPLOYMENT_ANNOTATION,
     GENERATION_ANNOTATION,

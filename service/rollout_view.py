@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row
 
-from service.deployment_resources import ServiceType
 from service.rollout_steps import gone
 from service.rollout_verdict import host_ips, newest
+from service.workload_resources import ServiceType
 from service.workloads import Object
 
 if TYPE_CHECKING:

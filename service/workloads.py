@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from service.deployment_resources import OWN_LABEL_PREFIX, Probe, WorkloadSpec
+from service.workload_resources import OWN_LABEL_PREFIX, Probe, WorkloadSpec
 
 Object = dict[str, Any]
 
