@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
 from service.resources import Model, Page, Reference
-from service.workload_resources import WorkloadSpec
+from service.workload_resources import Security, WorkloadSpec
 
 _LABEL = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
 
@@ -43,6 +43,7 @@ class DeploymentCreate(WorkloadSpec):
     namespace: NamespaceName = "default"
     name: WorkloadName
     image: ImageText
+    security: Security = Security()
     force: bool = Field(default=False, description="Take fields over from other managers; admins only")
     adopt: bool = Field(default=False, description="Take over objects that are not wharfinger's; admins only")
 

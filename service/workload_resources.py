@@ -19,6 +19,7 @@ _RESERVED_LABELS = ("app.kubernetes.io/name", "app.kubernetes.io/managed-by")
 Port = Annotated[int, Field(ge=1, le=65535)]
 NodePort = Annotated[int, Field(ge=30000, le=32767, examples=[32410])]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$", max_length=253)]
+ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 LabelValue = Annotated[str, StringConstraints(pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?$")]
 
 
@@ -34,6 +35,7 @@ def _is_free_label(key: str) -> str:
     return key
 
 
+UnixId = Annotated[int, Field(ge=0, le=2**31 - 1, examples=[1000])]
 Quantity = Annotated[str, AfterValidator(_is_quantity), Field(examples=["250m"])]
 LabelKey = Annotated[
     str,
@@ -77,6 +79,42 @@ class Probes(Model):
     startup: Probe | None = None
 
 
+class Capability(StrEnum):
+    """What may be added: what a container runtime grants by default, and no more."""
+
+    AUDIT_WRITE = "AUDIT_WRITE"
+    CHOWN = "CHOWN"
+    DAC_OVERRIDE = "DAC_OVERRIDE"
+    FOWNER = "FOWNER"
+    FSETID = "FSETID"
+    KILL = "KILL"
+    MKNOD = "MKNOD"
+    NET_BIND_SERVICE = "NET_BIND_SERVICE"
+    SETFCAP = "SETFCAP"
+    SETGID = "SETGID"
+    SETPCAP = "SETPCAP"
+    SETUID = "SETUID"
+    SYS_CHROOT = "SYS_CHROOT"
+
+
+class Security(Model):
+    """What the image needs beyond the least: no capabilities, no way to more rights, the runtime's seccomp profile."""
+
+    run_as_user: UnixId | None = Field(None, description="Left out: as the image says")
+    run_as_group: UnixId | None = None
+    fs_group: UnixId | None = Field(None, description="The group that volumes belong to")
+    run_as_non_root: bool = Field(default=False, description="Start only where the user is not root")
+    read_only_root_filesystem: bool = False
+    allow_privilege_escalation: bool = Field(default=False, description="For programs with setuid, such as sudo")
+    capabilities: list[Capability] = Field([], max_length=len(Capability), description="Added; all others are dropped")
+
+    @model_validator(mode="after")
+    def _user_fits(self) -> Self:
+        if self.run_as_non_root and self.run_as_user == 0:
+            raise ValueError("run_as_non_root goes with another run_as_user than 0")
+        return self
+
+
 class OnFailure(StrEnum):
     KEEP = "keep"
     ROLLBACK = "rollback"
@@ -93,7 +131,10 @@ class WorkloadSpec(Model):
     resources: Resources = Resources()
     probes: Probes = Probes()
     labels: dict[LabelKey, LabelValue] = Field({}, max_length=50)
-    service_account: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")] | None = None
+    service_account: ObjectName | None = Field(
+        None, description="Its token is mounted; left out, the namespace's `default` runs it, and no token is"
+    )
+    security: Security | None = Field(None, description="None: kept from before there was one, and runs as it did then")
     progress_deadline: Span = Field(
         timedelta(minutes=10), description="Without progress for this long, the rollout has failed"
     )

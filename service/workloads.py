@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from service.workload_resources import OWN_LABEL_PREFIX, Probe, WorkloadSpec
+from service.workload_resources import OWN_LABEL_PREFIX, Probe, Security, WorkloadSpec
 
 Object = dict[str, Any]
 
@@ -55,7 +55,7 @@ def deployment(
             selector={"matchLabels": chosen},
             template={
                 "metadata": {"labels": pod},
-                "spec": _given(serviceAccountName=spec.service_account, containers=[_container(name, spec, image_uri)]),
+                "spec": _pod(name, spec, image_uri),
             },
         ),
     }
@@ -112,6 +112,36 @@ def _metadata(name: str, spec: WorkloadSpec, annotations: Mapping[str, str]) -> 
     return {"name": name, "labels": labels, "annotations": dict(annotations)}
 
 
+def _pod(name: str, spec: WorkloadSpec, image_uri: str) -> Object:
+    security = spec.security
+    is_token_needed = spec.service_account is not None or security is None
+    return _given(
+        # Never left out: the server keeps its deprecated alias, and would go on with the account that was named before.
+        serviceAccountName=spec.service_account or "default",
+        automountServiceAccountToken=None if is_token_needed else False,
+        securityContext=_pod_security(security) if security else None,
+        containers=[_container(name, spec, image_uri)],
+    )
+
+
+def _pod_security(security: Security) -> Object:
+    return _given(
+        seccompProfile={"type": "RuntimeDefault"},
+        runAsUser=security.run_as_user,
+        runAsGroup=security.run_as_group,
+        fsGroup=security.fs_group,
+        runAsNonRoot=security.run_as_non_root or None,
+    )
+
+
+def _container_security(security: Security) -> Object:
+    return {
+        "allowPrivilegeEscalation": security.allow_privilege_escalation,
+        "capabilities": _given(drop=["ALL"], add=[one.value for one in security.capabilities]),
+        "readOnlyRootFilesystem": security.read_only_root_filesystem,
+    }
+
+
 def _container(name: str, spec: WorkloadSpec, image_uri: str) -> Object:
     probes = spec.probes
     return _given(
@@ -119,6 +149,7 @@ def _container(name: str, spec: WorkloadSpec, image_uri: str) -> Object:
         image=image_uri,
         ports=[{"name": "http", "containerPort": spec.port, "protocol": "TCP"}],
         env=[{"name": one, "value": value} for one, value in spec.env.items()],
+        securityContext=_container_security(spec.security) if spec.security else None,
         resources=spec.resources.model_dump(exclude_none=True),
         readinessProbe=_probe(probes.readiness, spec.port),
         livenessProbe=_probe(probes.liveness, spec.port),

@@ -56,9 +56,9 @@ def _pod(made: Object) -> None:
 def _pod_spec(spec: Object) -> None:
     _default(spec, **_POD)
     _part(spec, "securityContext")
-    # The older name of the same field is kept in step.
+    # The older name of the same field is kept in step, and counts only where the newer one is not given.
     if account := spec.get("serviceAccountName") or spec.get("serviceAccount"):
-        _default(spec, serviceAccountName=account, serviceAccount=account)
+        spec["serviceAccountName"] = spec["serviceAccount"] = account
     for container in [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]:
         _container(container)
     for volume in spec.get("volumes") or []:

@@ -126,7 +126,7 @@ async def test_a_pod_that_pod_security_refuses_fails_in_its_words(
     reason = reason_of(await deploy(deployer, namespace="strict", progress_deadline=SHORT))
     assert reason["code"] == "admission_refused"
     assert 'violates PodSecurity "restricted:latest": ' in reason["message"]
-    assert 'container "myapp" must set securityContext.allowPrivilegeEscalation=false' in reason["message"]
+    assert 'container "myapp" must set securityContext.runAsNonRoot=true' in reason["message"]
 
 
 async def test_a_service_account_that_is_not_there_is_what_its_pods_are_refused_for(
