@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from sandbox import aws, controls, uploads
 from sandbox.calls import Asked, Call, Calls
+from sandbox.clock import CLOCK
 from sandbox.ecr.layers import is_valid_link
 from sandbox.ecr.registry import Registry
 from sandbox.eks import Eks
@@ -118,6 +119,7 @@ class Application:
                 operation=asked.operation,
                 account=self._place.account,
                 region=self._place.region,
+                at=CLOCK.time(),
                 principal=asked.principal,
                 user_agent=request.headers.get("user-agent", ""),
                 status=status,

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import secrets
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from starlette.responses import Response
 
 from sandbox import eks_requests, iam, moto_server, sigv4, sts
 from sandbox.calls import Asked
+from sandbox.clock import CLOCK
 from sandbox.ecr import api as ecr
 from sandbox.ecr.errors import EcrError, invalid
 from sandbox.ecr.model import TARGET
@@ -159,7 +159,7 @@ class Aws:
             body=request.body,
             now=datetime.now(UTC),
         )
-        if caller.expires_at is not None and caller.expires_at < time.time():
+        if caller.expires_at is not None and caller.expires_at < CLOCK.time():
             raise SignatureError("ExpiredTokenException", "The security token included in the request is expired")
         if signed.service == "ecr" and signed.region != self._place.region:
             raise SignatureError(

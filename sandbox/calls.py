@@ -15,6 +15,8 @@ class Call:
     operation: str
     account: str
     region: str
+    at: float
+    """Seconds since 1970, by the sandbox's clock."""
     principal: str | None
     user_agent: str
     status: int

@@ -1,21 +1,29 @@
-"""The sandbox's own controls, at `/_sandbox/`: faults, holds and the call log, for tests in other processes."""
+"""The sandbox's own controls, at `/_sandbox/`: faults, holds, the call log and the clock, for other processes."""
 
 import asyncio
+import json
+from datetime import timedelta
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sandbox.calls import Calls
+from sandbox.clock import CLOCK
 from sandbox.faults import Fault, Faults, Hold
 
 _LONGEST_WAIT = 60.0
 
 
-async def answer(request: Request, faults: Faults, calls: Calls) -> Response:
-    """`GET calls`; `POST faults`, `DELETE faults`; `GET faults/ID?wait=SECONDS`; `POST faults/ID/release|drop`."""
+async def answer(request: Request, faults: Faults, calls: Calls) -> Response:  # noqa: PLR0911 - a table
+    """`GET calls`; `POST faults`, `DELETE faults`; `GET faults/ID?wait=SECONDS`; `POST faults/ID/release|drop`.
+
+    `GET clock`; `POST clock` with the `seconds` that it is to be put forward by.
+    """
     match request.method, request.url.path.strip("/").split("/")[1:]:
         case "GET", ["calls"]:
             return JSONResponse([call.to_json() for call in calls.all()])
+        case "GET" | "POST" as method, ["clock"]:
+            return _advance(await request.body()) if method == "POST" else _time()
         case "POST", ["faults"]:
             return _add(await request.json(), faults)
         case "DELETE", ["faults"]:
@@ -29,6 +37,18 @@ async def answer(request: Request, faults: Faults, calls: Calls) -> Response:
             return Response(status_code=204)
         case _:
             return JSONResponse({"error": "no such control"}, 404)
+
+
+def _time() -> Response:
+    return JSONResponse({"now": CLOCK.now().isoformat()})
+
+
+def _advance(body: bytes) -> Response:
+    try:
+        CLOCK.advance(timedelta(seconds=json.loads(body)["seconds"]))
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        return JSONResponse({"error": f"seconds is to be a number of seconds, 0 or more: {error!r}"}, 400)
+    return _time()
 
 
 def _add(given: dict[str, object], faults: Faults) -> Response:

@@ -4,9 +4,9 @@ They are told of and no more: the nodes of the Kubernetes API are the seeded one
 """
 
 import json
-import time
 from typing import Any, Literal
 
+from sandbox.clock import CLOCK
 from sandbox.eks_shapes import ClusterFacts
 from sandbox.identities import NODE_ROLE
 from sandbox.kube.seed import NODE_GROUP
@@ -43,7 +43,7 @@ class NodeSources:
         return shape(name, kept["role"], kept["created"])
 
     def create(self, kind: Kind, name: str, role: str) -> None:
-        self._keep(kind, name, {"role": role, "created": time.time()})
+        self._keep(kind, name, {"role": role, "created": CLOCK.time()})
 
     def delete(self, kind: Kind, name: str) -> None:
         self._state.sql.execute("DELETE FROM node_sources WHERE kind = ? AND name = ?", (kind, name))

@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from moto.iam.models import AccessKey, AWSManagedPolicy, IAMBackend, iam_backends
 
+from sandbox.clock import CLOCK
 from sandbox.places import MAIN_ACCOUNT, MAIN_REGION, OTHER_ACCOUNT
 from sandbox.policy import Principal
 from sandbox.state import State
@@ -156,7 +156,7 @@ class Identities:
             "role_arn": role_arn,
             "name": name,
             "policies": json.dumps(list(policies)),
-            "expires_at": float(int(time.time()) + seconds),
+            "expires_at": float(int(CLOCK.time()) + seconds),
         }
         self._state.sql.execute(
             "INSERT INTO sessions VALUES (:access_key, :secret, :token, :account, :role_arn, :name, :policies,"

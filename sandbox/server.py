@@ -7,6 +7,7 @@ import socket
 import tempfile
 import threading
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sandbox.app import TRANSPORT, Application, World
 from sandbox.calls import Call, Calls
+from sandbox.clock import CLOCK
 from sandbox.ecr.registry import vend_login
 from sandbox.eks_nodes import NodeSources
 from sandbox.eks_shapes import ClusterFacts
@@ -75,6 +77,7 @@ class Sandbox:
         for server in self._servers.values():
             server.should_exit = True
         self._thread.join()
+        CLOCK.reset()
         self._stack.close()
 
     def endpoint(self, account: str = MAIN_ACCOUNT, region: str = MAIN_REGION) -> str:
@@ -128,9 +131,14 @@ class Sandbox:
         """Stop the next call of an operation before or after it acts, until it is released or dropped."""
         return self._world.faults.hold(operation, when=when)
 
+    def advance(self, by: timedelta) -> None:
+        """Put the clock forward: what was to happen or to expire until then does so now."""
+        CLOCK.advance(by)
+
     def reset(self) -> None:
-        """Forget everything but the ports and the seeded users' access keys."""
+        """Forget everything but the ports and the seeded users' access keys; the clock tells the machine's time."""
         self._world.faults.clear()
+        CLOCK.reset()
         self._in_loop(self._forget)
 
     def _forget(self) -> None:

@@ -4,10 +4,10 @@ import fnmatch
 import json
 import re
 import sqlite3
-import time
 from collections.abc import Iterator
 
 from sandbox import manifests
+from sandbox.clock import CLOCK
 from sandbox.ecr import paging
 from sandbox.ecr.errors import EcrError, invalid
 from sandbox.ecr.registry import Json, Registry
@@ -71,7 +71,7 @@ def store(
 
 def note_pull(registry: Registry, row: sqlite3.Row) -> None:
     """Refresh the pull time, about once a day as ECR does."""
-    now = time.time()
+    now = CLOCK.time()
     if row["pulled_at"] is None or now - row["pulled_at"] > _PULL_TIME_GRAIN:
         registry.state.sql.execute(
             "UPDATE images SET pulled_at = ? WHERE repository = ? AND digest = ?",
@@ -215,7 +215,7 @@ def _insert(registry: Registry, repository: sqlite3.Row, digest: str, content: b
             manifest.artifact_type,
             content,
             size,
-            time.time(),
+            CLOCK.time(),
             manifest.subject,
         ),
     )

@@ -2,10 +2,10 @@
 
 import hmac
 import secrets
-import time
 from collections.abc import AsyncIterator
 from urllib.parse import urlencode
 
+from sandbox.clock import CLOCK
 from sandbox.ecr.errors import EcrError, invalid
 from sandbox.ecr.registry import Json, Registry
 from sandbox.uploads import DigestError, OutOfOrderError, Uploads, UploadUnknownError
@@ -86,13 +86,13 @@ def get_download_url_for_layer(registry: Registry, asked: Json) -> Json:
         "SELECT 1 FROM images WHERE repository = ? AND instr(manifest, CAST(? AS BLOB)) > 0", repository["id"], digest
     ):
         raise EcrError("LayerInaccessibleException", f"No image of '{repository['name']}' references {digest}")
-    expires = int(time.time()) + _LINK_LIFE
+    expires = int(CLOCK.time()) + _LINK_LIFE
     query = urlencode({"Expires": expires, "Signature": _signature(digest, expires)})
     return {"downloadUrl": f"http://{registry.host}/_layers/{digest}?{query}", "layerDigest": digest}
 
 
 def is_valid_link(digest: str, expires: int, signature: str) -> bool:
-    return time.time() < expires and hmac.compare_digest(signature, _signature(digest, expires))
+    return CLOCK.time() < expires and hmac.compare_digest(signature, _signature(digest, expires))
 
 
 def _signature(digest: str, expires: int) -> str:

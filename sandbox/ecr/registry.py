@@ -4,11 +4,11 @@ import base64
 import json
 import secrets
 import sqlite3
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from sandbox.clock import CLOCK
 from sandbox.ecr.errors import EcrError, invalid
 from sandbox.places import Place
 from sandbox.state import State, sha256_of
@@ -61,7 +61,7 @@ class Registry:
 
 def vend_login(registry: Registry, access_key: str) -> Json:
     """GetAuthorizationToken for the principal behind an access key."""
-    expires_at = time.time() + LOGIN_LIFE.total_seconds()
+    expires_at = CLOCK.time() + LOGIN_LIFE.total_seconds()
     payload = {"payload": secrets.token_urlsafe(96), "version": "2", "type": "DATA_KEY", "expiration": int(expires_at)}
     password = base64.b64encode(json.dumps(payload).encode()).decode()
     registry.state.sql.execute(

@@ -2,9 +2,9 @@
 
 import json
 import sqlite3
-import time
 from collections.abc import Mapping
 
+from sandbox.clock import CLOCK
 from sandbox.ecr import paging
 from sandbox.ecr.errors import EcrError, invalid
 from sandbox.ecr.registry import Json, Registry
@@ -26,7 +26,7 @@ def create_repository(registry: Registry, asked: Json) -> Json:
     if encryption["encryptionType"] != "AES256" and "kmsKey" not in encryption:
         encryption |= {"kmsKey": f"arn:aws:kms:{place.region}:{place.account}:alias/aws/ecr"}
     scan = asked.get("imageScanningConfiguration", {}).get("scanOnPush", False)
-    values = (place.account, place.region, name, time.time(), mutability, json.dumps(exclusions), scan)
+    values = (place.account, place.region, name, CLOCK.time(), mutability, json.dumps(exclusions), scan)
     try:
         registry.state.sql.execute(
             "INSERT INTO repositories (account, region, name, created_at, mutability, exclusions, scan_on_push,"

@@ -1,10 +1,10 @@
 """Who may reach the cluster, as EKS keeps it: access entries by principal, with their access policies."""
 
 import json
-import time
 from collections.abc import Iterable
 from typing import Any
 
+from sandbox.clock import CLOCK
 from sandbox.kube.identity import Level
 from sandbox.state import State
 
@@ -60,7 +60,7 @@ class AccessEntries:
             "username": username or default_username(principal),
             "groups": list(groups),
             "tags": tags or {},
-            "created": time.time(),
+            "created": CLOCK.time(),
             "policies": {},
         }
         return self._keep(made)
@@ -70,7 +70,7 @@ class AccessEntries:
 
     def associate(self, entry: Entry, policy_arn: str, scope: dict[str, Any]) -> dict[str, Any]:
         """Attach an access policy, in place of what it was attached with before."""
-        associated = {"scope": scope, "associated": time.time()}
+        associated = {"scope": scope, "associated": CLOCK.time()}
         entry["policies"][policy_arn] = associated
         self._keep(entry)
         return associated

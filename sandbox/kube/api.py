@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from sandbox.app import TRANSPORT
 from sandbox.calls import Asked, Call, Calls
+from sandbox.clock import CLOCK
 from sandbox.faults import FaultError, Faults, ResetError
 from sandbox.kube import discovery, reads, reviews
 from sandbox.kube.errors import StatusError, forbidden
@@ -116,6 +117,7 @@ class KubeApi:
                 operation=asked.operation,
                 account="",
                 region="",
+                at=CLOCK.time(),
                 principal=asked.principal,
                 user_agent=request.headers.get("user-agent", ""),
                 status=status,

@@ -1,8 +1,9 @@
 """Conditions in an object's status."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
+from sandbox.clock import CLOCK
 from sandbox.kube.store import Object, now
 
 
@@ -29,4 +30,4 @@ def is_true(conditions: Iterable[Object] | None, kind: str) -> bool:
 
 def seconds_since(timestamp: str) -> float:
     """Since a time as Kubernetes writes it."""
-    return (datetime.now(UTC) - datetime.fromisoformat(timestamp)).total_seconds()
+    return (CLOCK.now() - datetime.fromisoformat(timestamp)).total_seconds()

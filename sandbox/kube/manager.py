@@ -4,11 +4,12 @@ One at a time, on a view that is exactly as recent as the store: what a controll
 writes never conflict. Nothing runs where nothing changes and no time was asked for.
 """
 
-import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Protocol
 
+from sandbox.clock import CLOCK, Timer
 from sandbox.kube.errors import StatusError
 from sandbox.kube.store import Change, Store
 from sandbox.kube.view import View
@@ -35,7 +36,7 @@ class Manager:
         self._view = view
         self._controllers = controllers
         self._queue: dict[tuple[int, Key], None] = {}
-        self._timers: dict[tuple[int, Key], asyncio.TimerHandle] = {}
+        self._timers: dict[tuple[int, Key], Timer] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -81,7 +82,7 @@ class Manager:
             _log.exception("could not bring %s to order", key)
             return
         if again is not None:
-            self._timers[entry] = asyncio.get_running_loop().call_later(max(again, 0.0), self._wake, entry)
+            self._timers[entry] = CLOCK.call_later(again, partial(self._wake, entry))
 
     def _wake(self, entry: tuple[int, Key]) -> None:
         self._queue[entry] = None

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from sandbox.clock import CLOCK
 from sandbox.kube.conditions import put_condition
 from sandbox.kube.containers import (
     Behaviour,
@@ -86,20 +87,20 @@ class _Life:
     async def run(self) -> None:
         if "startTime" not in self._pod.get("status", {}):
             self._update(self._accept)
-            await asyncio.sleep(_STEP)
+            await CLOCK.sleep(_STEP)
         await asyncio.gather(*(self._run_container(one) for one in self._pod["spec"]["containers"]))
 
     async def _run_container(self, container: Object) -> None:
         if self._serves(container):
             return
         behaviour = await self._pull(container)
-        await asyncio.sleep(_STEP)
+        await CLOCK.sleep(_STEP)
         back_off = 0
         while True:
             self._set(container, _started)
             if behaviour.exit_code is None:
                 break
-            await asyncio.sleep(_STEP)
+            await CLOCK.sleep(_STEP)
             self._set(container, partial(_exited, container, behaviour))
             if not self._is_restarted(behaviour.exit_code):
                 return
@@ -114,7 +115,7 @@ class _Life:
                 pulled = self._images.pull(container["image"], self._platform)
             except PullError as error:
                 await self._note_failed_pull(container, error)
-                await asyncio.sleep(back_off)
+                await CLOCK.sleep(back_off)
                 back_off = _next(back_off)
             else:
                 self._set(container, partial(_pulled, pulled.image_id))
@@ -123,13 +124,13 @@ class _Life:
     async def _note_failed_pull(self, container: Object, error: PullError) -> None:
         self._set(container, partial(_wait, error.reason, error.message))
         if error.reason == "ErrImagePull":
-            await asyncio.sleep(_STEP)
+            await CLOCK.sleep(_STEP)
             text = f'Back-off pulling image "{container["image"]}": ErrImagePull: {error.message}'
             self._set(container, partial(_wait, "ImagePullBackOff", text))
 
     async def _back_off(self, container: Object, seconds: int) -> None:
         """The first restart is at once; later ones wait, and say so."""
-        await asyncio.sleep(_STEP)
+        await CLOCK.sleep(_STEP)
         if seconds:
             namespace, name = key_of(self._pod)
             text = (
@@ -137,13 +138,13 @@ class _Life:
                 f"pod={name}_{namespace}({self._pod['metadata']['uid']})"
             )
             self._set(container, partial(_wait_again, "CrashLoopBackOff", text))
-            await asyncio.sleep(seconds)
+            await CLOCK.sleep(seconds)
 
     async def _become_ready(self, container: Object, behaviour: Behaviour) -> None:
         if behaviour.ready_after == math.inf:
             return
         if behaviour.ready_after:
-            await asyncio.sleep(behaviour.ready_after)
+            await CLOCK.sleep(behaviour.ready_after)
         self._set(container, _ready)
 
     def _serves(self, container: Object) -> bool:

@@ -11,9 +11,9 @@ import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal
 
+from sandbox.clock import CLOCK
 from sandbox.kube.errors import already_exists, expired, not_found, stale
 from sandbox.kube.kinds import STORED, Kind
 from sandbox.state import State
@@ -176,4 +176,4 @@ class Store:
 
 def now() -> str:
     """The present as Kubernetes writes it: whole seconds, UTC."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return CLOCK.now().strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -4,9 +4,10 @@ Source: Kubernetes API conventions, "Receiving resources as Tables"; columns of 
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from sandbox.clock import CLOCK
 from sandbox.kube.kinds import DEPLOYMENT, NAMESPACE, NODE, POD, REPLICA_SET, SERVICE, Kind
 from sandbox.kube.store import Object
 
@@ -43,7 +44,7 @@ def _name(found: Object) -> str:
 def _age(found: Object) -> str:
     """One unit where it is large, as a terse form of what kubectl prints."""
     since = datetime.fromisoformat(found["metadata"]["creationTimestamp"])
-    seconds = int((datetime.now(UTC) - since).total_seconds())
+    seconds = int((CLOCK.now() - since).total_seconds())
     for unit, size in _UNITS:
         if seconds >= 2 * size:
             return f"{seconds // size}{unit}"

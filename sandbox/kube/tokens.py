@@ -6,12 +6,12 @@ Source: aws-iam-authenticator, pkg/token/token.go; for whose entry counts, Amazo
 import base64
 import binascii
 import hmac
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from sandbox import sigv4
+from sandbox.clock import CLOCK
 from sandbox.identities import Identities, Known
 from sandbox.kube.access_entries import LEVELS, POLICY_ARN, AccessEntries, Entry
 from sandbox.kube.errors import StatusError
@@ -96,7 +96,7 @@ class Tokens:
             body=b"",
             now=datetime.now(UTC),
         )
-        if caller.expires_at is not None and caller.expires_at < time.time():
+        if caller.expires_at is not None and caller.expires_at < CLOCK.time():
             raise TokenError("the session is over")
         return caller
 

@@ -3,11 +3,11 @@
 import base64
 import binascii
 import sqlite3
-import time
 from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from sandbox.clock import CLOCK
 from sandbox.ecr.api import require
 from sandbox.ecr.errors import EcrError
 from sandbox.ecr.registry import Registry
@@ -64,7 +64,7 @@ def login(request: Request, registry: Registry, identities: Identities) -> Princ
     known = identities.find(row["access_key"]) if row else None
     if row is None or known is None or username != "AWS":
         raise OciError(403, "DENIED", "Your Authorization Token is invalid.")
-    if row["expires_at"] < time.time():
+    if row["expires_at"] < CLOCK.time():
         raise OciError(403, "DENIED", "Your authorization token has expired. Reauthenticate and try again.")
     return identities.principal(known)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.calls import Calls
+from sandbox.clock import CLOCK
 from sandbox.ecr import images, repositories
 from sandbox.ecr.registry import Registry
 from sandbox.faults import Faults
@@ -163,3 +164,4 @@ async def running(folder: Path) -> AsyncIterator[Bench]:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         state.close()
+        CLOCK.reset()

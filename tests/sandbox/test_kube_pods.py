@@ -1,7 +1,10 @@
 """Pods: pulled, scheduled, admitted, crashing, by the objects that the cluster's nodes and controllers leave."""
 
+from datetime import timedelta
+
 import pytest
 
+from sandbox.clock import CLOCK
 from sandbox.image_writer import Platform, build_index
 from sandbox.kube.conditions import condition
 from sandbox.kube.kinds import NAMESPACE, POD, RESOURCE_QUOTA, SERVICE_ACCOUNT
@@ -64,6 +67,20 @@ async def test_a_crash_loop_has_the_last_words(bench: Bench) -> None:
     assert (ended["exitCode"], ended["reason"], ended["message"]) == (3, "Error", "no database")
     assert status["restartCount"] == 1
     assert not status["ready"]
+
+
+async def test_restarts_and_deadlines_follow_the_clock(bench: Bench) -> None:
+    bench.publish("broken", image(SANDBOX_EXIT="3 no database"))
+    bench.deploy(replicas=1, progressDeadlineSeconds=600, container={"image": f"{IMAGE}:broken"})
+    await bench.waiting("CrashLoopBackOff")
+    CLOCK.advance(timedelta(seconds=10))
+    await bench.until(lambda: [one for pod in bench.pods() for one in _restarted(pod, 2)])
+    CLOCK.advance(timedelta(seconds=600))
+    await bench.failed("Progressing", "ProgressDeadlineExceeded")
+
+
+def _restarted(pod: Object, times: int) -> list[Object]:
+    return [one for one in pod["status"].get("containerStatuses", ()) if one["restartCount"] == times]
 
 
 async def test_last_words_show_only_where_they_are_asked_for(bench: Bench) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,7 @@ from botocore.exceptions import ClientError, HTTPClientError
 
 from sandbox.server import Sandbox
 from tests.conftest import ACCOUNT, REGION
-from tests.sandbox.clients import sdk
+from tests.sandbox.clients import sdk, session_sdk
 
 
 def _start(folder: Path) -> tuple["subprocess.Popen[str]", dict[str, object]]:
@@ -107,3 +108,34 @@ async def test_another_process_holds_a_call_over_http(aws: Sandbox) -> None:
         [logged] = (await controls.get("/_sandbox/calls")).json()
     assert (logged["operation"], logged["principal"]) == ("CreateRepository", f"arn:aws:iam::{ACCOUNT}:user/operator")
     assert logged["parameters"] == {"repositoryName": "app"}
+
+
+@pytest.mark.asyncio
+async def test_what_is_vended_expires_when_the_clock_is_put_forward(aws: Sandbox) -> None:
+    username, password = aws.docker_login()
+    async with sdk("sts", aws) as sts:
+        role = f"arn:aws:iam::{ACCOUNT}:role/{await _trusting(aws)}"
+        session = (await sts.assume_role(RoleArn=role, RoleSessionName="me"))["Credentials"]
+    async with (
+        httpx.AsyncClient(base_url=aws.endpoint(ACCOUNT, REGION), auth=(username, password)) as registry,
+        session_sdk("sts", aws, session) as sts,
+    ):
+        before = datetime.fromisoformat((await registry.get("/_sandbox/clock")).json()["now"])
+        after = datetime.fromisoformat((await registry.post("/_sandbox/clock", json={"seconds": 3601})).json()["now"])
+        assert after - before >= timedelta(hours=1)
+        with pytest.raises(ClientError, match="ExpiredToken"):
+            await sts.get_caller_identity()
+        assert (await registry.get("/v2/")).status_code == 200
+        aws.advance(timedelta(hours=11))
+        assert "expired" in (await registry.get("/v2/")).json()["errors"][0]["message"]
+        for wrong in ({"seconds": -1}, {"seconds": "x"}, {}, [1]):
+            assert (await registry.post("/_sandbox/clock", json=wrong)).status_code == 400
+
+
+async def _trusting(aws: Sandbox) -> str:
+    """A role that everyone of the account may assume."""
+    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    async with sdk("iam", aws) as iam:
+        await iam.create_role(RoleName="trusting", AssumeRolePolicyDocument=document)
+    return "trusting"
