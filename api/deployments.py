@@ -29,22 +29,19 @@ from service.errors import (
     ConflictError,
     DeploymentFailedError,
     NotFoundError,
+    PreconditionError,
     TooLargeError,
     WaitTimeoutError,
 )
-from service.ledger import Done
+from service.ledger import Call, Done
 
 router = APIRouter(prefix="/v1/deployments", tags=["deployments"], route_class=KeyedRoute)
 
 Id = Annotated[UUID, Path(description="As `Location` has it")]
-Wait = Annotated[
-    float | None,
-    Query(
-        ge=0,
-        le=3600,
-        description="Seconds to wait for the end: 200 when it succeeded, 409 when it failed, 504 when it goes on",
-    ),
-]
+_WAIT = "Seconds to wait for the end: 200 when it succeeded, 409 when it failed, 504 when it goes on"
+_UNKEYED = "; 0 does not wait. Asked again without an `Idempotency-Key`, it is another deployment"
+Wait = Annotated[float | None, Query(ge=0, le=3600, description=_WAIT)]
+WaitOfChange = Annotated[float | None, Query(ge=0, le=3600, description=_WAIT + _UNKEYED)]
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     200: {"model": Deployment, "description": "It succeeded within the time to wait"} | PLAIN_TEXT[200],
     202: {"model": Deployment, "description": "Accepted; `Location` says where to look"},
@@ -80,12 +77,13 @@ async def create_deployment(
     body: DeploymentCreate,
     http: Http,
     registry: RegistryName = None,
-    wait: Wait = None,
+    wait: WaitOfChange = None,
     dry_run: Annotated[bool, Query(description="Change nothing, and say what would change")] = False,
 ) -> object:
     if dry_run:
         return http.json(await http.services.deployments.preview(http.caller, registry, body))
-    return await _answer(http, await http.services.deployments.create(await http.call(), registry, body), wait)
+    call = await http.call()
+    return await _answer(http, call, await http.services.deployments.create(call, registry, body), wait)
 
 
 @router.get("", operation_id="list_deployments", summary="List deployments, the newest first: a target's history")
@@ -115,7 +113,7 @@ async def get_deployment(deployment_id: Id, http: Http, wait: Wait = None) -> ob
     if wait is None:
         found = await deployments.get(http.caller, name)
     else:
-        found = await deployments.wait(http.caller, name, wait, http.is_ending)
+        found = await deployments.wait(http.caller, name, wait, http.is_ending, is_repeatable=True)
     return http.tagged_or_line(found, line=next(iter(found.urls), ""))
 
 
@@ -151,9 +149,11 @@ async def get_deployment_events(
     responses=_ACCEPTED | _FAILURES,
     response_model=Deployment,
 )
-async def roll_back_deployment(deployment_id: Id, body: DeploymentRollback, http: Http, wait: Wait = None) -> object:
-    done = await http.services.deployments.rollback(await http.call(), str(deployment_id), body.to)
-    return await _answer(http, done, wait)
+async def roll_back_deployment(
+    deployment_id: Id, body: DeploymentRollback, http: Http, wait: WaitOfChange = None
+) -> object:
+    call = await http.call()
+    return await _answer(http, call, await http.services.deployments.rollback(call, str(deployment_id), body.to), wait)
 
 
 @router.post(
@@ -173,22 +173,29 @@ async def cancel_deployment(deployment_id: Id, http: Http) -> Deployment:
     operation_id="delete_deployment",
     summary="Remove the Deployment and the Service of this deployment's target, where they are ours",
     description="A deployment of its own, which `Location` names; the history stays.",
-    responses=_ACCEPTED | _FAILURES,
+    responses=_ACCEPTED | _FAILURES | declare(PreconditionError),
     response_model=Deployment,
 )
-async def delete_deployment(deployment_id: Id, http: Http, wait: Wait = None) -> object:
-    done = await http.services.deployments.delete(await http.call(), str(deployment_id))
-    return await _answer(http, done, wait)
+async def delete_deployment(
+    deployment_id: Id,
+    http: Http,
+    wait: WaitOfChange = None,
+    force: Annotated[bool, Query(description="Also where another deployment of the target is newer")] = False,
+) -> object:
+    call = await http.call()
+    done = await http.services.deployments.delete(call, str(deployment_id), force=force)
+    return await _answer(http, call, done, wait)
 
 
-async def _answer(http: Http, done: Done, wait: float | None) -> object:
+async def _answer(http: Http, call: Call, done: Done, wait: float | None) -> object:
     """Where to look; or with `wait`, what came of it."""
     http.note(done)
     made = str(done.result["id"])
     http.created_at(f"/v1/deployments/{made}")
     deployments = http.services.deployments
-    if wait is None:
+    if not wait:
         return http.tagged(await deployments.get(http.caller, made))
     http.is_done()
-    found = await deployments.wait(http.caller, made, wait, http.is_ending)
+    is_keyed = call.idempotency_key is not None
+    found = await deployments.wait(http.caller, made, wait, http.is_ending, is_repeatable=is_keyed)
     return http.tagged_or_line(found, line=next(iter(found.urls), ""))

@@ -5,7 +5,7 @@ or whose target has a newer generation, finds out there. A row is locked before 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,6 +29,10 @@ class LostError(Exception):
     """The deployment is over, or another replica's: whoever works on it here has to stop."""
 
 
+Guard = Callable[[AsyncConnection, int], Awaitable[None]]
+"""May refuse what is about to be accepted, by raising; it is told the generation that has been the newest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Which workload: the target that generations are counted for."""
@@ -45,9 +49,13 @@ class DeploymentStore:
         self._lease = lease
         self._waiting: dict[str, set[asyncio.Event]] = {}
 
-    async def accept(self, connection: AsyncConnection, place: Place, facts: Json, *, after: int = 0) -> Sequence[str]:
+    async def accept(
+        self, connection: AsyncConnection, place: Place, facts: Json, *, after: int = 0, guard: Guard | None = None
+    ) -> Sequence[str]:
         """Insert a deployment as its target's newest generation, ours to run; gives the ids of those it supersedes."""
         generation = await self._next_generation(connection, place, after)
+        if guard:
+            await guard(connection, generation - 1)
         row = vars_of(place) | facts | {"generation": generation, "status": DeploymentStatus.ACCEPTED, "urls": []}
         row |= {"accepted_at": utcnow(), "lease_owner": self._owner, "lease_until": self._clock(self._lease)}
         await connection.execute(insert(deployments).values(row))
@@ -64,6 +72,11 @@ class DeploymentStore:
     async def get(self, deployment_id: str) -> Row[Any] | None:
         found = await self._database.fetch(select(deployments).where(deployments.c.id == deployment_id))
         return found[0] if found else None
+
+    async def read(self, connection: AsyncConnection, deployment_id: str) -> Row[Any]:
+        """One that is there, in a transaction of the caller's, and as it will stay until that ends."""
+        query = select(deployments).where(deployments.c.id == deployment_id).with_for_update()
+        return (await connection.execute(query)).one()
 
     async def page(self, conditions: Sequence[ColumnElement[bool]], most: int) -> Sequence[Row[Any]]:
         """The newest first."""

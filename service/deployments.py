@@ -24,18 +24,19 @@ from service.deployment_resources import (
     DeploymentStatus,
     DryRun,
 )
-from service.deployment_store import DeploymentStore, Place, place_of
+from service.deployment_store import DeploymentStore, Guard, Place, place_of
 from service.errors import (
     ConflictError,
     DeploymentFailedError,
     NotFoundError,
     UnavailableError,
     WaitTimeoutError,
+    WharfingerError,
 )
 from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
 from service.operations import Operations
 from service.registries import Registries
-from service.resources import Reference
+from service.resources import Reference, etag_of
 from service.rollout import carried
 from service.rollouts import Rollouts
 from service.tables import deployments
@@ -137,15 +138,29 @@ class Deployments:
         request = {"deployment": deployment_id, "to": named}
         return await self._accept(call, Intent(Action.DEPLOYMENT_ROLLBACK, _target(row), request), act)
 
-    async def delete(self, call: Call, deployment_id: str) -> Done:
-        """Accept the removal of a target's objects, of those that are ours."""
+    async def delete(self, call: Call, deployment_id: str, *, force: bool) -> Done:
+        """Accept the removal of a target's objects, of those that are ours; `force`: whichever deployment is newest.
+
+        :raises ConflictError: another one is (`deployment_not_newest`).
+        :raises PreconditionError: it is not as `If-Match` says.
+        """
         row = await self._known(call.caller, deployment_id)
+
+        async def guard(connection: AsyncConnection, newest: int) -> None:
+            found = await self._store.read(connection, row.id)
+            call.require_match(etag_of(_to_deployment(found)), f"Deployment {row.id}")
+            if found.generation < newest and not force:
+                raise ConflictError(
+                    f"Deployment {row.id} is of generation {found.generation}; {newest} is what counts by now.",
+                    code="deployment_not_newest",
+                )
 
         async def act(operation_id: str) -> Outcome:
             facts = {"id": operation_id, "kind": DeploymentKind.DELETE}
-            return self._accepted(call, place_of(row), carried(row) | facts)
+            return self._accepted(call, place_of(row), carried(row) | facts, guard=guard)
 
-        return await self._accept(call, Intent(Action.DEPLOYMENT_DELETE, _target(row), {"deployment": row.id}), act)
+        request = {"deployment": row.id, "force": force}
+        return await self._accept(call, Intent(Action.DEPLOYMENT_DELETE, _target(row), request), act)
 
     async def cancel(self, call: Call, deployment_id: str) -> Done:
         """Stop following a rollout; the cluster is left as it is.
@@ -182,9 +197,9 @@ class Deployments:
         return DeploymentPage(items=[_to_deployment(row) for row in known], next_cursor=following)
 
     async def wait(
-        self, caller: Caller, deployment_id: str, seconds: float, is_ending: Callable[[], bool]
+        self, caller: Caller, deployment_id: str, seconds: float, is_ending: Callable[[], bool], *, is_repeatable: bool
     ) -> Deployment:
-        """The deployment once it has succeeded.
+        """The deployment once it has succeeded. `is_repeatable`: the request that waits may be sent again as it is.
 
         :raises DeploymentFailedError: it ended otherwise. :raises WaitTimeoutError: it goes on.
         :raises UnavailableError: this process ends, and the rollout goes on elsewhere.
@@ -197,9 +212,9 @@ class Deployments:
                 return _succeeded(found)
             left = ends - asyncio.get_running_loop().time()
             if is_ending():
-                raise UnavailableError("This process ends; the rollout goes on.", retry_after=1, location=where)
+                raise _waited(UnavailableError, "This process ends; the rollout goes on.", where, is_repeatable)
             if left <= 0:
-                raise WaitTimeoutError(f"Deployment {deployment_id} is {found.status}.", retry_after=1, location=where)
+                raise _waited(WaitTimeoutError, f"Deployment {deployment_id} is {found.status}.", where, is_repeatable)
             await self._store.changed(deployment_id, left)
 
     async def events(
@@ -224,13 +239,16 @@ class Deployments:
             self._rollouts.begin(done.result["id"])
         return done
 
-    def _accepted(self, call: Call, place: Place, facts: Json, *, after: int = 0) -> Outcome:
+    def _accepted(
+        self, call: Call, place: Place, facts: Json, *, after: int = 0, guard: Guard | None = None
+    ) -> Outcome:
         """The outcome that makes a deployment, of a generation `after` that, in the commit of its operation."""
         who = {"actor": call.caller.id, "actor_label": call.caller.label, "request_id": call.request_id}
         result: Json = {"id": facts["id"], "digest": facts["digest"], "superseded": []}
 
         async def write(connection: AsyncConnection) -> None:
-            result["superseded"] = list(await self._store.accept(connection, place, facts | who, after=after))
+            superseded = await self._store.accept(connection, place, facts | who, after=after, guard=guard)
+            result["superseded"] = list(superseded)
 
         return Outcome(result, write)
 
@@ -271,6 +289,12 @@ def _succeeded(found: Deployment) -> Deployment:
         location=_path(found.id),
         members={"deployment": found.model_dump(mode="json")},
     )
+
+
+def _waited(kind: type[WharfingerError], detail: str, where: str, is_repeatable: bool) -> WharfingerError:  # noqa: FBT001 - one caller
+    error = kind(detail, retry_after=1 if is_repeatable else None, location=where)
+    error.retryable = is_repeatable
+    return error
 
 
 def _path(deployment_id: str) -> str:

@@ -31,7 +31,7 @@ class WharfingerError(Exception):
     status: ClassVar[int]
     title: ClassVar[str]
     code: str
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
     def __init__(
         self,
@@ -193,9 +193,9 @@ class DeploymentFailedError(ConflictError):
 
 
 class WaitTimeoutError(WharfingerError):
-    """The time to wait is up; the work goes on."""
+    """The time to wait is up; the work goes on. Look where `location` says: asked for again, it may be done again."""
 
-    status, code, title, retryable = 504, "wait_timeout", "The time to wait is up; the work goes on", True
+    status, code, title = 504, "wait_timeout", "The time to wait is up; the work goes on"
 
 
 class OutcomeUnknownError(WharfingerError):

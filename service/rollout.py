@@ -1,7 +1,7 @@
 """One rollout: the steps, then following it until it is over."""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,9 +24,6 @@ from service.rollout_view import RolloutView
 from service.workload_resources import OnFailure
 from service.workloads import Object, deployment_of, image_of, match_labels, selector
 
-if TYPE_CHECKING:
-    pass
-
 _GRACE = timedelta(seconds=5)
 """Past the progress deadline, for the cluster's own controller to say so in its own words first."""
 
@@ -41,12 +38,13 @@ class Rollout:
         self._store = steps.store
         self._progress = Progress.model_validate(row.progress) if row.progress else None
         self._progressed_at: datetime = row.progressed_at or row.started_at or utcnow()
-        self._is_away = row.cluster_away_since is not None
+        self._away_since: datetime | None = row.cluster_away_since
 
     async def run(self) -> None:
         """Do what is left of it.
 
-        :raises ClusterUnavailableError: the cluster is away; run it again. :raises LostError: it is not ours any more.
+        :raises WharfingerError: why it can't; where that is retryable, run it again.
+        :raises LostError: it is not ours any more.
         """
         if self._row.status == DeploymentStatus.ACCEPTED:
             now = utcnow()
@@ -67,19 +65,24 @@ class Rollout:
         await self._finish(DeploymentStatus.FAILED, {"reason": reason.model_dump(mode="json")})
 
     async def wait_for_cluster(self, away: WharfingerError) -> bool:
-        """Note since when the cluster is away; past the progress deadline it has failed, and that is the end of it."""
-        if utcnow() > self._deadline():
+        """Note since when the cluster, or AWS before it, is away; says whether that was too long, so that it failed.
+
+        Too long is a progress deadline of its own: what was found late by who took the rollout over may yet be mended.
+        """
+        if self._away_since is None:
+            told = {"code": away.code, "detail": away.detail}
+            await self._store.note(self._row.id, "cluster_away", told, cluster_away_since=utcnow())
+        elif utcnow() > self._away_since + self._patience:
             await self.fail(Reason(code=away.code, message=away.detail))
             return True
-        if not self._is_away:
-            now = utcnow()
-            await self._store.note(
-                self._row.id, "cluster_away", {"code": away.code, "detail": away.detail}, cluster_away_since=now
-            )
         return False
 
+    @property
+    def _patience(self) -> timedelta:
+        return spec_of(self._row).progress_deadline + _GRACE
+
     def _deadline(self) -> datetime:
-        return self._progressed_at + spec_of(self._row).progress_deadline + _GRACE
+        return self._progressed_at + self._patience
 
     async def _follow(self, view: RolloutView) -> None:
         async with view.watching():
@@ -135,8 +138,8 @@ class Rollout:
 
     async def _note_progress(self, found: Object) -> None:
         now = progress_of(found)
-        if now != self._progress or self._is_away:
-            self._progress, self._progressed_at, self._is_away = now, utcnow(), False
+        if now != self._progress or self._away_since is not None:
+            self._progress, self._progressed_at, self._away_since = now, utcnow(), None
             counts = now.model_dump()
             await self._store.note(
                 self._row.id,

@@ -18,13 +18,7 @@ from service.clients.kube_errors import StaleError
 from service.clusters import Clusters
 from service.db import Database
 from service.deployment_store import DeploymentStore, LostError, place_of
-from service.errors import (
-    AnswerLostError,
-    ClusterUnavailableError,
-    ConflictError,
-    DatabaseError,
-    WharfingerError,
-)
+from service.errors import ClusterUnavailableError, ConflictError, WharfingerError
 from service.ledger import Child, Json, Ledger, Parent, Status
 from service.workload_resources import WorkloadSpec
 from service.workloads import (
@@ -141,11 +135,10 @@ class Steps:
         token = permit.set(Permit(child.id))
         try:
             result = await act(kube)
-        except (LostError, ClusterUnavailableError, AnswerLostError, DatabaseError):
-            raise  # the row stays open: the step is tried again, or belongs to somebody else
         except WharfingerError as error:
-            note = error.detail[:512]
-            await self.ledger.complete(child.id, Status.FAILED, code=error.code, note=note)
+            if not error.retryable:  # else the row stays open: the step is tried again
+                note = error.detail[:512]
+                await self.ledger.complete(child.id, Status.FAILED, code=error.code, note=note)
             raise
         finally:
             permit.reset(token)

@@ -12,12 +12,7 @@ import structlog
 
 from service.deployment_resources import Reason
 from service.deployment_store import DeploymentStore, LostError
-from service.errors import (
-    AwsUnavailableError,
-    ClusterUnavailableError,
-    DatabaseError,
-    WharfingerError,
-)
+from service.errors import DatabaseError, WharfingerError
 from service.rollout import Rollout
 from service.rollout_steps import Steps
 
@@ -112,15 +107,14 @@ class Rollouts:
             rollout = Rollout(row, self._steps)
             try:
                 await rollout.run()
-            except (ClusterUnavailableError, AwsUnavailableError) as away:
-                if await rollout.wait_for_cluster(away):
-                    return
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
             except (LostError, DatabaseError):
                 raise
             except WharfingerError as error:
-                await rollout.fail(_reason(error))
+                if not error.retryable:
+                    await rollout.fail(_reason(error))
+                elif not await rollout.wait_for_cluster(error):
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, _LONGEST_PAUSE)
             except Exception:
                 log.exception("rollout_defect", deployment=deployment_id)
                 await rollout.fail(Reason(code="internal_error", message="A defect of wharfinger; its log has more."))

@@ -170,7 +170,7 @@ async def test_past_its_deadline_a_rollout_fails_and_says_what_it_waited_for(dep
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("pushed")
 async def test_the_time_to_wait_can_be_up_and_the_work_goes_on(deployer: httpx.AsyncClient) -> None:
-    answer = await deploy(deployer, wait="0", env={"SANDBOX_READY_AFTER": "never"})
+    answer = await deploy(deployer, wait="0.1", env={"SANDBOX_READY_AFTER": "never"})
     assert (answer.status_code, answer.json()["code"]) == (504, "wait_timeout")
     cancelled = await deployer.post(f"{answer.headers['location']}/cancel")
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")

@@ -7,6 +7,8 @@ import pytest
 import pytest_asyncio
 
 from sandbox.server import Sandbox
+from service.settings import Settings
+from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
 
 pytestmark = pytest.mark.asyncio
@@ -38,3 +40,30 @@ async def test_a_cluster_that_stays_away_is_the_reason_past_the_deadline(
     failed = await deploy(deployer, progress_deadline="PT1S")
     assert (failed.status_code, failed.json()["code"]) == (409, "deployment_failed")
     assert failed.json()["deployment"]["reason"]["code"] == "cluster_unavailable"
+
+
+async def test_aws_that_throttles_who_took_a_rollout_over_is_waited_for(
+    settings: Settings, serve: Serve, connect: Connect, make_key: MakeKey, aws: Sandbox
+) -> None:
+    secret = await make_key("deployer")
+    async with serve(settings) as app:
+        accepted = await connect(app, secret).post("/v1/deployments", json=BODY | {"on_failure": "rollback"})
+    aws.fault("DescribeCluster", "throttle", times=6)
+    async with serve(settings) as app:
+        client = connect(app, secret)
+        over = await client.get(accepted.headers["location"], params={"wait": "30"})
+        stream = (await client.get(f"{accepted.headers['location']}/events")).text
+    assert (over.status_code, over.json().get("status")) == (200, "succeeded"), over.text
+    assert '"code":"aws_throttled"' in stream.replace(" ", "")
+
+
+async def test_aws_that_fails_while_a_rollout_looks_for_its_cluster_is_waited_for(
+    settings: Settings, serve: Serve, connect: Connect, make_key: MakeKey, aws: Sandbox
+) -> None:
+    secret = await make_key("deployer")
+    async with serve(settings) as app:
+        accepted = await connect(app, secret).post("/v1/deployments", json=BODY)
+    aws.fault("DescribeCluster", "error", times=4)
+    async with serve(settings) as app:
+        over = await connect(app, secret).get(accepted.headers["location"], params={"wait": "30"})
+    assert (over.status_code, over.json().get("status")) == (200, "succeeded"), over.text

@@ -1,0 +1,66 @@
+"""Removal of what runs: only by the deployment that counts, and only as it was read."""
+
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from sandbox.server import Sandbox
+from tests.administrator import administrator
+from tests.images import publish
+from tests.sandbox.kube import DEPLOYMENTS
+
+pytestmark = pytest.mark.asyncio
+BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def pushed(aws: Sandbox) -> None:
+    await publish(aws, "myapp", "1", "2")
+
+
+async def deploy(client: httpx.AsyncClient, **changes: object) -> httpx.Response:
+    answer = await client.post("/v1/deployments", params={"wait": "30"}, json=BODY | changes)
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+async def runs(aws: Sandbox) -> bool:
+    async with administrator(aws) as kube:
+        return (await kube.get(f"{DEPLOYMENTS}/myapp")).is_success
+
+
+async def test_one_that_is_not_the_newest_removes_nothing_unless_forced(
+    deployer: httpx.AsyncClient, aws: Sandbox
+) -> None:
+    older = (await deploy(deployer)).headers["location"]
+    await deploy(deployer, image="myapp:2")
+    refused = await deployer.delete(older, params={"wait": "30"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "deployment_not_newest")
+    assert await runs(aws)
+    assert len((await deployer.get("/v1/deployments")).json()["items"]) == 2
+    forced = await deployer.delete(older, params={"wait": "30", "force": "true"})
+    assert forced.status_code == 200, forced.text
+    assert not await runs(aws)
+
+
+async def test_one_that_has_changed_since_it_was_read_removes_nothing(
+    deployer: httpx.AsyncClient, aws: Sandbox
+) -> None:
+    accepted = await deployer.post("/v1/deployments", json=BODY)
+    path = accepted.headers["location"]
+    over = await deployer.get(path, params={"wait": "30"})
+    refused = await deployer.delete(path, params={"wait": "30"}, headers={"If-Match": accepted.headers["etag"]})
+    assert (refused.status_code, refused.json()["code"]) == (412, "precondition_failed")
+    assert await runs(aws)
+    done = await deployer.delete(path, params={"wait": "30"}, headers={"If-Match": over.headers["etag"]})
+    assert done.status_code == 200, done.text
+    assert not await runs(aws)
+
+
+async def test_refused_removals_are_in_the_trail(deployer: httpx.AsyncClient) -> None:
+    path = (await deploy(deployer)).headers["location"]
+    await deployer.delete(path, headers={"If-Match": '"other"'})
+    trail = await deployer.get("/v1/audit", params={"action": "deployment.delete"})
+    assert [(one["status"], one["code"]) for one in trail.json()["items"]] == [("failed", "precondition_failed")]
