@@ -10,7 +10,8 @@ from api.answers import Http
 from api.deps import Cursor, Limit
 from api.problems import declare
 from api.routing import KeyedRoute
-from service.audit import AuditFilter, AuditPage, Entry
+from service.audit import AuditPage, Entry
+from service.audit_query import AuditFilter
 from service.authz import Action, Step
 from service.errors import NotFoundError
 from service.ledger import Status
@@ -30,22 +31,43 @@ def _known_action(name: str | None) -> str | None:
 
 async def _wanted(
     actor: Annotated[str | None, Query(max_length=64, pattern=_PRINTABLE, description="The id of a key")] = None,
+    actor_label: Annotated[
+        str | None, Query(max_length=128, pattern=_PRINTABLE, description="The label a key had at that time")
+    ] = None,
     action: Annotated[Action | Step | None, BeforeValidator(_known_action)] = None,
     target: Annotated[
         str | None, Query(max_length=1024, pattern=_PRINTABLE, description="As in the entry: `local/team/app`")
     ] = None,
-    status: Status | None = None,
-    since: Annotated[UtcTime | None, Query(description="Started at this time or later")] = None,
-    until: Annotated[UtcTime | None, Query(description="Started before this time")] = None,
+    target_prefix: Annotated[
+        str | None,
+        Query(max_length=1024, pattern=_PRINTABLE, description="All at and below it, in whole segments: `local/team`"),
+    ] = None,
+    status: Annotated[
+        Status | None, Query(description="`pending` gives what is open, which is in no other list")
+    ] = None,
+    since: Annotated[UtcTime | None, Query(description="Completed (if pending: started) at this time or later")] = None,
+    until: Annotated[UtcTime | None, Query(description="Completed (if pending: started) before this time")] = None,
 ) -> AuditFilter:
-    return AuditFilter(actor, action, target, status, since, until)
+    return AuditFilter(
+        actor=actor,
+        actor_label=actor_label,
+        action=action,
+        target=target,
+        target_prefix=target_prefix,
+        status=status,
+        since=since,
+        until=until,
+    )
 
 
 @router.get(
     "",
     operation_id="search_audit",
-    summary="Search the audit trail, the newest entry first",
-    description="Auditors and admins of everything see all entries, everybody else their own.",
+    summary="Search the audit trail, what completed last first",
+    description=(
+        "Auditors and admins of everything see all entries, everybody else their own. "
+        "A page that was read stays as it is; what is still open is asked for by `status=pending`."
+    ),
 )
 async def search_audit(
     http: Http,

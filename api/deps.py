@@ -79,6 +79,7 @@ async def call_of(request: Request) -> Call:
         fingerprint=await _fingerprint(request) if key else "",
         idempotency_key=key,
         if_match=request.headers.get(MATCH_HEADER),
+        client_address=request.client.host if request.client else None,
     )
 
 

@@ -26,7 +26,9 @@ def serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nothing here depends on the address of the client
+        # The address of the client is recorded: a header is believed of the proxies that are named, and of no others.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=[str(one) for one in settings.trusted_proxies],
         timeout_graceful_shutdown=round(settings.deadlines.drain.total_seconds()),
     )
     _Server(config, delay=settings.deadlines.drain_delay.total_seconds()).run()

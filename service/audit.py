@@ -1,24 +1,20 @@
 """The audit trail, read: everybody their own rows, auditors and admins all of them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field
-from sqlalchemy import ColumnElement, RowMapping, or_, select
+from sqlalchemy import RowMapping, select
 
-from service import authz, cursors
-from service.authz import Action, Caller, Step, Target
+from service import audit_query, authz, cursors
+from service.audit_query import AuditFilter, Position
+from service.authz import Action, Caller, Target
 from service.db import Database
 from service.errors import NotFoundError
 from service.ledger import Status
 from service.resources import Model, Page
 from service.tables import operations
-
-_SLACK = timedelta(seconds=1)
-"""A row's id is made before its `started_at` is read off the clock."""
 
 
 class Actor(Model):
@@ -41,6 +37,9 @@ class Entry(Model):
     registry: str | None
     target: str = Field(examples=["local/team/app"])
     request_id: str
+    client_address: str | None = Field(
+        description="Where the request came from, by the connection or as a named proxy says", examples=["10.1.2.3"]
+    )
     request: dict[str, Any]
     status: Status
     code: str | None = Field(description="Of the problem that was answered", examples=["repository_exists"])
@@ -57,36 +56,27 @@ class AuditPage(Page):
     items: list[Entry]
 
 
-@dataclass(frozen=True, slots=True)
-class AuditFilter:
-    """What to look for; a field that is None is not looked at. From `since` on, and before `until`."""
-
-    actor: str | None = None
-    action: Action | Step | None = None
-    target: str | None = None
-    status: Status | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-
 class Audit:
     def __init__(self, *, database: Database) -> None:
         self._database = database
 
     async def search(self, caller: Caller, wanted: AuditFilter, *, cursor: str | None, limit: int) -> AuditPage:
-        """The entries that the caller may read, the newest first."""
-        conditions = [*_visible_to(caller), *_conditions(wanted)]
-        if cursor:
-            conditions.append(operations.c.id < cursors.decode_id(cursor))
-        query = select(operations).where(*conditions).order_by(operations.c.id.desc()).limit(limit + 1)
+        """The entries that the caller may read, the newest first: by completion, or open ones by their start.
+
+        A row completes once, so a page that was read stays as it is; open rows are asked for by status `pending`.
+        """
+        position = _position(cursor) if cursor else None
+        query = audit_query.page(wanted, _own(caller), position, limit + 1)
         async with self._database.read() as connection:
-            found = [_entry(row) for row in (await connection.execute(query)).mappings()]
-        following = cursors.encode_id(found[limit - 1].id) if len(found) > limit else None
-        return AuditPage(items=found[:limit], next_cursor=following)
+            entries = [_entry(row) for row in (await connection.execute(query)).mappings()]
+        following = _cursor(entries[limit - 1]) if len(entries) > limit else None
+        return AuditPage(items=entries[:limit], next_cursor=following)
 
     async def get(self, caller: Caller, operation_id: str) -> Entry:
         """:raises NotFoundError: there is none with this id that the caller may read."""
-        query = select(operations).where(operations.c.id == operation_id, *_visible_to(caller))
+        own = _own(caller)
+        is_visible = () if own is None else (operations.c.actor == own,)
+        query = select(operations).where(operations.c.id == operation_id, *is_visible)
         async with self._database.read() as connection:
             row = (await connection.execute(query)).mappings().first()
         if row is None:
@@ -94,44 +84,23 @@ class Audit:
         return _entry(row)
 
 
-def _visible_to(caller: Caller) -> Sequence[ColumnElement[bool]]:
+def _own(caller: Caller) -> str | None:
+    """Whose rows the caller may read: their own, or with None everybody's."""
     authz.require(caller, Action.AUDIT_READ, None)
-    if authz.is_allowed(caller, Action.AUDIT_READ_ALL, Target()):
-        return ()
-    return (operations.c.actor == caller.id,)
+    return None if authz.is_allowed(caller, Action.AUDIT_READ_ALL, Target()) else caller.id
 
 
-def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
-    named = {"actor": wanted.actor, "action": wanted.action, "status": wanted.status}
-    conditions: list[ColumnElement[bool]] = [
-        operations.c[name] == value for name, value in named.items() if value is not None
-    ]
-    if wanted.target is not None:
-        conditions.append(_is_about(wanted.target))
-    # Ids begin with their time, so that a span of time is a range of the primary key and not a walk over the table.
-    if wanted.since is not None:
-        conditions += [operations.c.started_at >= wanted.since, operations.c.id >= _id_at(wanted.since - _SLACK)]
-    if wanted.until is not None:
-        conditions += [operations.c.started_at < wanted.until, operations.c.id < _id_at(wanted.until + _SLACK)]
-    return conditions
+def _position(cursor: str) -> Position:
+    moment, last = cursors.decode(cursor, "at", "after")
+    try:
+        at = datetime.fromisoformat(moment)
+        return Position(at.astimezone(UTC), str(UUID(last)))
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        raise cursors.refusal() from None
 
 
-def _is_about(target: str) -> ColumnElement[bool]:
-    """One credential may be for several repositories: `REGISTRY/NAME,NAME`."""
-    registry, _, name = target.partition("/")
-    among = operations.c.target.startswith(f"{registry}/", autoescape=True) & or_(
-        operations.c.target.startswith(f"{target},", autoescape=True),
-        operations.c.target.endswith(f",{name}", autoescape=True),
-        operations.c.target.contains(f",{name},", autoescape=True),
-    )
-    vended = operations.c.action.in_((Action.TOKEN_PULL, Action.TOKEN_PUSH))
-    return or_(operations.c.target == target, vended & among)
-
-
-def _id_at(when: datetime) -> str:
-    """The least UUID version 7 of a millisecond (RFC 9562, section 5.7)."""
-    milliseconds = max(0, int(when.timestamp() * 1000))
-    return str(UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62))
+def _cursor(last: Entry) -> str:
+    return cursors.encode({"at": (last.completed_at or last.started_at).isoformat(), "after": last.id})
 
 
 def _entry(row: RowMapping) -> Entry:

@@ -15,6 +15,7 @@ from service.batching import Batcher
 from service.clock import Deadline, new_id, utcnow
 from service.db import Database
 from service.errors import PreconditionError
+from service.subjects import MOST_CHARACTERS, subjects_of
 from service.tables import idempotency_keys, operations
 
 Json = dict[str, Any]
@@ -44,6 +45,7 @@ class Call:
     fingerprint: str = ""
     idempotency_key: str | None = None
     if_match: str | None = None
+    client_address: str | None = None
 
     def require_match(self, etag: str | None, what: str) -> None:
         """:param etag: of what is there now, in its quotes; None: nothing is.
@@ -66,6 +68,8 @@ class Intent:
     request: Json
     requires: Sequence[tuple[Action, Target]] = ()
     """What the caller must be allowed to do, where that is more than `action` on `target`."""
+    targets: Sequence[Target] = ()
+    """What it is about, where that is more than `target`: it is found by each of them."""
     is_repeatable: bool = True
     """Whether the stored answer may be given again; one that shows a secret may not."""
 
@@ -257,8 +261,10 @@ class Ledger:
             "actor_label": call.caller.label,
             "action": intent.action,
             "registry_name": intent.target.registry,
-            "target": str(intent.target)[:1024],
+            "target": str(intent.target)[:MOST_CHARACTERS],
             "request_id": call.request_id,
+            "client_address": call.client_address,
+            "subjects": subjects_of(intent.target, *intent.targets),
             "request": intent.request,
             "status": status,
             "started_at": utcnow(),
@@ -274,6 +280,7 @@ class Ledger:
             "action": action,
             "target": parent.target,
             "request_id": parent.request_id,
+            "subjects": subjects_of(parent.target),
             "request": request,
             "started_at": utcnow(),
         }

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Index, Table, TypeDecorator
+from sqlalchemy import JSON, DateTime, Dialect, Index, Table, TypeDecorator, text
 from sqlmodel import Field, SQLModel
 
 
@@ -31,14 +31,22 @@ class _NullableJson(TypeDecorator[Any]):
     cache_ok = True
 
 
+def _partial_index(name: str, where: str, *columns: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
 class OperationRow(SQLModel, table=True):
     """The audit trail: what was about to be done, and what came of it. A trigger makes a completed row immutable."""
 
     __tablename__ = "operations"
     __table_args__ = (
-        Index("ix_operations_open", "completed_at", "deadline_at"),
-        Index("ix_operations_actor", "actor", "id"),
-        Index("ix_operations_target", "target", "id"),
+        # A page of the trail by one filter, or by an action with a status, is a range of one of these.
+        Index("ix_operations_completed", "completed_at", "id"),
+        Index("ix_operations_actor", "actor", "completed_at", "id"),
+        Index("ix_operations_label", "actor_label", "completed_at", "id"),
+        Index("ix_operations_action", "action", "status", "completed_at", "id"),
+        _partial_index("ix_operations_odd", "status <> 'succeeded'", "status", "completed_at", "id"),
+        _partial_index("ix_operations_open", "completed_at IS NULL", "deadline_at"),
         # A step of a rollout is one row, however often it is tried.
         Index("ix_operations_child", "parent_id", "action", unique=True),
     )
@@ -63,6 +71,19 @@ class OperationRow(SQLModel, table=True):
     settled_by: str | None = Field(None, max_length=16)
     note: str | None = Field(None, max_length=512)
     claimed_until: datetime | None = Field(None, sa_type=UtcDateTime)
+    client_address: str | None = Field(None, max_length=64)
+    subjects: list[str] | None = Field(None, sa_type=_NullableJson)
+
+
+class OperationSubjectRow(SQLModel, table=True):
+    """By what a completed operation is found (`service/subjects.py`); triggers write it from `operations.subjects`."""
+
+    __tablename__ = "operation_subjects"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    subject: str = Field(primary_key=True, max_length=1024)
+    completed_at: datetime = Field(primary_key=True, sa_type=UtcDateTime)
+    operation_id: str = Field(primary_key=True, max_length=36)
 
 
 class IdempotencyKeyRow(SQLModel, table=True):
@@ -170,6 +191,7 @@ def _table(name: str) -> Table:
 
 
 operations = _table("operations")
+operation_subjects = _table("operation_subjects")
 idempotency_keys = _table("idempotency_keys")
 keys = _table("keys")
 key_secrets = _table("key_secrets")

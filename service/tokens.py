@@ -149,11 +149,13 @@ def _intent(key: _Key) -> Intent:
     if key.scope is TokenScope.REGISTRY:
         return Intent(Action.TOKEN_REGISTRY, Target(key.registry), request)
     asked = [Action.TOKEN_PUSH if one is TokenAction.PUSH else Action.TOKEN_PULL for one in key.actions]
+    targets = [Target(key.registry, name) for name in key.repositories]
     return Intent(
         asked[-1],
         Target(key.registry, ",".join(key.repositories)),
         request,
-        requires=tuple((action, Target(key.registry, name)) for action in asked for name in key.repositories),
+        requires=tuple((action, target) for action in asked for target in targets),
+        targets=targets,
     )
 
 

@@ -1,14 +1,21 @@
 """`/v1/audit`: searched, paged, read; who sees what."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from starlette.types import ASGIApp
 
+from service import cursors
+from service.authz import Action, Target
+from service.db import Database
+from service.ledger import Intent, Ledger, Status
 from tests.conftest import Connect, MakeKey
 from tests.marks import only_sqlite
+from tests.service.calls import make_call
+from tests.service_process import ServiceProcess
 
 pytestmark = pytest.mark.asyncio
 
@@ -48,6 +55,7 @@ async def test_an_entry_says_all_there_is_to_say(bare_admin: httpx.AsyncClient) 
         "registry": None,
         "target": made["id"],
         "request_id": "build-7",
+        "client_address": "127.0.0.1",
         "request": {
             "label": "a viewer",
             "bindings": [
@@ -115,6 +123,101 @@ async def test_a_search_narrows_by_each_field(
     assert [entry["target"] for entry in await search(bare_admin, status="failed")] == [failed_on]
     assert await search(bare_admin, status="failed", action="key.create") == []
     assert await search(bare_admin, target="%") == []
+
+
+async def test_a_label_finds_what_its_key_did(
+    bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect, make_key: MakeKey
+) -> None:
+    other = connect(bare_app, await make_key("admin", label="team-ci"))
+    [by_other] = await make_keys(other, 1)
+    await make_keys(bare_admin, 1)
+
+    assert ids(await search(bare_admin, actor_label="team-ci")) == [by_other]
+    assert await search(bare_admin, actor_label="team") == []
+
+
+async def test_a_prefix_finds_whole_segments_and_a_target_only_itself(admin: httpx.AsyncClient) -> None:
+    for name in ("team", "team/app", "team/app/base", "team-b/app"):
+        assert (await admin.post("/v1/repositories", json={"name": name})).status_code == 201
+
+    async def targets(**wanted: str) -> list[str]:
+        return [entry["target"] for entry in await search(admin, action="repository.create", **wanted)]
+
+    below_team = ["local/team/app/base", "local/team/app", "local/team"]
+    assert await targets(target_prefix="local/team") == await targets(target_prefix="local/team/") == below_team
+    assert await targets(target_prefix="local/team/app", target="local/team/app") == ["local/team/app"]
+    assert await targets(target_prefix="local/team-b", target="local/team/app") == []
+    assert await targets(target="local/team") == ["local/team"]
+    assert await targets(target_prefix="local/te") == []
+
+
+async def test_a_vend_is_found_by_each_of_the_many_it_names(developer: httpx.AsyncClient) -> None:
+    names = [f"team/{'long' * 10}-{number}" for number in range(15)]
+    vend = await developer.post("/v1/tokens", json={"repositories": names, "actions": ["pull"]})
+    assert vend.status_code == 200
+
+    for name in names:
+        assert ids(await search(developer, target=f"local/{name}")) == [vend.headers["Operation-Id"]]
+    assert ids(await search(developer, target_prefix="local/team")) == [vend.headers["Operation-Id"]]
+
+
+async def test_the_trail_is_in_order_of_completion_and_what_is_open_is_asked_for(
+    bare_admin: httpx.AsyncClient, database: Database
+) -> None:
+    ledger = Ledger(database=database, remember=timedelta(hours=1))
+    is_about = Intent(Action.KEY_REVOKE, Target(key="a"), {})
+    slow = await ledger.open(make_call(), is_about)
+    quick = await ledger.open(make_call(), is_about)
+    await ledger.complete(quick, Status.SUCCEEDED)
+    page = {"limit": "1", "action": "key.revoke"}
+    first = (await bare_admin.get("/v1/audit", params=page)).json()
+    assert ids(await search(bare_admin, status="pending")) == ids(
+        await search(bare_admin, status="pending", target="a")
+    )
+    assert ids(await search(bare_admin, status="pending", target_prefix="a")) == [slow]
+    assert await search(bare_admin, status="pending", target_prefix="b") == []
+
+    await ledger.complete(slow, Status.FAILED)
+
+    assert ids(first["items"]) == [quick]
+    assert ids(await search(bare_admin, action="key.revoke")) == [slow, quick]
+    assert await search(bare_admin, status="pending") == []
+
+
+async def test_pages_of_what_is_open_follow_each_other(bare_admin: httpx.AsyncClient, database: Database) -> None:
+    ledger = Ledger(database=database, remember=timedelta(hours=1))
+    opened = [await ledger.open(make_call(), Intent(Action.KEY_REVOKE, Target(key="a"), {})) for _ in range(3)]
+    first = await bare_admin.get("/v1/audit", params={"status": "pending", "limit": 2})
+    second = await bare_admin.get(first.links["next"]["url"])
+
+    assert ids(first.json()["items"]) + ids(second.json()["items"]) == list(reversed(opened))
+    assert second.json()["next_cursor"] is None
+
+
+@only_sqlite
+async def test_a_cursor_of_another_list_is_refused(bare_admin: httpx.AsyncClient) -> None:
+    for position in ({"after": "01a20000-0000-7000-8000-000000000000"}, {"at": "today", "after": "x"}, {"at": 1}):
+        answer = await bare_admin.get("/v1/audit", params={"cursor": cursors.encode(position)})
+        assert (answer.status_code, answer.json()["errors"][0]["path"]) == (400, "query.cursor")
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("trusted", "address"), [("", "127.0.0.1"), ('trusted_proxies = ["127.0.0.0/8"]', "203.0.113.9")]
+)
+async def test_the_address_of_the_client_is_believed_of_named_proxies_alone(
+    tmp_path: Path, database_url: str, secret: str, trusted: str, address: str
+) -> None:
+    process = ServiceProcess(tmp_path, f'{trusted}\n[database]\nurl = "{database_url}"')
+    process.start()
+    try:
+        async with process.client(secret) as client:
+            await client.post("/v1/keys", json=VIEWER, headers={"X-Forwarded-For": "203.0.113.9"})
+            [entry] = await search(client, action="key.create")
+    finally:
+        process.stop()
+
+    assert entry["client_address"] == address
 
 
 async def test_a_span_of_time_has_its_start_and_not_its_end(bare_admin: httpx.AsyncClient) -> None:

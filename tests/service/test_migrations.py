@@ -16,7 +16,7 @@ from service.db import Database
 from service.ledger import Ledger, Status
 from service.migrate import config, migrate
 from service.settings import DatabaseSettings, Settings
-from service.tables import operations
+from service.tables import operation_subjects, operations
 from tests.databases import PostgresServer
 from tests.service.calls import intent, make_call
 
@@ -98,3 +98,47 @@ async def test_an_open_row_can_be_completed_but_not_deleted(database: Database) 
     operation_id = await ledger.open(make_call(), intent())
     assert "deleted" in await _refused(database, delete(operations))
     assert await ledger.complete(operation_id, Status.SUCCEEDED)
+
+
+_ROW_OF_BEFORE = """
+    INSERT INTO operations (
+        id, actor, actor_label, action, registry_name, target, request_id, request, status, started_at, deadline_at,
+        completed_at
+    ) VALUES (:id, 'a', 'a', :action, 'local', :target, 'r', :request, 'succeeded', :at, :at, :at)
+"""
+
+
+async def test_rows_of_before_are_found_by_each_of_their_targets(empty_settings: Settings) -> None:
+    database = Database(empty_settings)
+    at, rows = "2026-01-02 03:04:05.000006", {"team/app": "repository.create", "a/x,b": "token.pull"}
+    async with database.write() as connection:
+        await connection.run_sync(lambda found: command.upgrade(config(found), "0002"))
+        for number, (name, action) in zip("01", rows.items(), strict=True):
+            request = '{"repositories": ["a/x", "b"]}' if action == "token.pull" else "{}"
+            row = {"id": number, "action": action, "target": f"local/{name}", "request": request, "at": at}
+            await connection.execute(text(_ROW_OF_BEFORE), row)
+
+    await migrate(database)
+
+    async with database.read() as connection:
+        found = (await connection.execute(select(operation_subjects))).all()
+    await database.close()
+    vend = ["local/", "local/a/", "local/a/x", "local/a/x,b", "local/a/x/", "local/b", "local/b/"]
+    assert sorted((row.operation_id, row.subject) for row in found) == [
+        *(("0", subject) for subject in ("local/", "local/team/", "local/team/app", "local/team/app/")),
+        *(("1", subject) for subject in vend),
+    ]
+    assert {row.completed_at.replace(tzinfo=None).isoformat(" ") for row in found} == {at}
+
+
+async def test_a_row_of_the_version_before_is_found_by_its_target(database: Database) -> None:
+    ledger = Ledger(database=database, remember=timedelta(hours=1))
+    operation_id = await ledger.open(make_call(), intent())
+    async with database.write() as connection:
+        await connection.execute(update(operations).where(operations.c.id == operation_id).values(subjects=None))
+
+    await ledger.complete(operation_id, Status.SUCCEEDED)
+
+    async with database.read() as connection:
+        found = (await connection.execute(select(operation_subjects.c.subject))).scalars().all()
+    assert found == ["local/team/app"]
