@@ -6,7 +6,8 @@ from fastapi import Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
-from api.deps import READINESS, call_of, caller_of, services_of
+from api.attendance import Attendance
+from api.deps import call_of, caller_of, services_of
 from service.ledger import Call, Done
 from service.resources import Model, Page, etag_of
 
@@ -48,9 +49,13 @@ class Exchange:
         """200, where the route's own status is for what is only accepted."""
         self._response.status_code = 200
 
-    def is_ending(self) -> bool:
-        """Whether this process was told to stop, so that nobody should wait for it."""
-        return bool(getattr(self._request.state, READINESS).is_draining)
+    def attendance(self, where: str | None = None, *, is_repeatable: bool = True) -> Attendance:
+        """For an answer that takes long: whether anybody waits for it still.
+
+        :param where: the path at which the work can be looked at afterwards.
+        :param is_repeatable: whether the request may be sent again as it is.
+        """
+        return Attendance(self._request, where, is_repeatable=is_repeatable)
 
     def json(self, model: BaseModel) -> Response:
         """A 200 of another kind than the route's own."""

@@ -22,7 +22,7 @@ from service.deployment_resources import (
     NamespaceName,
     WorkloadName,
 )
-from service.deployments import Wanted
+from service.deployments import Wanted, path_of
 from service.errors import (
     ClusterPermissionError,
     ClusterUnavailableError,
@@ -113,7 +113,7 @@ async def get_deployment(deployment_id: Id, http: Http, wait: Wait = None) -> ob
     if wait is None:
         found = await deployments.get(http.caller, name)
     else:
-        found = await deployments.wait(http.caller, name, wait, http.is_ending, is_repeatable=True)
+        found = await _waited(http, name, wait, is_repeatable=True)
     return http.tagged_or_line(found, line=next(iter(found.urls), ""))
 
 
@@ -132,10 +132,10 @@ async def get_deployment_events(
 ) -> StreamingResponse:
     name = str(deployment_id)
     await http.services.deployments.get(http.caller, name)
-    found = http.services.deployments.events(http.caller, name, last_event_id, http.is_ending)
+    events = http.services.deployments.events(http.caller, name, last_event_id)
 
     async def lines() -> AsyncIterator[str]:
-        async for event in found:
+        async for event in http.attendance().through(events):
             yield f"id: {event.number}\nevent: {event.type}\ndata: {event.model_dump_json()}\n\n"
 
     return StreamingResponse(lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
@@ -191,11 +191,14 @@ async def _answer(http: Http, call: Call, done: Done, wait: float | None) -> obj
     """Where to look; or with `wait`, what came of it."""
     http.note(done)
     made = str(done.result["id"])
-    http.created_at(f"/v1/deployments/{made}")
-    deployments = http.services.deployments
+    http.created_at(path_of(made))
     if not wait:
-        return http.tagged(await deployments.get(http.caller, made))
+        return http.tagged(await http.services.deployments.get(http.caller, made))
     http.is_done()
-    is_keyed = call.idempotency_key is not None
-    found = await deployments.wait(http.caller, made, wait, http.is_ending, is_repeatable=is_keyed)
+    found = await _waited(http, made, wait, is_repeatable=call.idempotency_key is not None)
     return http.tagged_or_line(found, line=next(iter(found.urls), ""))
+
+
+async def _waited(http: Http, deployment_id: str, seconds: float, *, is_repeatable: bool) -> Deployment:
+    work = http.services.deployments.wait(http.caller, deployment_id, seconds, is_repeatable=is_repeatable)
+    return await http.attendance(path_of(deployment_id), is_repeatable=is_repeatable).during(work)

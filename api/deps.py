@@ -1,8 +1,8 @@
 """From an HTTP request to what a service takes: the caller, the call, the services."""
 
+import asyncio
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import Annotated, cast
 
 from fastapi import Query, Request
@@ -22,15 +22,29 @@ KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 _KEY = re.compile(KEY_PATTERN)
 
 
-@dataclass(slots=True)
 class Readiness:
-    """Whether this process takes requests; the server clears it when it is told to stop."""
+    """Whether this process takes requests: `ending` is set when it is told to stop."""
 
-    is_draining: bool = False
+    def __init__(self) -> None:
+        self.ending = asyncio.Event()
+
+    @property
+    def is_draining(self) -> bool:
+        return self.ending.is_set()
 
 
 def services_of(request: Request) -> Container:
     return cast("Container", getattr(request.state, CONTAINER))
+
+
+def readiness_of(request: Request) -> Readiness:
+    return cast("Readiness", getattr(request.state, READINESS))
+
+
+def bearer_of(request: Request) -> str | None:
+    """The secret that the request came with, if it came with any."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else None
 
 
 def caller_of(request: Request) -> Caller:

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from api.deps import READINESS, services_of
+from api.deps import readiness_of, services_of
 from api.problems import declare
 from service.errors import DatabaseError, UnavailableError
 
@@ -27,7 +27,7 @@ async def get_health() -> Health:
     responses=declare(DatabaseError),
 )
 async def get_readiness(request: Request) -> Health:
-    if getattr(request.state, READINESS).is_draining:
+    if readiness_of(request).is_draining:
         raise UnavailableError("This process is shutting down.")
     await services_of(request).database.ping()
     return Health(status="ready")

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from api.deps import refuse_unknown_parameters, services_of
+from api.deps import bearer_of, refuse_unknown_parameters, services_of
 
 
 class KeyedRoute(APIRoute):
@@ -16,10 +16,7 @@ class KeyedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_for_caller(request: Request) -> Response:
-            scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-            is_bearer = scheme.lower() == "bearer"
-            identity = services_of(request).identity
-            request.state.caller = await identity.authenticate(secret.strip() if is_bearer else None)
+            request.state.caller = await services_of(request).identity.authenticate(bearer_of(request))
             if request.scope["query_string"]:
                 await refuse_unknown_parameters(request)
             return await handle(request)

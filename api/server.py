@@ -56,5 +56,5 @@ class _Server(uvicorn.Server):
             super().handle_exit(sig, frame)
         else:
             self._loop.call_later(self._delay, super().handle_exit, sig, frame)
-        if readiness is not None:
-            readiness.is_draining = True
+        if self._loop is not None and readiness is not None:
+            self._loop.call_soon_threadsafe(readiness.ending.set)

@@ -1,7 +1,7 @@
 """Deployments: accept, list, get, follow, roll back, cancel, delete. What runs them is `rollouts`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -29,9 +29,7 @@ from service.errors import (
     ConflictError,
     DeploymentFailedError,
     NotFoundError,
-    UnavailableError,
     WaitTimeoutError,
-    WharfingerError,
 )
 from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
 from service.operations import Operations
@@ -196,33 +194,25 @@ class Deployments:
         known = [row for row in found[:limit] if authz.is_allowed(caller, Action.DEPLOYMENT_READ, _target(row))]
         return DeploymentPage(items=[_to_deployment(row) for row in known], next_cursor=following)
 
-    async def wait(
-        self, caller: Caller, deployment_id: str, seconds: float, is_ending: Callable[[], bool], *, is_repeatable: bool
-    ) -> Deployment:
+    async def wait(self, caller: Caller, deployment_id: str, seconds: float, *, is_repeatable: bool) -> Deployment:
         """The deployment once it has succeeded. `is_repeatable`: the request that waits may be sent again as it is.
 
         :raises DeploymentFailedError: it ended otherwise. :raises WaitTimeoutError: it goes on.
-        :raises UnavailableError: this process ends, and the rollout goes on elsewhere.
         """
-        where = _path(deployment_id)
         ends = asyncio.get_running_loop().time() + seconds
         while True:
             found = await self.get(caller, deployment_id)
             if found.status.is_final:
                 return _succeeded(found)
             left = ends - asyncio.get_running_loop().time()
-            if is_ending():
-                raise _waited(UnavailableError, "This process ends; the rollout goes on.", where, is_repeatable)
             if left <= 0:
-                raise _waited(WaitTimeoutError, f"Deployment {deployment_id} is {found.status}.", where, is_repeatable)
+                text, where = f"Deployment {deployment_id} is {found.status}.", path_of(deployment_id)
+                raise WaitTimeoutError(text, retry_after=1, retryable=is_repeatable, location=where)
             await self._store.changed(deployment_id, left)
 
-    async def events(
-        self, caller: Caller, deployment_id: str, after: int, is_ending: Callable[[], bool]
-    ) -> AsyncIterator[DeploymentEvent]:
+    async def events(self, caller: Caller, deployment_id: str, after: int) -> AsyncGenerator[DeploymentEvent]:
         """What happened and what happens, until the deployment is over."""
-        await self._known(caller, deployment_id)
-        while not is_ending():
+        while True:
             row = await self._known(caller, deployment_id)
             for event in await self._store.events(deployment_id, after):
                 after = event.number
@@ -286,18 +276,12 @@ def _succeeded(found: Deployment) -> Deployment:
     raise DeploymentFailedError(
         f"Deployment {found.id} {found.status}{why}.",
         code=code,
-        location=_path(found.id),
+        location=path_of(found.id),
         members={"deployment": found.model_dump(mode="json")},
     )
 
 
-def _waited(kind: type[WharfingerError], detail: str, where: str, is_repeatable: bool) -> WharfingerError:  # noqa: FBT001 - one caller
-    error = kind(detail, retry_after=1 if is_repeatable else None, location=where)
-    error.retryable = is_repeatable
-    return error
-
-
-def _path(deployment_id: str) -> str:
+def path_of(deployment_id: str) -> str:
     return f"/v1/deployments/{deployment_id}"
 
 

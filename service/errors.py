@@ -40,6 +40,7 @@ class WharfingerError(Exception):
         code: str | None = None,
         errors: Sequence[FieldError] = (),
         retry_after: int | None = None,
+        retryable: bool | None = None,
         aws: AwsRefusal | None = None,
         location: str | None = None,
         members: Mapping[str, object] | None = None,
@@ -48,7 +49,8 @@ class WharfingerError(Exception):
         self.detail = detail
         self.code = code or type(self).code
         self.errors = tuple(errors)
-        self.retry_after = retry_after
+        self.retryable = type(self).retryable if retryable is None else retryable
+        self.retry_after = None if retryable is False else retry_after
         self.aws = aws
         self.location = location
         """Where the work that goes on, or has ended, can be looked at."""
@@ -220,6 +222,12 @@ class InternalError(WharfingerError):
     """A defect of ours; the log has the rest under the request id."""
 
     status, code, title = 500, "internal_error", "Something went wrong in wharfinger"
+
+
+class CallerGoneError(WharfingerError):
+    """The caller hung up before the answer: nobody sees this, but the log line has its status."""
+
+    status, code, title = 499, "caller_gone", "The caller hung up"
 
 
 class UnavailableError(WharfingerError):

@@ -37,7 +37,7 @@ async def test_without_its_database_a_process_lives_but_is_not_ready(
 @only_sqlite
 async def test_a_draining_process_is_not_ready(bare_settings: Settings, connect: Connect) -> None:
     async with LifespanManager(create(bare_settings)) as manager:
-        manager._state[READINESS].is_draining = True
+        manager._state[READINESS].ending.set()
         answer = await connect(manager.app).get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["code"] == "shutting_down"
