@@ -14,7 +14,7 @@ from service.platforms import built_for, fitting, platforms_of
 from service.registries import Registries
 from service.resources import Reference
 from service.rollout_steps import not_ours
-from service.workloads import Object, deployment, is_ours, match_labels, service
+from service.workloads import Object, deployment, is_ours, match_labels, service, service_selector
 
 if TYPE_CHECKING:
     from service.clients.kube import Kube
@@ -65,10 +65,8 @@ async def _dry_run(
     kube: "Kube", asked: DeploymentCreate, uri: str, before: Mapping[str, Object | None]
 ) -> dict[str, Object]:
     there = before["Deployment"]
-    made = (
-        deployment(asked.name, asked, uri, {}, there),
-        service(asked.name, asked, {}, match_labels(there)),
-    )
+    chosen = service_selector(asked.name, match_labels(asked.name, there), is_adopting=asked.adopt)
+    made = (deployment(asked.name, asked, uri, {}, there), service(asked.name, asked, {}, chosen))
     done = await asyncio.gather(*(kube.apply(one, asked.namespace, force=asked.force, dry_run=True) for one in made))
     return dict(zip(KINDS, done, strict=True))
 

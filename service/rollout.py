@@ -22,7 +22,7 @@ from service.rollout_verdict import (
 )
 from service.rollout_view import RolloutView
 from service.workload_resources import OnFailure
-from service.workloads import Object, deployment_of, image_of, match_labels, selector
+from service.workloads import Object, deployment_of, image_of, match_labels
 
 _GRACE = timedelta(seconds=5)
 """Past the progress deadline, for the cluster's own controller to say so in its own words first."""
@@ -56,7 +56,7 @@ class Rollout:
             await self._finish(DeploymentStatus.SUCCEEDED, {})
             return
         applied = await self._steps.apply_deployment(self._row)
-        labels = match_labels(applied) or selector(self._row.name)
+        labels = match_labels(self._row.name, applied)
         await self._steps.apply_service(self._row, labels)
         kube = await self._steps.clusters.connect(self._row.cluster)
         await self._follow(RolloutView(kube, self._row, labels))

@@ -30,6 +30,7 @@ from service.workloads import (
     generation_of,
     is_ours,
     service,
+    service_selector,
 )
 
 if TYPE_CHECKING:
@@ -63,10 +64,11 @@ class Steps:
         return applied or await self._present(row)
 
     async def apply_service(self, row: Row[Any], labels: Mapping[str, str]) -> None:
-        """In front of the pods with these labels."""
+        """In front of the pods of the Deployment with these match labels."""
+        chosen = service_selector(row.name, labels, is_adopting=bool(row.spec.get("adopt")))
 
         async def act(kube: "Kube") -> Json:
-            made = partial(service, row.name, spec_of(row), _notes(row), labels)
+            made = partial(service, row.name, spec_of(row), _notes(row), chosen)
             applied = await self._apply(kube, row, "Service", lambda _: made())
             return {"ports": applied["spec"].get("ports")}
 

@@ -14,7 +14,6 @@ from service.workloads import applied_at
 Object = Mapping[str, Any]
 
 _REVISION = "deployment.kubernetes.io/revision"
-_HASH = "pod-template-hash"
 _PULLING = ("ErrImagePull", "ImagePullBackOff")
 _HOPELESS_PULL = re.compile(
     r"not found|no match for platform|denied|unauthorized|forbidden|manifest unknown|invalid reference", re.IGNORECASE
@@ -56,14 +55,21 @@ def is_out_of_time(deployment: Object) -> bool:
 
 
 def newest(deployment: Object, replica_sets: Sequence[Object], pods: Sequence[Object]) -> list[Object]:
-    """The pods of the present template."""
+    """The pods of the present template: by who owns them, as others may carry the same labels."""
     revision = (deployment["metadata"].get("annotations") or {}).get(_REVISION)
-    hashes = {
-        (one["metadata"].get("labels") or {}).get(_HASH)
+    sets = {
+        one["metadata"]["uid"]
         for one in replica_sets
-        if (one["metadata"].get("annotations") or {}).get(_REVISION) == revision
+        if _owner(one) == deployment["metadata"]["uid"]
+        and (one["metadata"].get("annotations") or {}).get(_REVISION) == revision
     }
-    return [one for one in pods if (one["metadata"].get("labels") or {}).get(_HASH) in hashes]
+    return [one for one in pods if _owner(one) in sets]
+
+
+def _owner(found: Object) -> str | None:
+    """The uid of the controller that made it."""
+    owners = found["metadata"].get("ownerReferences") or ()
+    return next((one["uid"] for one in owners if one.get("controller")), None)
 
 
 def hopeless(pods: Sequence[Object]) -> Reason | None:

@@ -70,12 +70,14 @@ class RolloutView:
 
     async def newest_pods(self) -> list[Object]:
         """Those of the present template, as they are now."""
-        row = self._row
+        row, found = self._row, self.deployment
+        if found is None:
+            return []
         pods, sets = await asyncio.gather(
             self._kube.list("Pod", row.namespace, self._labels),
             self._kube.list("ReplicaSet", row.namespace, self._labels),
         )
-        return [dict(one) for one in newest(self.deployment or {"metadata": {}}, sets, pods)]
+        return [dict(one) for one in newest(found, sets, pods)]
 
     async def urls(self) -> list[str]:
         """Where the workload answers: by node port once for each host of a ready pod.

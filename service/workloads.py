@@ -20,8 +20,15 @@ GENERATION_ANNOTATION = OWN_LABEL_PREFIX + "generation"
 
 
 def selector(name: str) -> dict[str, str]:
-    """How the pods of a workload are found."""
-    return {NAME: name}
+    """How the pods of a new workload are found."""
+    return {NAME: name, MANAGED_BY: MANAGER}
+
+
+def service_selector(name: str, match: Mapping[str, str], *, is_adopting: bool) -> dict[str, str]:
+    """How a Service finds the pods of a Deployment with these match labels, which may be of before ours had two."""
+    # The pods that serve until the adoption is through have not our label.
+    is_own = match == {NAME: name} and not is_adopting
+    return {**match, MANAGED_BY: MANAGER} if is_own else dict(match)
 
 
 def is_ours(found: Object) -> bool:
@@ -43,8 +50,8 @@ def deployment(
     name: str, spec: WorkloadSpec, image_uri: str, annotations: Mapping[str, str], found: Object | None = None
 ) -> Object:
     """The Deployment. `found` is the one that is there: its selector is immutable, its replicas may be ours to keep."""
-    chosen = match_labels(found) or selector(name)
-    pod = {**spec.labels, **selector(name), MANAGED_BY: MANAGER, **chosen}
+    chosen = match_labels(name, found)
+    pod = {**spec.labels, **selector(name), **chosen}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -61,21 +68,21 @@ def deployment(
     }
 
 
-def service(
-    name: str, spec: WorkloadSpec, annotations: Mapping[str, str], match: Mapping[str, str] | None = None
-) -> Object:
+def service(name: str, spec: WorkloadSpec, annotations: Mapping[str, str], chosen: Mapping[str, str]) -> Object:
+    """The Service. `chosen` are the labels of its pods."""
     port = _given(name="http", port=spec.port, protocol="TCP", targetPort=spec.port, nodePort=spec.node_port)
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": _metadata(name, spec, annotations),
-        "spec": {"type": spec.service_type.value, "selector": dict(match or selector(name)), "ports": [port]},
+        "spec": {"type": spec.service_type.value, "selector": dict(chosen), "ports": [port]},
     }
 
 
-def match_labels(found: Object | None) -> dict[str, str] | None:
-    """The selector of a Deployment that is there already."""
-    return dict(found["spec"]["selector"].get("matchLabels") or {}) if found else None
+def match_labels(name: str, found: Object | None) -> dict[str, str]:
+    """How a Deployment finds its pods: the one that is there as it is, as a selector is immutable."""
+    there = found["spec"]["selector"].get("matchLabels") if found else None
+    return dict(there or selector(name))
 
 
 def image_of(found: Object, name: str) -> str | None:
@@ -108,7 +115,7 @@ def _entries(found: Object) -> list[Object]:
 
 
 def _metadata(name: str, spec: WorkloadSpec, annotations: Mapping[str, str]) -> Object:
-    labels = {**spec.labels, **selector(name), MANAGED_BY: MANAGER}
+    labels = {**spec.labels, **selector(name)}
     return {"name": name, "labels": labels, "annotations": dict(annotations)}
 
 

@@ -91,7 +91,7 @@ async def test_the_deployment_is_what_was_asked_for(deployer: httpx.AsyncClient,
     [container] = template["spec"]["containers"]
     assert (spec["replicas"], spec["progressDeadlineSeconds"]) == (2, 120)
     assert found["metadata"]["labels"] == template["metadata"]["labels"] == LABELS | {"team": "core"}
-    assert spec["selector"] == {"matchLabels": {"app.kubernetes.io/name": "myapp"}}
+    assert spec["selector"] == {"matchLabels": LABELS}
     assert template["spec"]["serviceAccountName"] == "runner"
     assert container["image"] == made["image_uri"]
     assert made["image_uri"].endswith(f"/myapp@{made['digest']}")
@@ -127,7 +127,7 @@ async def test_the_service_is_what_was_asked_for(deployer: httpx.AsyncClient, ku
     found = await shown(kubectl, "service/myapp")
     port = {"name": "http", "protocol": "TCP", "port": 8080, "targetPort": 8080, "nodePort": 32410}
     assert (found["spec"]["type"], found["spec"]["ports"]) == ("NodePort", [port])
-    assert found["spec"]["selector"] == {"app.kubernetes.io/name": "myapp"}
+    assert found["spec"]["selector"] == LABELS
     assert found["metadata"]["labels"] == LABELS | {"team": "core"}
 
 

@@ -13,9 +13,10 @@ from service.db import Database
 from service.tables import deployments
 from tests.administrator import administrator
 from tests.images import publish
+from tests.marks import only_sqlite
 from tests.sandbox.kube import DEPLOYMENTS
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, only_sqlite]
 BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 
 
