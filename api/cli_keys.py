@@ -49,13 +49,24 @@ def create(
     *,
     role: Annotated[str, typer.Option(help="viewer, developer, deployer, auditor or admin")],
     label: Annotated[str, typer.Option(help="Who or what will hold it")],
-    repository: Annotated[str, typer.Option(metavar="PREFIX", help="There only: whole segments of names")] = "*",
-    registry: Annotated[str, typer.Option(help="In this registry only")] = "*",
+    repository: Annotated[
+        str | None, typer.Option(metavar="PREFIX", help="These repositories only: whole segments of names")
+    ] = None,
+    registry: Annotated[str | None, typer.Option(help="In this registry only")] = None,
+    cluster: Annotated[str | None, typer.Option(help="In this cluster only")] = None,
+    namespace: Annotated[str | None, typer.Option(help="In this namespace only")] = None,
     expires_in: Annotated[timedelta | None, typer.Option(parser=_span, metavar="30d|12h|5m")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and print it: it is shown this once."""
-    binding = _checked(Binding, {"role": role, "repository": repository, "registry": registry})
+    """Make a key and print it: it is shown this once.
+
+    With none of --repository, --registry, --cluster and --namespace the role holds everywhere. Naming --repository or
+    --registry gives nothing in clusters, and naming --cluster or --namespace nothing in registries: for both, write out
+    both, with '*' for all. The half of a pair that is not named is '*'.
+    """
+    bounds = {"repository": repository, "registry": registry, "cluster": cluster, "namespace": namespace}
+    named: dict[str, object] = {name: value for name, value in bounds.items() if value is not None}
+    binding = _checked(Binding, {"role": role} | named)
     expires_at = utcnow() + expires_in if expires_in is not None else None
     asked = _checked(KeyCreate, {"label": label, "bindings": [binding], "expires_at": expires_at})
     done = _run(lambda keys, call: keys.create(call, asked))
@@ -72,6 +83,8 @@ def list_keys(*, as_json: AsJson = False) -> None:
     for key in found:
         roles = ",".join(dict.fromkeys(binding.role for binding in key.bindings))
         typer.echo("\t".join((key.id, _state(key), roles, f"used {_minute(key.last_used_at)}", key.label)))
+        for warning in key.warnings if key.revoked_at is None else ():
+            typer.echo(f"Warning: key {key.id} ({key.label}): {warning}.", err=True)
 
 
 @app.command()
@@ -147,7 +160,12 @@ async def _on_database(settings: Settings, work: "Callable[[Keys, Call], Awaitab
     try:
         await migrate(database)
         ledger = Ledger(database=database, remember=settings.deadlines.idempotency)
-        keys = Keys(database=database, operations=Operations(ledger=ledger))
+        keys = Keys(
+            database=database,
+            operations=Operations(ledger=ledger),
+            registries=[one.name for one in settings.registries],
+            clusters=[one.name for one in settings.clusters],
+        )
         return await work(keys, Call(operator("cli"), new_id(), Deadline.after(settings.deadlines.request)))
     finally:
         await database.close()

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.errors import ForbiddenError, NotFoundError
 
@@ -88,19 +89,51 @@ GRANTS: dict[Action, frozenset[Role]] = {
     Action.KEY_REVOKE: _ADMINS,
 }
 
+EVERY = "*"
 _SCOPE = r"^(\*|[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)$"
+_SIDES = (("registry", "repository"), ("cluster", "namespace"))
 
 
 class Binding(BaseModel):
-    """A role and where it holds: a prefix of repository names (whole segments), registry, cluster, namespace."""
+    """A role and where it holds: a prefix of repository names (whole segments) in a registry, a namespace in a cluster.
+
+    Of these two sides, naming one leaves the other at none (null): it is reached only if written out, with `*`. The
+    half of a side that is not named is `*`. With none of the four named, the role holds everywhere.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     role: Role
-    repository: str = Field("*", pattern=_SCOPE, max_length=256)
-    registry: str = Field("*", pattern=_SCOPE, max_length=64)
-    cluster: str = Field("*", pattern=_SCOPE, max_length=100)
-    namespace: str = Field("*", pattern=_SCOPE, max_length=63)
+    repository: str | None = Field(None, pattern=_SCOPE, max_length=256, examples=["team"])
+    registry: str | None = Field(None, pattern=_SCOPE, max_length=64)
+    cluster: str | None = Field(None, pattern=_SCOPE, max_length=100)
+    namespace: str | None = Field(None, pattern=_SCOPE, max_length=63)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spread(cls, given: Any) -> Any:  # noqa: ANN401 - what somebody sent
+        if not isinstance(given, dict):
+            return given
+        named = [side for side in _SIDES if any(part in given for part in side)]
+        return {part: EVERY for side in named or _SIDES for part in side} | given
+
+    @model_validator(mode="after")
+    def _has_whole_sides(self) -> Self:
+        for side in _SIDES:
+            missing = [part for part in side if getattr(self, part) is None]
+            if len(missing) == 1:
+                raise ValueError(
+                    f"{missing[0]} must not be null beside the other half of its pair, {' and '.join(side)}"
+                )
+        if self.registry is None and self.cluster is None:
+            raise ValueError("names neither a registry's side nor a cluster's, so it would hold nowhere")
+        return self
+
+    @property
+    def is_lopsided(self) -> bool:
+        """Whether one side is bounded and the other has no bound at all."""
+        bounds = [{getattr(self, part) for part in side} - {EVERY} for side in _SIDES]
+        return any(bounds) and not all(bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +189,15 @@ def require(caller: Caller, action: Action, target: Target | None) -> None:
 
 def _covers(binding: Binding, target: Target) -> bool:
     if target.cluster is not None:
-        return binding.cluster in ("*", target.cluster) and binding.namespace in ("*", target.namespace)
+        return _is_in(binding.cluster, target.cluster) and _is_in(binding.namespace, target.namespace)
     if target.registry is not None:
-        return binding.registry in ("*", target.registry) and _covers_prefix(binding.repository, target.repository)
-    return {binding.repository, binding.registry, binding.cluster, binding.namespace} == {"*"}
+        return _is_in(binding.registry, target.registry) and _covers_prefix(binding.repository, target.repository)
+    return {binding.repository, binding.registry, binding.cluster, binding.namespace} == {EVERY}
 
 
-def _covers_prefix(prefix: str, name: str | None) -> bool:
-    return prefix == "*" or (name is not None and (name == prefix or name.startswith(prefix + "/")))
+def _is_in(bound: str | None, name: str | None) -> bool:
+    return bound == EVERY or (bound is not None and bound == name)
+
+
+def _covers_prefix(prefix: str | None, name: str | None) -> bool:
+    return _is_in(prefix, name) or (prefix is not None and name is not None and name.startswith(prefix + "/"))

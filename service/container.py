@@ -83,7 +83,12 @@ class Container:
             settings=settings,
             database=database,
             identity=Identity(database=database),
-            keys=Keys(database=database, operations=operations),
+            keys=Keys(
+                database=database,
+                operations=operations,
+                registries=list(clients),
+                clusters=[one.name for one in settings.clusters],
+            ),
             audit=Audit(database=database),
             settlement=Settlement(
                 ledger=ledger,

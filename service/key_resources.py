@@ -44,6 +44,9 @@ class Key(Model):
     id: str
     label: str
     bindings: list[Binding]
+    warnings: list[str] = Field(
+        description="What a binding reaches, perhaps unmeant: it is of when naming one side left the other at `*`"
+    )
     created_at: AwareDatetime
     created_by: str = Field(description="The id of the key that made it; `cli` or `bootstrap` for an operator")
     expires_at: AwareDatetime | None

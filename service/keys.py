@@ -1,5 +1,6 @@
 """API keys: made, listed, rotated with an overlap, revoked. A secret is shown once and kept as its SHA-256 alone."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,7 +12,7 @@ from service import authz, cursors
 from service.authz import Action, Binding, Caller, Role, Target
 from service.clock import new_id, utcnow
 from service.db import Database
-from service.errors import ConflictError, NotFoundError
+from service.errors import ConflictError, FieldError, InvalidError, NotFoundError
 from service.identity import hash_secret, new_secret
 from service.key_resources import Key, KeyCreate, KeyPage, KeyRotate
 from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
@@ -23,11 +24,17 @@ _EVERYWHERE = Binding(role=Role.ADMIN)
 
 
 class Keys:
-    """Keys are wharfinger's own: AWS is not asked, and a change is committed together with its audit row."""
+    """Keys are wharfinger's own: AWS is not asked, and a change is committed together with its audit row.
 
-    def __init__(self, *, database: Database, operations: Operations) -> None:
+    `registries` and `clusters` are the names that a binding may have.
+    """
+
+    def __init__(
+        self, *, database: Database, operations: Operations, registries: Collection[str], clusters: Collection[str]
+    ) -> None:
         self._database = database
         self._operations = operations
+        self._known = {"registry": registries, "cluster": clusters}
         for action in (Action.KEY_CREATE, Action.KEY_ROTATE, Action.KEY_REVOKE):
             operations.settles(action, _settle)
 
@@ -35,7 +42,11 @@ class Keys:
         """Make a key. The answer is a `NewKey`; what is recorded is the `Key`, without the secret.
 
         :raises ConflictError: a repeat with the same Idempotency-Key (`secret_not_replayable`).
+        :raises InvalidError: a binding names a registry or cluster that is not there.
         """
+        # Only who may make keys is told which names there are; a refusal is recorded below.
+        if authz.is_allowed(call.caller, Action.KEY_CREATE, Target()):
+            self._require_known(asked)
         return await self._store(call, asked, new_secret())
 
     async def adopt(self, call: Call, asked: KeyCreate, secret: str) -> None:
@@ -118,6 +129,7 @@ class Keys:
             id=new_id(),
             label=asked.label,
             bindings=asked.bindings,
+            warnings=[],
             created_at=utcnow(),
             created_by=call.caller.id,
             expires_at=asked.expires_at,
@@ -126,7 +138,8 @@ class Keys:
         )
 
         async def write(connection: AsyncConnection) -> None:
-            row = key.model_dump() | {"bindings": [binding.model_dump(mode="json") for binding in key.bindings]}
+            bindings = [binding.model_dump(mode="json") for binding in key.bindings]
+            row = key.model_dump(exclude={"warnings"}) | {"bindings": bindings, "is_written_out": True}
             await connection.execute(insert(keys).values(row))
             dialect = sqlite if self._database.is_sqlite else postgresql
             new = dialect.insert(key_secrets).values(_secret(secret, key.id, key.created_at))
@@ -140,6 +153,21 @@ class Keys:
         request = asked.model_dump(mode="json")
         intent = Intent(Action.KEY_CREATE, Target(key=key.id), request, is_repeatable=False)
         return _with_secret(await self._operations.run(call, intent, act), secret)
+
+    def _require_known(self, asked: KeyCreate) -> None:
+        if mistakes := list(self._mistakes(asked)):
+            detail = "; ".join(f"{one.path.removeprefix('body.')} {one.reason}" for one in mistakes)
+            raise InvalidError(f"A binding names what is not there: {detail}.", errors=mistakes)
+
+    def _mistakes(self, asked: KeyCreate) -> Iterator[FieldError]:
+        for position, binding in enumerate(asked.bindings):
+            for part, known in self._known.items():
+                name = getattr(binding, part)
+                if name not in (None, authz.EVERY, *known):
+                    names = ", ".join(known) or "none"
+                    yield FieldError(
+                        f"body.bindings.{position}.{part}", f"{name!r} is not in the settings, which have: {names}"
+                    )
 
     async def _read(self, key_id: str) -> Key:
         async with self._database.read() as connection:
@@ -155,7 +183,20 @@ async def _row(connection: AsyncConnection, key_id: str, *, lock: bool = False) 
 
 
 def _key(row: RowMapping) -> Key:
-    return Key.model_validate(dict(row))
+    found = dict(row)
+    is_written_out = found.pop("is_written_out")
+    key = Key.model_validate(found | {"warnings": []})
+    return key if is_written_out else key.model_copy(update={"warnings": list(_warnings(key))})
+
+
+def _warnings(key: Key) -> Iterator[str]:
+    for position, binding in enumerate(key.bindings):
+        if binding.is_lopsided:
+            widest = "all registries" if binding.registry == authz.EVERY else "all clusters"
+            yield (
+                f"bindings[{position}] reaches {widest}, though only its other side was named when the key was made: "
+                "if that is not meant, make a key whose bindings name what it needs, and revoke this one"
+            )
 
 
 async def _require_another_admin(connection: AsyncConnection, key_id: str) -> None:

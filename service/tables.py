@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Index, Table, TypeDecorator, text
+from sqlalchemy import JSON, DateTime, Dialect, Index, Table, TypeDecorator, false, text
 from sqlmodel import Field, SQLModel
 
 
@@ -105,7 +105,8 @@ class KeyRow(SQLModel, table=True):
 
     id: str = Field(primary_key=True, max_length=36)
     label: str = Field(max_length=128)
-    bindings: list[dict[str, str]] = Field(sa_type=JSON)
+    bindings: list[dict[str, str | None]] = Field(sa_type=JSON)
+    is_written_out: bool = Field(sa_column_kwargs={"server_default": false()})
     created_at: datetime = Field(sa_type=UtcDateTime)
     created_by: str = Field(max_length=64)
     expires_at: datetime | None = Field(None, sa_type=UtcDateTime)

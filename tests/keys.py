@@ -13,7 +13,12 @@ from service.tables import key_secrets, keys
 
 
 async def store(
-    database: Database, label: str, bindings: Sequence[Binding], *, expires_at: datetime | None = None
+    database: Database,
+    label: str,
+    bindings: Sequence[Binding],
+    *,
+    expires_at: datetime | None = None,
+    is_written_out: bool = True,
 ) -> str:
     """Store a key and give its secret. Its last use is noted, so that authenticating does not write."""
     secret, now = new_secret(), utcnow()
@@ -23,6 +28,7 @@ async def store(
         "bindings": [binding.model_dump(mode="json") for binding in bindings],
         "created_at": now,
         "created_by": "test",
+        "is_written_out": is_written_out,
         "expires_at": expires_at,
         "last_used_at": now,
     }

@@ -12,8 +12,11 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
+from service.authz import Binding, Role
+from service.db import Database
 from service.settings import PREFIX
-from tests.conftest import Connect
+from tests.conftest import ACCOUNT, REGION, Connect
+from tests.keys import store
 from tests.marks import only_sqlite
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -28,7 +31,12 @@ def run(database_url: str) -> Run:
 
 
 def _on(url: str) -> Run:
-    environment = os.environ | {f"{PREFIX}DATABASE__URL": url}
+    registry = {"name": "local", "account_id": ACCOUNT, "region": REGION}
+    environment = os.environ | {
+        f"{PREFIX}DATABASE__URL": url,
+        f"{PREFIX}REGISTRIES": json.dumps([registry]),
+        f"{PREFIX}CLUSTERS": json.dumps([{"name": "demo"}]),
+    }
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "api.cli", *arguments]
@@ -79,7 +87,7 @@ async def test_a_key_is_rotated_and_revoked(run: Run, bare_app: ASGIApp, connect
     )
     made = json.loads((await asyncio.to_thread(run, "keys", "create", *options, "--json")).stdout)
     assert made["bindings"] == [
-        {"role": "developer", "repository": "team", "registry": "local", "cluster": "*", "namespace": "*"}
+        {"role": "developer", "repository": "team", "registry": "local", "cluster": None, "namespace": None}
     ]
     assert made["expires_at"] is not None
 
@@ -107,6 +115,42 @@ async def test_a_key_is_rotated_and_revoked(run: Run, bare_app: ASGIApp, connect
     assert "secret" not in as_json["items"][0]
 
 
+@only_sqlite
+@pytest.mark.parametrize(
+    ("options", "bounds"),
+    [
+        ((), ("*", "*", "*", "*")),
+        (("--cluster", "demo", "--namespace", "team"), (None, None, "demo", "team")),
+        (("--namespace", "team"), (None, None, "*", "team")),
+        (("--registry", "local"), ("local", "*", None, None)),
+        (("--repository", "team", "--namespace", "team"), ("*", "team", "*", "team")),
+        (("--registry", "*", "--cluster", "demo"), ("*", "*", "demo", "*")),
+    ],
+)
+def test_a_side_that_is_not_named_is_not_reached(
+    run: Run, options: tuple[str, ...], bounds: tuple[str | None, ...]
+) -> None:
+    made = run("keys", "create", "--role", "deployer", "--label", "ci", "--json", *options)
+
+    assert made.returncode == 0, made.stderr
+    [binding] = json.loads(made.stdout)["bindings"]
+    assert tuple(binding[part] for part in ("registry", "repository", "cluster", "namespace")) == bounds
+
+
+@pytest.mark.asyncio
+async def test_a_key_of_before_is_listed_with_what_it_reaches_unmeant(run: Run, database: Database) -> None:
+    wide = Binding(role=Role.ADMIN, registry="*", repository="*", cluster="demo", namespace="team")
+    await store(database, "of before", [wide], is_written_out=False)
+    await store(database, "everywhere", [Binding(role=Role.ADMIN)], is_written_out=False)
+    await store(database, "of now", [wide])
+
+    listed = await asyncio.to_thread(run, "keys", "list")
+
+    [warning] = listed.stderr.splitlines()
+    assert "(of before): bindings[0] reaches all registries" in warning
+    assert listed.stdout.count("\n") == 3
+
+
 async def _status(client: httpx.AsyncClient) -> int:
     return (await client.get("/v1/audit")).status_code
 
@@ -118,6 +162,9 @@ async def _status(client: httpx.AsyncClient) -> int:
         (("create", "--role", "root", "--label", "x"), "role: Input should be"),
         (("create", "--role", "admin", "--label", ""), "label: "),
         (("create", "--role", "admin", "--label", "x", "--expires-in", "soon"), "30d, 12h"),
+        (("create", "--role", "deployer", "--label", "x", "--cluster", "dmeo"), "'dmeo' is not in the settings"),
+        (("create", "--role", "viewer", "--label", "x", "--registry", "remote"), "which have: local"),
+        (("create", "--role", "viewer", "--label", "x", "--namespace", ""), "namespace: "),
         (("create", "--role", "admin", "--label", "x", "--expires-in", "0d"), "in the future"),
         (("rotate", "01a20000-0000-7000-8000-000000000000"), "There is no key"),
         (("revoke", "x"), "valid UUID"),

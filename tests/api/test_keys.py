@@ -79,8 +79,9 @@ async def test_a_key_is_made_and_works(bare_app: ASGIApp, bare_admin: httpx.Asyn
     assert answer.headers["Location"] == f"/v1/keys/{made['id']}"
     assert made["label"] == "ci of team"
     assert made["bindings"] == [
-        {"role": "developer", "repository": "team", "registry": "*", "cluster": "*", "namespace": "*"}
+        {"role": "developer", "repository": "team", "registry": "*", "cluster": None, "namespace": None}
     ]
+    assert made["warnings"] == []
     assert made["expires_at"] is None
     assert await status_of(bare_app, connect, made["secret"]) == 200
     kept = {name: value for name, value in made.items() if name != "secret"}
@@ -109,6 +110,10 @@ async def test_a_shell_gets_the_bare_key(bare_app: ASGIApp, bare_admin: httpx.As
         ({"bindings": [{"role": "root"}]}, "body.bindings.0.role"),
         ({"bindings": [{"role": "viewer", "repository": "team*"}]}, "body.bindings.0.repository"),
         ({"bindings": [{"role": "viewer", "repo": "team"}]}, "body.bindings.0.repo"),
+        ({"bindings": [{"role": "viewer", "repository": "team", "registry": None}]}, "body.bindings.0"),
+        ({"bindings": [{"role": "viewer", "cluster": None, "namespace": None}]}, "body.bindings.0"),
+        ({"bindings": [{"role": "viewer"}, {"role": "viewer", "registry": "x"}]}, "body.bindings.1.registry"),
+        ({"bindings": [{"role": "deployer", "cluster": "x", "namespace": "y"}]}, "body.bindings.0.cluster"),
         ({"label": ""}, "body.label"),
         ({"label": " "}, "body.label"),
         ({"label": "two\nlines"}, "body.label"),
@@ -323,7 +328,8 @@ async def test_a_key_that_is_not_there_is_not_found(bare_admin: httpx.AsyncClien
         {"role": "deployer"},
         {"role": "auditor"},
         {"role": "admin", "repository": "team"},
-        {"role": "admin", "registry": "local"},
+        {"role": "admin", "namespace": "team"},
+        {"role": "admin", "registry": "*", "repository": "*"},
     ],
 )
 async def test_only_an_admin_of_everything_has_to_do_with_keys(
@@ -332,7 +338,7 @@ async def test_only_an_admin_of_everything_has_to_do_with_keys(
     other = connect(bare_app, (await make(bare_admin, bindings=[binding]))["secret"])
 
     answers = [
-        await other.post("/v1/keys", json=ADMIN),
+        await other.post("/v1/keys", json=ADMIN | {"bindings": [{"role": "viewer", "registry": "is-it-there"}]}),
         await other.get("/v1/keys"),
         await other.get(f"/v1/keys/{own_id}"),
         await other.post(f"/v1/keys/{own_id}/rotations"),
@@ -342,6 +348,46 @@ async def test_only_an_admin_of_everything_has_to_do_with_keys(
     assert [answer.status_code for answer in answers] == [403] * 5
     entries = (await bare_admin.get("/v1/audit", params={"status": "refused"})).json()["items"]
     assert [entry["action"] for entry in entries] == ["key.revoke", "key.rotate", "key.create"]
+
+
+async def test_what_a_listed_key_says_can_be_asked_for_again(bare_admin: httpx.AsyncClient) -> None:
+    for binding in (
+        {"role": "viewer"},
+        {"role": "viewer", "repository": "team"},
+        {"role": "deployer", "namespace": "a"},
+    ):
+        made = await make(bare_admin, bindings=[binding])
+        assert (await make(bare_admin, bindings=made["bindings"]))["bindings"] == made["bindings"]
+
+
+async def test_an_admin_of_a_namespace_has_nothing_of_any_registry(
+    admin: httpx.AsyncClient, app: ASGIApp, connect: Connect
+) -> None:
+    await admin.post("/v1/repositories", json={"name": "team/app"})
+    body = {"label": "admin of a namespace", "bindings": [{"role": "admin", "cluster": "demo", "namespace": "team"}]}
+    holder = connect(app, (await admin.post("/v1/keys", json=body)).json()["secret"])
+
+    token = await holder.post("/v1/tokens", json={"scope": "registry", "actions": ["push"]})
+    deleted = await holder.delete("/v1/repositories/team/app")
+
+    assert (token.status_code, deleted.status_code) == (403, 404)
+    assert (await holder.get("/v1/repositories")).json()["items"] == []
+    assert (await holder.get("/v1/registries")).json()["items"] == []
+    assert [one["name"] for one in (await holder.get("/v1/clusters")).json()["items"]] == ["demo"]
+
+
+async def test_a_key_of_before_can_what_it_could_and_says_so(
+    admin: httpx.AsyncClient, app: ASGIApp, connect: Connect, database: Database
+) -> None:
+    wide = Binding(role=Role.ADMIN, registry="*", repository="*", cluster="demo", namespace="team")
+    old = connect(app, await store(database, "of before", [wide], is_written_out=False))
+
+    assert (await old.post("/v1/repositories", json={"name": "team/app"})).status_code == 201
+
+    warnings = {key["label"]: key["warnings"] for key in (await admin.get("/v1/keys")).json()["items"]}
+    [warning] = warnings.pop("of before")
+    assert "bindings[0] reaches all registries" in warning
+    assert warnings == {"the admin": []}
 
 
 async def test_no_secret_is_in_the_database_or_the_logs(

@@ -66,7 +66,16 @@ def test_all_repositories_of_a_registry_need_a_binding_to_all() -> None:
 
 
 @pytest.mark.parametrize(
-    "narrow", [{"repository": "team"}, {"registry": "local"}, {"cluster": "c"}, {"namespace": "n"}]
+    "narrow",
+    [
+        {"repository": "team"},
+        {"registry": "local"},
+        {"cluster": "c"},
+        {"namespace": "n"},
+        {"registry": "*"},
+        {"cluster": "*"},
+        {"cluster": "*", "repository": "team"},
+    ],
 )
 def test_wharfinger_as_a_whole_needs_a_binding_without_any_bound(narrow: dict[str, str]) -> None:
     holder = caller(Binding(role=Role.ADMIN, **narrow))
@@ -80,6 +89,27 @@ def test_a_namespace_is_bound_within_its_cluster() -> None:
     assert not is_allowed(holder, Action.REPOSITORY_READ, Target(cluster="blue", namespace="db"))
     assert not is_allowed(holder, Action.REPOSITORY_READ, Target(cluster="green", namespace="web"))
     assert not is_allowed(holder, Action.REPOSITORY_READ, Target(cluster="blue"))
+
+
+@pytest.mark.parametrize("repository", [None, "app"])
+@pytest.mark.parametrize("bounds", [{"cluster": "blue"}, {"namespace": "web"}, {"cluster": "*", "namespace": "*"}])
+def test_a_binding_to_clusters_reaches_no_registry(bounds: dict[str, str], repository: str | None) -> None:
+    holder = caller(Binding(role=Role.ADMIN, **bounds))
+    assert not is_allowed(holder, Action.REPOSITORY_READ, Target("local", repository))
+
+
+@pytest.mark.parametrize("namespace", [None, "web"])
+@pytest.mark.parametrize("bounds", [{"registry": "local"}, {"repository": "team"}, {"registry": "*"}])
+def test_a_binding_to_registries_reaches_no_cluster(bounds: dict[str, str], namespace: str | None) -> None:
+    holder = caller(Binding(role=Role.ADMIN, **bounds))
+    assert not is_allowed(holder, Action.DEPLOYMENT_READ, Target(cluster="blue", namespace=namespace))
+
+
+def test_what_is_written_out_reaches_both_sides() -> None:
+    holder = caller(Binding(role=Role.ADMIN, repository="team", cluster="blue"))
+    assert is_allowed(holder, Action.REPOSITORY_DELETE, Target("local", "team/app"))
+    assert is_allowed(holder, Action.DEPLOYMENT_DELETE, Target(cluster="blue", namespace="web"))
+    assert not is_allowed(holder, Action.DEPLOYMENT_DELETE, Target(cluster="green", namespace="web"))
 
 
 def test_role_and_reach_of_two_bindings_do_not_mix() -> None:

@@ -33,6 +33,8 @@ async def replicas(bare_settings: Settings) -> AsyncIterator[tuple[Keys, Keys]]:
         Keys(
             database=database,
             operations=Operations(ledger=Ledger(database=database, remember=bare_settings.deadlines.idempotency)),
+            registries=(),
+            clusters=(),
         )
         for database in databases
     )
@@ -81,7 +83,7 @@ async def test_a_row_that_a_crash_left_open_was_not_followed_by_the_change(
     database: Database, ledger: Ledger, operate: Operations, rows: Rows, action: Action
 ) -> None:
     """The change and the completion of its row are one commit."""
-    Keys(database=database, operations=operate)
+    Keys(database=database, operations=operate, registries=(), clusters=())
     overdue = timedelta(seconds=-1)
     sweeper = Settlement(ledger=ledger, operations=operate, grace=overdue, interval=timedelta(hours=1))
     await ledger.open(make_call(within=overdue), intent(action))

@@ -66,7 +66,14 @@ async def test_completing_again_is_well_as_its_acknowledgement_may_have_been_los
 
 async def test_what_goes_with_an_outcome_is_in_the_same_commit(ledger: Ledger, database: Database, rows: Rows) -> None:
     operation_id = await ledger.open(make_call(), intent())
-    key = {"id": new_id(), "label": "made", "bindings": [], "created_at": utcnow(), "created_by": "caller-1"}
+    key = {
+        "id": new_id(),
+        "label": "made",
+        "bindings": [],
+        "is_written_out": True,
+        "created_at": utcnow(),
+        "created_by": "caller-1",
+    }
 
     async def write(connection: AsyncConnection) -> None:
         await connection.execute(insert(keys).values(key))

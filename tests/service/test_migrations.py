@@ -1,6 +1,7 @@
 """Migrations: they make the tables that the code describes, and triggers keep the audit trail as it was written."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from service.db import Database
 from service.ledger import Ledger, Status
 from service.migrate import config, migrate
 from service.settings import DatabaseSettings, Settings
-from service.tables import operation_subjects, operations
+from service.tables import keys, operation_subjects, operations
 from tests.databases import PostgresServer
 from tests.service.calls import intent, make_call
 
@@ -73,6 +74,21 @@ async def test_a_downgrade_takes_everything_away_and_can_be_undone(database: Dat
     async with database.write() as connection:
         await connection.run_sync(down)
     await migrate(database)
+
+
+async def test_keys_of_before_the_sides_of_bindings_can_still_do_all_that_they_could(database: Database) -> None:
+    async with database.write() as connection:
+        await connection.run_sync(lambda found: command.downgrade(config(found), "0003"))
+        row = "'k', 'old', :bindings, '2026-01-01', 'cli'"
+        bound = '[{"role": "deployer", "repository": "*", "registry": "*", "cluster": "demo", "namespace": "team"}]'
+        statement = text(f"INSERT INTO keys (id, label, bindings, created_at, created_by) VALUES ({row})")  # noqa: S608 - ours
+        await connection.execute(statement, {"bindings": bound})
+
+    await migrate(database)
+
+    async with database.read() as connection:
+        [(bindings, is_written_out)] = (await connection.execute(select(keys.c.bindings, keys.c.is_written_out))).all()
+    assert (bindings, is_written_out) == (json.loads(bound), False)
 
 
 async def _refused(database: Database, statement: Executable) -> str:

@@ -251,7 +251,14 @@ async def test_a_write_of_ours_that_refuses_fails_the_operation(
     operate: Operations, rows: Rows, remembered: Remembered
 ) -> None:
     async def write(connection: AsyncConnection) -> None:
-        row = {"id": new_id(), "label": "made", "bindings": [], "created_at": utcnow(), "created_by": "caller-1"}
+        row = {
+            "id": new_id(),
+            "label": "made",
+            "bindings": [],
+            "is_written_out": True,
+            "created_at": utcnow(),
+            "created_by": "caller-1",
+        }
         await connection.execute(insert(keys).values(row))
         raise REFUSED
 
