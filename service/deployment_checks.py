@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from service.adoption import managers_taken_over
 from service.clients.ecr_images import EcrImages
 from service.clusters import Clusters
 from service.deployment_resources import DeploymentCreate
@@ -14,7 +16,7 @@ from service.platforms import built_for, fitting, platforms_of
 from service.registries import Registries
 from service.resources import Reference
 from service.rollout_steps import not_ours
-from service.workloads import Object, deployment, is_ours, match_labels, service, service_selector
+from service.workloads import Object, deployment, is_ours, match_labels, own_annotations, service, service_selector
 
 if TYPE_CHECKING:
     from service.clients.kube import Kube
@@ -66,9 +68,31 @@ async def _dry_run(
 ) -> dict[str, Object]:
     there = before["Deployment"]
     chosen = service_selector(asked.name, match_labels(asked.name, there), is_adopting=asked.adopt)
-    made = (deployment(asked.name, asked, uri, {}, there), service(asked.name, asked, {}, chosen))
-    done = await asyncio.gather(*(kube.apply(one, asked.namespace, force=asked.force, dry_run=True) for one in made))
-    return dict(zip(KINDS, done, strict=True))
+    # With the annotations of the deployment before: those that it is going to get say nothing of what would run.
+    notes = {kind: own_annotations(one) for kind, one in before.items()}
+    made = {
+        "Deployment": deployment(asked.name, asked, uri, notes["Deployment"], there),
+        "Service": service(asked.name, asked, notes["Service"], chosen),
+    }
+    done = await asyncio.gather(*(_dry_apply(kube, asked, one, before[kind]) for kind, one in made.items()))
+    return dict(zip(made, done, strict=True))
+
+
+async def _dry_apply(kube: "Kube", asked: DeploymentCreate, made: Object, there: Object | None) -> Object:
+    if there is not None and asked.adopt and managers_taken_over(there) is not None:
+        return await _dry_adopt(kube, asked, made, there)
+    return await kube.apply(made, asked.namespace, force=asked.force, dry_run=True)
+
+
+async def _dry_adopt(kube: "Kube", asked: DeploymentCreate, made: Object, there: Object) -> Object:
+    """As the object becomes once what runs in it is ours, which a dry run can't make it: by a patch instead."""
+    if not asked.force:
+        # It says which fields are others'. That ours do not fit beside theirs is no matter: theirs go.
+        with suppress(InvalidError):
+            await kube.apply(made, asked.namespace, force=False, dry_run=True)
+    labels = (there["metadata"].get("labels") or {}) | made["metadata"]["labels"]
+    parts = {"metadata/labels": labels} | {f"spec/{name}": value for name, value in made["spec"].items()}
+    return await kube.dry_patch(there, [{"op": "add", "path": f"/{path}", "value": parts[path]} for path in parts])
 
 
 def _require_fit(built: tuple[str, ...], nodes: list[str]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.adoption import managers_taken_over
 from service.authz import Step
 from service.clients.aws import Permit, permit
 from service.clients.kube_errors import StaleError
@@ -104,11 +105,12 @@ class Steps:
         for _ in range(_MOST_STALE):
             found = await kube.find(kind, row.namespace, row.name)
             made = make(found)
-            if found is not None:
-                await self.refuse_newer(row, found)
-                _refuse_foreign(row, found, kind)
-                made["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
             try:
+                if found is not None:
+                    await self.refuse_newer(row, found)
+                    _refuse_foreign(row, found, kind)
+                    present = await _adopted(kube, row, found)
+                    made["metadata"]["resourceVersion"] = present["metadata"]["resourceVersion"]
                 return await kube.apply(made, row.namespace, force=_forced(row))
             except StaleError:
                 continue
@@ -177,6 +179,12 @@ def _forced(row: Row[Any]) -> bool:
 def _refuse_foreign(row: Row[Any], found: Object, kind: str) -> None:
     if not is_ours(found) and not row.spec.get("adopt"):
         raise not_ours(kind, row.name)
+
+
+async def _adopted(kube: "Kube", row: Row[Any], found: Object) -> Object:
+    """The object as it is to be applied to: where others are to lose it, with what runs in it ours."""
+    entries = managers_taken_over(found) if row.spec.get("adopt") else None
+    return found if entries is None else await kube.set_managers(found, entries)
 
 
 def gone(kind: str, name: str) -> WharfingerError:

@@ -85,6 +85,12 @@ def match_labels(name: str, found: Object | None) -> dict[str, str]:
     return dict(there or selector(name))
 
 
+def own_annotations(found: Object | None) -> dict[str, str]:
+    """Those of ours that an object has: by which deployment it was applied last."""
+    annotations = _annotations(found) if found else {}
+    return {name: value for name, value in annotations.items() if name.startswith(OWN_LABEL_PREFIX)}
+
+
 def image_of(found: Object, name: str) -> str | None:
     """The image of the container that is ours."""
     containers = found["spec"]["template"]["spec"]["containers"]
@@ -108,10 +114,13 @@ def _has_replicas(entry: Object) -> bool:
     return "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
 
 
+def is_own_entry(entry: Object) -> bool:
+    """Whether an entry of managedFields is of what we applied."""
+    return (entry.get("manager"), entry.get("operation")) == (MANAGER, "Apply")
+
+
 def _entries(found: Object) -> list[Object]:
-    """What the API server keeps of what we applied."""
-    entries = found["metadata"].get("managedFields") or []
-    return [one for one in entries if (one.get("manager"), one.get("operation")) == (MANAGER, "Apply")]
+    return [one for one in found["metadata"].get("managedFields") or [] if is_own_entry(one)]
 
 
 def _metadata(name: str, spec: WorkloadSpec, annotations: Mapping[str, str]) -> Object:

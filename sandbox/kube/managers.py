@@ -83,7 +83,7 @@ def update(kind: Kind, live: Object, made: Object, manager: Manager) -> Object:
     """An object that was written otherwise: what changed is the writer's alone."""
     difference = compare(of_model(kind.model), live, made)
     written, removed = _managed(difference.written, manager), difference.removed
-    entries = _read(live)
+    entries = _read(made)
     before = entries.get(manager, _Entry(frozenset(), now()))
     entries = _without(entries, written | removed, but=manager)
     entries[manager] = replace(before, fields=(before.fields | written) - removed)

@@ -109,7 +109,9 @@ class Writes:
         check_identity(target, made)
         before = self._store.get(kind, target.namespace, target.name or "")
         check_precondition(kind, before, made)
-        made["metadata"]["managedFields"] = before["metadata"].get("managedFields", [])
+        # Who manages what can be written like any field; left out, it stays.
+        kept = before["metadata"].get("managedFields", [])
+        made["metadata"]["managedFields"] = made["metadata"].get("managedFields") or kept
         _carry(target, made, before)
         manager = Manager(options.manager, "Update", target.subresource or "")
         made = managers.update(kind, before, made, manager)

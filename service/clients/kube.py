@@ -5,7 +5,7 @@ Imported late: a service without clusters need not load the models of every kind
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from lightkube.core.resource import api_info
 from lightkube.resources.apps_v1 import Deployment, ReplicaSet
 from lightkube.resources.authorization_v1 import SelfSubjectAccessReview
 from lightkube.resources.core_v1 import Node, Pod, Service
+from lightkube.types import PatchType
 
 from service.clients.aws import permit
 from service.clients.kube_errors import from_status, unauthorized, unreachable
@@ -96,6 +97,30 @@ class Kube:
             typed: Any = KINDS[made["kind"]].from_dict(made)
             client: Any = self._client  # its overloads tell kinds apart that are data here
             done = await client.apply(typed, namespace=namespace, force=force, dry_run=dry_run)
+        return _plain(done)
+
+    async def dry_patch(self, found: Object, operations: Sequence[Object]) -> Object:
+        """What a JSON patch would make of an object."""
+        with self._translated():
+            return await self._patch(found, operations, dry_run=True)
+
+    async def set_managers(self, found: Object, entries: Sequence[Object]) -> Object:
+        """Write who manages which fields, and nothing else, of an object as it was read.
+
+        :raises StaleError: it has changed since.
+        """
+        _require_permit(f"set managers of {found['kind']}")
+        metadata = {"managedFields": entries, "resourceVersion": found["metadata"]["resourceVersion"]}
+        written = [{"op": "replace", "path": f"/metadata/{name}", "value": value} for name, value in metadata.items()]
+        with self._translated(is_change=True):
+            return await self._patch(found, written)
+
+    async def _patch(self, found: Object, operations: Sequence[Object], *, dry_run: bool = False) -> Object:
+        namespace, name = found["metadata"]["namespace"], found["metadata"]["name"]
+        client: Any = self._client  # as in `apply`
+        done = await client.patch(
+            KINDS[found["kind"]], name, operations, namespace=namespace, patch_type=PatchType.JSON, dry_run=dry_run
+        )
         return _plain(done)
 
     async def delete(self, found: Object) -> None:

@@ -83,3 +83,74 @@ async def test_a_crash_of_other_peoples_pods_with_our_labels_is_not_ours(
     (await kube.post(DEPLOYMENTS, json=their_deployment("theirs", OURS, uri, env=crash))).raise_for_status()
     made = await deploy(deployer, env={"SANDBOX_READY_AFTER": "2"})
     assert made["status"] == "succeeded"
+
+
+async def adopted(kube: httpx.AsyncClient, uri: str) -> None:
+    """A Deployment and a Service `myapp` of somebody else, with more in them than ours have."""
+    theirs = their_deployment("myapp", {"app": "theirs"}, uri, volumeMounts=[{"name": "cache", "mountPath": "/cache"}])
+    pod = theirs["spec"]["template"]["spec"]
+    pod["initContainers"] = [{"name": "before", "image": uri}]
+    pod["volumes"] = [{"name": "cache", "emptyDir": {}}]
+    theirs["spec"]["minReadySeconds"] = 1
+    (await kube.post(DEPLOYMENTS, params={"fieldManager": "kubectl-create"}, json=theirs)).raise_for_status()
+    front = {"selector": {"app": "theirs"}, "ports": [{"port": 80}]}
+    about = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "myapp"}}
+    (
+        await kube.post(SERVICES, params={"fieldManager": "kubectl-expose"}, json=about | {"spec": front})
+    ).raise_for_status()
+
+
+async def test_after_an_adoption_there_runs_what_was_asked_for(
+    admin: httpx.AsyncClient, kube: httpx.AsyncClient
+) -> None:
+    await adopted(kube, (await deploy(admin, name="other"))["image_uri"])
+    await deploy(admin, adopt=True, force=True)
+    found = (await kube.get(f"{DEPLOYMENTS}/myapp")).json()
+    pod = found["spec"]["template"]["spec"]
+    assert [one["name"] for one in pod["containers"]] == ["myapp"]
+    assert not pod.get("initContainers")
+    assert not pod.get("volumes")
+    # What says how it is rolled out is theirs still.
+    assert found["spec"]["minReadySeconds"] == 1
+    front = (await kube.get(f"{SERVICES}/myapp")).json()["spec"]
+    assert [one["port"] for one in front["ports"]] == [8080]
+    assert front["selector"] == {"app": "theirs"}
+
+
+async def test_the_dry_run_of_an_adoption_shows_what_goes(admin: httpx.AsyncClient, kube: httpx.AsyncClient) -> None:
+    await adopted(kube, (await deploy(admin, name="other"))["image_uri"])
+    before = [(await kube.get(f"{path}/myapp")).json()["spec"] for path in (DEPLOYMENTS, SERVICES)]
+    asked = BODY | {"adopt": True, "force": True}
+    shown = (await admin.post("/v1/deployments", params={"dry_run": "true"}, json=asked)).json()["changes"]
+    changes = {(one["object"], one["path"]): (one["before"], one["after"]) for one in shown}
+    pod = ".spec.template.spec"
+    [theirs], none = changes["Deployment/myapp", f"{pod}.initContainers"]
+    assert (theirs["name"], none) == ("before", None)
+    assert changes["Deployment/myapp", f"{pod}.volumes"][1] is None
+    assert changes["Deployment/myapp", f"{pod}.containers[0].name"] == ("theirs", "myapp")
+    assert changes["Service/myapp", ".spec.ports[0].port"] == (80, 8080)
+    assert [(await kube.get(f"{path}/myapp")).json()["spec"] for path in (DEPLOYMENTS, SERVICES)] == before
+
+
+async def test_what_others_added_since_an_adoption_goes_with_the_next(
+    admin: httpx.AsyncClient, kube: httpx.AsyncClient
+) -> None:
+    uri = (await deploy(admin))["image_uri"]
+    sidecar = {"spec": {"template": {"spec": {"containers": [{"name": "sidecar", "image": uri}]}}}}
+    headers = {"Content-Type": "application/strategic-merge-patch+json"}
+    (await kube.patch(f"{DEPLOYMENTS}/myapp", json=sidecar, headers=headers)).raise_for_status()
+    await deploy(admin)
+    names = [one["name"] for one in await containers(kube)]
+    assert sorted(names) == ["myapp", "sidecar"]
+    await deploy(admin, adopt=True)
+    assert [one["name"] for one in await containers(kube)] == ["myapp"]
+
+
+async def containers(kube: httpx.AsyncClient) -> list[dict[str, Any]]:
+    return list((await kube.get(f"{DEPLOYMENTS}/myapp")).json()["spec"]["template"]["spec"]["containers"])
+
+
+async def test_a_dry_run_of_the_same_again_shows_no_change(deployer: httpx.AsyncClient) -> None:
+    await deploy(deployer)
+    shown = await deployer.post("/v1/deployments", params={"dry_run": "true"}, json=BODY)
+    assert (shown.status_code, shown.json()["changes"]) == (200, [])

@@ -246,3 +246,19 @@ async def test_status_is_applied_through_its_own_path_only(cluster: Cluster) -> 
     answer = await cluster.patch(f"{DEPLOYMENTS}/app/status", only, fieldManager="controller")
     assert (answer.json()["status"], answer.json()["spec"]["replicas"]) == ({"replicas": 4}, 1)
     assert _managers(answer.json())["controller", "Update", "status"] == {"f:status": {"f:replicas": {}}}
+
+
+async def test_who_manages_a_field_can_be_written_and_what_they_do_not_state_goes(cluster: Cluster) -> None:
+    made = deployment()
+    (await cluster.http.post(DEPLOYMENTS, params={"fieldManager": "they"}, json=made)).raise_for_status()
+    found = (await cluster.http.get(f"{DEPLOYMENTS}/app")).json()
+    [theirs] = found["metadata"]["managedFields"]
+    ours = theirs | {"manager": "me", "operation": "Apply"}
+    metadata = {"managedFields": [ours], "resourceVersion": found["metadata"]["resourceVersion"]}
+    taken = await cluster.patch(f"{DEPLOYMENTS}/app", {"metadata": metadata})
+    assert taken.json()["metadata"]["managedFields"] == [ours]
+    stale = await cluster.patch(f"{DEPLOYMENTS}/app", {"metadata": metadata})
+    assert stale.status_code == 409
+    other = changed(made, "spec.template.spec.containers.0.name", "other")
+    applied = await cluster.apply(DEPLOYMENTS, other)
+    assert [one["name"] for one in applied.json()["spec"]["template"]["spec"]["containers"]] == ["other"]
