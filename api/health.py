@@ -34,5 +34,6 @@ async def get_readiness(request: Request) -> Health:
 
 
 @router.get("/metrics", operation_id="get_metrics", summary="Figures for Prometheus", response_class=Response)
-async def get_metrics() -> Response:
+async def get_metrics(request: Request) -> Response:
+    await services_of(request).observe()
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

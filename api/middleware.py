@@ -108,4 +108,13 @@ def _note(scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
     answered.inc()
     took.observe(seconds)
     if scope["path"] not in _QUIET:
-        log.info("request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 1))
+        caller, client = scope["state"].get("caller"), scope.get("client")
+        log.info(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            ms=round(seconds * 1000, 1),
+            key=caller and caller.id,
+            client=client and client[0],
+        )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from dataclasses import dataclass
 
 from service.audit import Audit
@@ -18,6 +19,7 @@ from service.db import Database
 from service.deployment_checks import DeploymentChecks
 from service.deployment_store import DeploymentStore
 from service.deployments import Deployments
+from service.errors import DatabaseError
 from service.identity import Identity
 from service.images import Images
 from service.keys import Keys
@@ -32,6 +34,7 @@ from service.rollout_steps import Steps
 from service.rollouts import Rollouts
 from service.settings import Settings
 from service.settlement import Settlement
+from service.telemetry import POOL, UNSETTLED
 from service.tokens import Tokens
 
 _LAST_SWEEP_SECONDS = 5.0
@@ -143,6 +146,15 @@ class Container:
         self._sweep = asyncio.create_task(self.settlement.run())
         if self.settings.clusters:
             self._rollouts.start()
+
+    async def observe(self) -> None:
+        """Bring the figures up to date that are read off and not counted."""
+        POOL.labels("in_use").set(self.database.connections_in_use)
+        POOL.labels("limit").set(self.settings.database.pool_size)
+        try:
+            UNSETTLED.set(await self.settlement.count_unsettled())
+        except DatabaseError:
+            UNSETTLED.set(math.nan)
 
     async def close(self) -> None:
         if self._sweep:

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Engine, Row, Select, Table, create_engine, event, insert, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from service.errors import DatabaseError
 from service.settings import Settings
@@ -101,6 +102,11 @@ class Database:
     def _insert(self, engine: Engine, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         with _typed_errors(), engine.execution_options(**{_WRITES: True}).begin() as connection:
             connection.execute(insert(table), rows)
+
+    @property
+    def connections_in_use(self) -> int:
+        """Of the pool's."""
+        return int(cast("QueuePool", self.engine.pool).checkedout())
 
     async def ping(self) -> None:
         async with self.read() as connection:

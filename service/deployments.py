@@ -38,6 +38,7 @@ from service.resources import Reference, etag_of
 from service.rollout import carried
 from service.rollouts import Rollouts
 from service.tables import deployments
+from service.telemetry import ROLLOUTS
 from service.workloads import Object, generation_of
 
 
@@ -176,6 +177,8 @@ class Deployments:
 
         intent = Intent(Action.DEPLOYMENT_CANCEL, _target(row), {"deployment": row.id})
         done = await self._operations.run(call, intent, act)
+        if not done.is_replayed:
+            ROLLOUTS.labels(DeploymentStatus.CANCELLED).inc()
         self._rollouts.stop(row.id)
         return done
 
@@ -225,6 +228,7 @@ class Deployments:
         done = await self._operations.run(call, intent, act)
         if not done.is_replayed:
             for one in done.result["superseded"]:
+                ROLLOUTS.labels(DeploymentStatus.SUPERSEDED).inc()
                 self._rollouts.stop(one)
             self._rollouts.begin(done.result["id"])
         return done

@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -249,6 +249,13 @@ class Ledger:
             done = await connection.execute(update(operations).where(*is_ours).values(values))
             if done.rowcount == 1:
                 await self._finish(connection, row["id"], None, forget_key=settled.status != Status.SUCCEEDED)
+
+    async def count_unsettled(self) -> int:
+        """Open rows past their deadline: their answer was lost, and no sweep has settled them yet."""
+        c = operations.c
+        overdue = (c.completed_at.is_(None), c.parent_id.is_(None), c.deadline_at < utcnow())
+        async with self._database.read() as connection:
+            return int((await connection.execute(select(func.count()).where(*overdue))).scalar_one())
 
     async def forget_expired_keys(self) -> None:
         async with self._database.write() as connection:

@@ -21,6 +21,7 @@ from service.rollout_verdict import (
     why_stalled,
 )
 from service.rollout_view import RolloutView
+from service.telemetry import ROLLOUTS
 from service.workload_resources import OnFailure
 from service.workloads import Object, deployment_of, image_of, match_labels
 
@@ -164,6 +165,7 @@ class Rollout:
             if successor and target:
                 await self._store.accept(connection, place_of(row), _rollback_facts(row, target, successor))
         self._store.tell(row.id)
+        ROLLOUTS.labels(status).inc()
         if successor:
             self._steps.begin(successor)
 

@@ -40,6 +40,10 @@ class Settlement:
         """End after the row that is being settled: what is claimed beyond it is free again after the grace."""
         self._is_stopped.set()
 
+    async def count_unsettled(self) -> int:
+        """:raises DatabaseError: the database is away."""
+        return await self._ledger.count_unsettled()
+
     async def sweep(self) -> int:
         """Settle what is overdue; says how many rows got their outcome."""
         known = self._operations.settled_actions

@@ -21,6 +21,7 @@ from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Sta
 from service.operations import Operations
 from service.registries import Registries
 from service.resources import Model, RepositoryName
+from service.telemetry import VENDS
 
 LEAST_LEFT = timedelta(minutes=15)
 """A credential with less time left is not handed out: a slow build must not end in a refused push."""
@@ -100,6 +101,7 @@ class Tokens:
             known, done = await self._vend_once(call, broker, key, intent)
         else:
             done = await self._operations.record(call, intent, Outcome(_facts(known, is_cached=True)))
+        VENDS.labels("cache" if done.result["from_cache"] else "aws").inc()
         return _token(known, key), done
 
     async def _vend_once(self, call: Call, broker: Broker, key: _Key, intent: Intent) -> tuple[Credential, Done]:

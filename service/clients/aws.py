@@ -24,6 +24,7 @@ from botocore.exceptions import (
 )
 
 from service.clients.aws_errors import credentials_missing, from_client_error
+from service.clients.aws_telemetry import count_calls
 from service.clients.on_first_use import OnFirstUse
 from service.errors import AnswerLostError, AwsUnavailableError, WharfingerError
 from service.settings import DeadlineSettings, RegistrySettings
@@ -167,6 +168,7 @@ class Aws:
             # botocore builds the User-Agent anew for every attempt, as the last that is done to it.
             client.meta.events.register_last("request-created", _name_operation)
             client.meta.events.register("needs-retry", _note_doubt)
+            count_calls(client.meta.events)
             yield client
 
     def _client(self, session: AioSession, service: str, settings: RegistrySettings) -> ClientCreatorContext:

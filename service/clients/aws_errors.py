@@ -165,22 +165,28 @@ def from_client_error(error: ClientError, subject: Subject) -> WharfingerError:
     code = str(answer.get("Error", {}).get("Code", "Unknown"))
     metadata = answer.get("ResponseMetadata", {})
     aws = AwsRefusal(code, metadata.get("RequestId"))
-    log.warning(
-        "aws_refused", operation=error.operation_name, code=code, aws_request_id=aws.request_id, text=str(error)
-    )
-    return from_code(aws, metadata.get("HTTPStatusCode", 0), subject, _iam_action(error.operation_name))
+    ours = from_code(aws, metadata.get("HTTPStatusCode", 0), subject, _iam_action(error.operation_name))
+    # That something is not there is what was asked, as often as not.
+    say = log.info if isinstance(ours, NotFoundError) else log.warning
+    say("aws_refused", operation=error.operation_name, code=code, aws_request_id=aws.request_id, text=str(error))
+    return ours
 
 
 def from_code(aws: AwsRefusal, status: int, subject: Subject, action: str) -> WharfingerError:
     """Our error for an AWS code, also one of the per-image `failures` of a batch, which come with HTTP status 200."""
-    if (
-        status == _TOO_MANY_REQUESTS
-        or "Throttl" in aws.code
-        or aws.code in ("TooManyRequestsException", "RequestLimitExceeded")
-    ):
+    if is_throttle(status, aws.code):
         return _throttled(aws, subject, action)
     make = ERRORS.get(aws.code) or (_unavailable if status >= _SERVER_ERROR else _rejected)
     return make(aws, subject, action)
+
+
+def is_throttle(status: int, code: str) -> bool:
+    """Whether a refusal only asks to come more slowly, by whichever name a service has for that."""
+    return (
+        status == _TOO_MANY_REQUESTS
+        or "Throttl" in code
+        or code in ("TooManyRequestsException", "RequestLimitExceeded")
+    )
 
 
 def credentials_missing() -> WharfingerError:

@@ -24,6 +24,7 @@ from lightkube.types import PatchType
 
 from service.clients.aws import permit
 from service.clients.kube_errors import from_status, unauthorized, unreachable
+from service.clients.kube_telemetry import CountingTransport
 from service.errors import AnswerLostError, ClusterUnavailableError, NotFoundError, WharfingerError
 
 Object = dict[str, Any]
@@ -64,7 +65,7 @@ class Kube:
         self._is_eks = tokens is not None
         assert config.user is not None  # noqa: S101 - lightkube's own demand
         context = verify_cluster(config.cluster, config.user, config.abs_file)
-        transport: httpx2.AsyncBaseTransport = _WholeReads(_plain_transport(context))
+        transport: httpx2.AsyncBaseTransport = _WholeReads(CountingTransport(_plain_transport(context)))
         if tokens is not None:
             transport = _BearerTransport(transport, tokens)
         self._client = AsyncClient(config, field_manager=manager, timeout=_TIMEOUT, transport=transport)
