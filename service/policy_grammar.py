@@ -8,9 +8,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
+from service import globs
 from service.errors import FieldError
 
 Mistakes = Iterator[FieldError]
@@ -215,9 +215,7 @@ def _actions(path: str, value: Value) -> Mistakes:
 def _is_action(text: str) -> bool:
     """Actions are matched without regard to case, with `*` and `?` as wildcards (IAM User Guide, "Action")."""
     prefix, _, name = text.lower().partition(":")
-    if text == "*" or "[" in name:
-        return text == "*"
-    return prefix == "ecr" and any(fnmatchcase(action, name) for action in _LOWER_ACTIONS)
+    return text == "*" or (prefix == "ecr" and any(globs.matches(name, action) for action in _LOWER_ACTIONS))
 
 
 def _condition(path: str, value: Value) -> Mistakes:

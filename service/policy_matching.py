@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
 from typing import Any
 
+from service import globs
 from service.policy_documents import Document, as_list
 
 Statement = Mapping[str, Any]
 
-_ARN_PARTS = 6
 _VARIABLE = re.compile(r"\$\{[^}]*\}")
 
 
@@ -64,27 +64,14 @@ def _element(statement: Statement, name: str, match: Callable[[str], Certainty])
 
 
 def _names_action(pattern: str, action: str) -> Certainty:
-    return _certainly(is_so=re.fullmatch(_glob(pattern, "."), action, re.IGNORECASE) is not None)
+    return _certainly(is_so=globs.matches(pattern.lower(), action.lower()))
 
 
 def _names_resource(pattern: str, resource: str) -> Certainty:
     """A variable of the policy may stand for anything."""
-    found = re.fullmatch(_arn_glob(_VARIABLE.sub("*", pattern)), resource) is not None
+    found = globs.matches_arn(_VARIABLE.sub("*", pattern), resource)
     return min(_certainly(is_so=found), Certainty.MAYBE if _VARIABLE.search(pattern) else Certainty.YES)
 
 
 def _certainly(*, is_so: bool) -> Certainty:
     return Certainty.YES if is_so else Certainty.NO
-
-
-def _glob(pattern: str, any_character: str) -> str:
-    wildcards = {"*": f"{any_character}*", "?": any_character}
-    return "".join(wildcards.get(one) or re.escape(one) for one in pattern)
-
-
-def _arn_glob(pattern: str) -> str:
-    """A wildcard stays within its part of an ARN, and the parts that an incomplete one lacks are anything."""
-    if ":" not in pattern:
-        return _glob(pattern, ".")
-    *fixed, last = [*pattern.split(":", _ARN_PARTS - 1), *["*"] * (_ARN_PARTS - 1 - pattern.count(":"))]
-    return ":".join([*(_glob(one, "[^:]") for one in fixed), _glob(last, ".")])

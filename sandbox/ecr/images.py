@@ -1,6 +1,5 @@
 """Images: put, describe, list, get, delete. A digest is always that of the exact bytes that were put."""
 
-import fnmatch
 import json
 import re
 import sqlite3
@@ -12,6 +11,7 @@ from sandbox.ecr import paging
 from sandbox.ecr.errors import EcrError, invalid
 from sandbox.ecr.registry import Json, Registry
 from sandbox.manifests import Manifest, ManifestError
+from sandbox.policy.language import any_of, glob
 from sandbox.state import sha256_of
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -194,7 +194,7 @@ def _check_mutability(registry: Registry, repository: sqlite3.Row, tag: str) -> 
     if _digest_of_tag(registry, repository, tag) is None:
         return
     filters = [one["filter"] for one in json.loads(repository["exclusions"])]
-    is_excluded = any(fnmatch.fnmatchcase(tag, one) for one in filters)
+    is_excluded = any_of(map(glob, filters)).fullmatch(tag) is not None
     if repository["mutability"].startswith("IMMUTABLE") != is_excluded:
         raise EcrError(
             "ImageTagAlreadyExistsException",

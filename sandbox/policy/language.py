@@ -31,9 +31,20 @@ def any_of(expressions: Iterable[str], flags: re.RegexFlag = re.NOFLAG) -> re.Pa
 
 
 def glob(pattern: str, character: str = ".") -> str:
-    """The regular expression of a pattern with `*` and `?`, each standing for `character`s."""
-    wildcards = {"*": f"{character}*", "?": character}
-    return "".join(wildcards.get(one) or re.escape(one) for one in pattern)
+    """The regular expression of a pattern with `*` and `?`, each standing for `character`s.
+
+    What stands between two `*` is taken where it first comes and never looked for again: only so the time that matching
+    takes does not double with each `*`.
+    """
+    first, *rest = (_literal(part, character) for part in re.split(r"\*+", pattern))
+    if not rest:
+        return first
+    *middle, last = rest
+    return first + "".join(f"(?>{character}*?{part})" for part in middle) + f"{character}*{last}"
+
+
+def _literal(part: str, character: str) -> str:
+    return "".join(character if one == "?" else re.escape(one) for one in part)
 
 
 def arn_glob(pattern: str) -> str:

@@ -124,6 +124,22 @@ async def test_an_equivalent_document_of_the_roles_own_counts(
     assert (await look(viewer))["node_roles"]["verdict"] == expected
 
 
+@pytest.mark.parametrize("stars", ["*" * 64 + "s", "*a" * 64])
+async def test_a_policy_full_of_wildcards_is_judged_like_any_other(
+    viewer: httpx.AsyncClient, admin: httpx.AsyncClient, iam: Sdk, stars: str
+) -> None:
+    """What it takes may not double with each of them: a caller's policy could stop a replica."""
+    own = document({"Action": f"ecr:{stars}", "Resource": f"arn:aws:ecr:*:*:{stars}"})
+    await iam.put_role_policy(RoleName="demo-node", PolicyName="own", PolicyDocument=own)
+    policy = {"Effect": "Deny", "Principal": {"AWS": ACCOUNT}, "Action": ["ecr:PutImage", f"ecr:{'*' * 64}ForLayer"]}
+    put = await admin.put("/v1/policies/repositories/myapp", content=document(policy))
+    assert put.status_code == 200, put.text
+
+    found = await look(viewer)
+
+    assert (found["node_roles"]["verdict"], found["repository_policy"]["verdict"]) == ("ok", "failed")
+
+
 async def test_a_managed_policy_of_the_account_is_read_in_its_default_version(
     viewer: httpx.AsyncClient, iam: Sdk
 ) -> None:

@@ -221,6 +221,23 @@ def test_what_a_statement_covers(elements: Mapping[str, Any], *, expected: bool)
     assert says(policy(statement(**elements)), put_image(user())) is expected
 
 
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*", True),
+        ("ecr:*****PutImage", True),
+        ("ecr:*u*m*e", True),
+        ("ecr:*P?t*Im?ge*", True),
+        ("ecr:*tI*tI*", False),
+        (f"ecr:{'*a' * 64}", False),
+        (f"ecr:{'*' * 64}s", False),
+        (f"ecr:{'*?' * 64}", False),
+    ],
+)
+def test_however_many_wildcards_are_matched_in_no_time(pattern: str, *, expected: bool) -> None:
+    assert says(policy(statement(Action=pattern)), put_image(user())) is expected
+
+
 NEGATED = [
     ({"NotAction": "ecr:Put*", "Resource": "*"}, False),
     ({"NotAction": ["iam:*", "ecr:Get*"], "Resource": "*"}, True),
