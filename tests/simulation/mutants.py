@@ -1,0 +1,53 @@
+"""Replicas that break a promise each: the oracle must find them out."""
+
+from service.authz import Action
+from service.clock import new_id
+from service.ledger import Call, Intent, Ledger, Open, Settled, Status, Twin
+from tests.simulation.replica import Replica
+
+
+class _Settling(Replica):
+    """Settles every kind alike, whatever AWS has."""
+
+    verdict: Settled | None
+
+    def __init__(self, **parts: object) -> None:
+        super().__init__(**parts)  # type: ignore[arg-type] # as the driver has them
+        for action in tuple(self.operations.settled_actions):
+            self.operations.settles(Action(action), self._settle)
+
+    async def _settle(self, _: Open) -> Settled | None:
+        return self.verdict
+
+
+class SaysFailed(_Settling):
+    verdict = Settled(Status.FAILED, "surely not")
+
+
+class SaysSucceeded(_Settling):
+    verdict = Settled(Status.SUCCEEDED, "surely", {})
+
+
+class NeverKnows(_Settling):
+    verdict = None
+
+
+class _Forgetful(Ledger):
+    async def open_with_key(self, call: Call, intent: Intent) -> str | Twin:
+        return await self.open(call, intent)
+
+
+class ForgetsKeys(Replica):
+    ledger = _Forgetful
+
+
+class _Unwritten(Ledger):
+    async def open(self, call: Call, intent: Intent) -> str:  # noqa: ARG002 - as it is called
+        return new_id()
+
+    async def open_with_key(self, call: Call, intent: Intent) -> str | Twin:
+        return await self.open(call, intent)
+
+
+class WritesNothing(Replica):
+    ledger = _Unwritten

@@ -1,0 +1,84 @@
+"""A replica: the real services over a simulated database and network. It can be killed between any two steps."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from service.clients.aws import RegistryClients
+from service.clients.broker import Broker
+from service.clients.ecr import Ecr
+from service.clients.ecr_images import EcrImages
+from service.clients.ecr_policies import EcrPolicies
+from service.db import Database
+from service.images import Images
+from service.ledger import Ledger
+from service.operations import Operations
+from service.policies import Policies
+from service.registries import Registries
+from service.repositories import Repositories
+from service.settings import DeadlineSettings
+from service.settlement import Settlement
+from service.tokens import Tokens
+
+_current: ContextVar["Replica | None"] = ContextVar("replica", default=None)
+
+DEADLINES = DeadlineSettings()
+"""As they come: what is shown here is shown of the defaults."""
+
+
+class Replica:
+    ledger: type[Ledger] = Ledger
+
+    def __init__(self, *, database: Database, clients: Mapping[str, RegistryClients]) -> None:
+        ledger = self.ledger(database=database, remember=DEADLINES.idempotency)
+        self.operations = operations = Operations(ledger=ledger)
+        registries = Registries(clients={name: Ecr(one) for name, one in clients.items()}, default=None)
+        images = {name: EcrImages(one) for name, one in clients.items()}
+        policies = {name: EcrPolicies(one) for name, one in clients.items()}
+        brokers = {name: Broker(one) for name, one in clients.items()}
+        self.repositories = Repositories(registries=registries, operations=operations)
+        self.images = Images(registries=registries, clients=images, operations=operations)
+        self.policies = Policies(registries=registries, clients=policies, operations=operations)
+        self.tokens = Tokens(registries=registries, brokers=brokers, operations=operations)
+        self.settlement = Settlement(
+            ledger=ledger,
+            operations=operations,
+            grace=DEADLINES.settle_grace,
+            interval=DEADLINES.sweep_interval,
+        )
+        self.is_dead = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run `work` and all that it starts as this replica's."""
+        token = _current.set(self)
+        try:
+            return asyncio.get_running_loop().create_task(work)
+        finally:
+            _current.reset(token)
+
+    def kill(self) -> None:
+        """End all at once: from now on nothing of it reaches the database or AWS, whatever it does about its end."""
+        self.is_dead = True
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    def own(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def alive() -> None:
+    """:raises asyncio.CancelledError: who asks is of a replica that was killed."""
+    replica = _current.get()
+    if replica is not None and replica.is_dead:
+        raise asyncio.CancelledError
+
+
+def owned_task(loop: asyncio.AbstractEventLoop, work: Any, **kwargs: Any) -> asyncio.Task[Any]:  # noqa: ANN401
+    """A task factory: whatever a replica starts dies with it."""
+    task = asyncio.Task(work, loop=loop, **kwargs)
+    if replica := _current.get():
+        replica.own(task)
+    return task
