@@ -1,17 +1,15 @@
 """The ASGI application of one account and Region: AWS's APIs, the OCI registry and the sandbox's own controls."""
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from sandbox import aws, controls, uploads
+from sandbox import aws, controls
 from sandbox.calls import Asked, Call, Calls
 from sandbox.clock import CLOCK
-from sandbox.ecr.layers import is_valid_link
 from sandbox.ecr.registry import Registry
 from sandbox.eks import Eks
 from sandbox.eks_nodes import NodeSources
@@ -26,8 +24,6 @@ from sandbox.state import State
 
 TRANSPORT = "sandbox.transport"
 """Where the server puts the connection's transport in the scope, so that it can be cut."""
-
-_LAYER = re.compile(r"/_layers/(sha256:[0-9a-f]{64})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +44,8 @@ class World:
         return Eks(place, facts, self.access_entries, self.node_sources)
 
     def registry(self, place: Place) -> Registry:
-        """:raises KeyError: the sandbox has no such account and Region."""
-        return Registry(self.state, place, self.hosts.of(place))
+        """Any account's: where the sandbox has none, there is nothing in it, and no policy that lets others in."""
+        return Registry(self.state, place, self.hosts.of(place), self.hosts.layers)
 
 
 class Application:
@@ -72,8 +68,6 @@ class Application:
         path = request.url.path
         if path.startswith("/_sandbox/"):
             return await controls.answer(request, self._world.faults, self._world.calls)
-        if matched := _LAYER.fullmatch(path):
-            return self._layer(request, matched[1])
         if path.startswith("/v2/"):
             return await self._registry(request)
         sent = await aws.read(request)
@@ -127,12 +121,3 @@ class Application:
                 parameters=asked.parameters,
             )
         )
-
-    def _layer(self, request: Request, digest: str) -> Response:
-        query = request.query_params
-        expires = query.get("Expires", "")
-        if not expires.isdigit() or not is_valid_link(digest, int(expires), query.get("Signature", "")):
-            return Response("AccessDenied", 403)
-        file = self._world.state.blob(digest)
-        size = file.stat().st_size
-        return StreamingResponse(uploads.read(file, 0, size - 1), headers={"Content-Length": str(size)})

@@ -16,7 +16,7 @@ from sandbox import eks_requests, iam, moto_server, sigv4, sts
 from sandbox.calls import Asked
 from sandbox.clock import CLOCK
 from sandbox.ecr import api as ecr
-from sandbox.ecr.errors import EcrError, invalid
+from sandbox.ecr.errors import EcrError
 from sandbox.ecr.model import TARGET
 from sandbox.ecr.registry import Registry
 from sandbox.eks import Eks
@@ -122,10 +122,7 @@ class Aws:
             raise EcrError("SerializationException", "The body is not JSON") from None
         request.asked.parameters = given if isinstance(given, dict) else {}
         account = request.asked.parameters.get("registryId", caller.account)
-        try:
-            registry = self._registries(Place(str(account), self._place.region))
-        except KeyError:
-            raise invalid(f"Invalid parameter at 'registryId': the sandbox has no registry {account} here") from None
+        registry = self._registries(Place(str(account), self._place.region))
         principal = self._identities.principal(caller)
         result = await ecr.answer(registry, principal, signed.access_key, request.asked.operation, given)
         return _json(result)

@@ -22,10 +22,18 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """Which loopback host answers for which registry."""
+    """Which loopback host answers for which registry, and at which port layers are downloaded."""
 
     ports: Mapping[Place, int] = field(default_factory=dict)
+    layer_port: int = 0
 
     def of(self, place: Place) -> str:
-        """:raises KeyError: the sandbox has no such account and Region."""
+        """Where the sandbox has no such account and Region: AWS's own name, at which nothing of it answers."""
+        if place not in self.ports:
+            return f"{place.account}.dkr.ecr.{place.region}.amazonaws.com"
         return f"127.0.0.1:{self.ports[place]}"
+
+    @property
+    def layers(self) -> str:
+        """Another name than that of the registries: clients drop their login when they are sent to another host."""
+        return f"localhost:{self.layer_port}"

@@ -26,12 +26,14 @@ from sandbox.faults import Fault, Faults, Hold, Kind, When
 from sandbox.identities import OPERATOR, SERVICE_USER, Credentials, Identities
 from sandbox.kube.cluster import CLUSTER, Cluster
 from sandbox.kube.tls import Certificates
+from sandbox.layer_host import LayerHost
 from sandbox.places import MAIN_ACCOUNT, MAIN_REGION, PLACES, Hosts, Place
 from sandbox.state import State
 
 _BACKLOG = 2048
 _PORTS_FILE = "ports"
 _CLUSTER_PORT_FILE = "cluster-port"
+_LAYER_PORT_FILE = "layer-port"
 _MAIN = Place(MAIN_ACCOUNT, MAIN_REGION)
 
 
@@ -49,7 +51,9 @@ class Sandbox:
         self._sockets = _listen(folder / _PORTS_FILE)
         ports = {place: listener.getsockname()[1] for place, listener in self._sockets.items()}
         self._kube_socket = _listen_at(folder / _CLUSTER_PORT_FILE)
-        identities, hosts, calls, faults = Identities(state), Hosts(ports), Calls(), Faults()
+        layer_socket = _listen_at(folder / _LAYER_PORT_FILE)
+        hosts = Hosts(ports, layer_socket.getsockname()[1])
+        identities, calls, faults = Identities(state), Calls(), Faults()
         self._cluster = Cluster(folder, state=state, identities=identities, hosts=hosts, calls=calls, faults=faults)
         facts = self._facts()
         self._world = World(
@@ -59,6 +63,7 @@ class Sandbox:
         self._servers = {
             **{listener: _server(Application(self._world, place)) for place, listener in self._sockets.items()},
             self._kube_socket: _server(self._cluster.api, self._cluster.certificates),
+            layer_socket: _server(LayerHost(state)),
         }
         self._thread = threading.Thread(target=self._serve, name="sandbox", daemon=True)
 

@@ -2,15 +2,12 @@
 
 import asyncio
 import hashlib
-import os
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from sandbox.state import State
-
-_CHUNK = 1 << 20
 
 
 class UploadUnknownError(Exception):
@@ -110,16 +107,3 @@ class Uploads:
 def _digest_of(file: Path) -> str:
     with file.open("rb") as content:
         return "sha256:" + hashlib.file_digest(content, "sha256").hexdigest()
-
-
-async def read(file: Path, first: int, last: int) -> AsyncIterator[bytes]:
-    """The bytes of a file from `first` to `last`, both included."""
-    with file.open("rb") as content:
-        content.seek(first, os.SEEK_SET)
-        left = last - first + 1
-        while left > 0:
-            piece = await asyncio.to_thread(content.read, min(_CHUNK, left))
-            if not piece:
-                return
-            left -= len(piece)
-            yield piece

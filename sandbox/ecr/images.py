@@ -171,7 +171,9 @@ def _readable(content: bytes, media_type: str | None) -> Manifest:
     try:
         return manifests.read(content, media_type)
     except ManifestError as error:
-        raise invalid(f"Invalid parameter at 'ImageManifest' failed to satisfy constraint: '{error}'") from error
+        # Whatever is wrong with it, ECR says this.
+        text = "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'"
+        raise invalid(text) from error
 
 
 def _check_references(registry: Registry, repository: sqlite3.Row, manifest: Manifest) -> None:
@@ -183,7 +185,8 @@ def _check_references(registry: Registry, repository: sqlite3.Row, manifest: Man
     if missing:
         raise EcrError(
             "LayersNotFoundException",
-            f"The layers with digests '{missing}' do not exist in repository with name '{repository['name']}'",
+            f"Layers with digests '[{', '.join(missing)}]' required for pushing image into repository with name "
+            f"'{repository['name']}' in the registry with id '{registry.place.account}' do not exist",
         )
     absent = [digest for digest in manifest.children if not _by_digest(registry, repository, digest)]
     if absent:

@@ -1,19 +1,15 @@
 """Layers: availability, the API's own way to upload them, and links to download them."""
 
-import hmac
-import secrets
+import sqlite3
 from collections.abc import AsyncIterator
-from urllib.parse import urlencode
 
-from sandbox.clock import CLOCK
 from sandbox.ecr.errors import EcrError, invalid
 from sandbox.ecr.registry import Json, Registry
+from sandbox.layer_host import link
 from sandbox.uploads import DigestError, OutOfOrderError, Uploads, UploadUnknownError
 
 PART_SIZE = 10 * 1024 * 1024
 LEAST_PART = 5 * 1024 * 1024
-_LINK_LIFE = 3600
-_link_secret = secrets.token_bytes(32)
 
 
 def batch_check_layer_availability(registry: Registry, asked: Json) -> Json:
@@ -82,21 +78,15 @@ def get_download_url_for_layer(registry: Registry, asked: Json) -> Json:
     row = registry.state.one("SELECT 1 FROM layers WHERE repository = ? AND digest = ?", repository["id"], digest)
     if row is None:
         raise EcrError("LayersNotFoundException", f"The layer {digest} does not exist in '{repository['name']}'")
-    if not registry.state.one(
-        "SELECT 1 FROM images WHERE repository = ? AND instr(manifest, CAST(? AS BLOB)) > 0", repository["id"], digest
-    ):
+    if not is_referenced(registry, repository, digest):
         raise EcrError("LayerInaccessibleException", f"No image of '{repository['name']}' references {digest}")
-    expires = int(CLOCK.time()) + _LINK_LIFE
-    query = urlencode({"Expires": expires, "Signature": _signature(digest, expires)})
-    return {"downloadUrl": f"http://{registry.host}/_layers/{digest}?{query}", "layerDigest": digest}
+    return {"downloadUrl": link(registry.layer_host, digest), "layerDigest": digest}
 
 
-def is_valid_link(digest: str, expires: int, signature: str) -> bool:
-    return CLOCK.time() < expires and hmac.compare_digest(signature, _signature(digest, expires))
-
-
-def _signature(digest: str, expires: int) -> str:
-    return hmac.new(_link_secret, f"{digest} {expires}".encode(), "sha256").hexdigest()
+def is_referenced(registry: Registry, repository: sqlite3.Row, digest: str) -> bool:
+    """Whether an image of the repository has the layer."""
+    query = "SELECT 1 FROM images WHERE repository = ? AND instr(manifest, CAST(? AS BLOB)) > 0"
+    return registry.state.one(query, repository["id"], digest) is not None
 
 
 def _unknown(upload: str, name: str) -> EcrError:

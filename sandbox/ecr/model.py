@@ -108,10 +108,11 @@ _CHECKS = {
 
 def _bounds(shape: Any, size: int, at: str, what: str) -> Iterator[str]:  # noqa: ANN401 - as above
     least, most = shape.metadata.get("min"), shape.metadata.get("max")
+    constraint = f"Invalid parameter at '{at}' failed to satisfy constraint: 'Member must have {what}"
     if least is not None and size < least:
-        yield f"Invalid parameter at '{at}' failed to satisfy constraint: 'Member must have {what} of at least {least}'"
+        yield f"{constraint} greater than or equal to {least}'"
     if most is not None and size > most:
-        yield f"Invalid parameter at '{at}' failed to satisfy constraint: 'Member must have {what} of at most {most}'"
+        yield f"{constraint} less than or equal to {most}'"
 
 
 def _path(at: str, name: str) -> str:

@@ -28,6 +28,8 @@ class Registry:
     state: State
     place: Place
     host: str
+    layer_host: str
+    """Where its layers are downloaded from."""
 
     def repository(self, name: str) -> sqlite3.Row:
         """:raises EcrError: `RepositoryNotFoundException`"""

@@ -62,7 +62,7 @@ class Cluster:
         )
         self.api = KubeApi(self._store, tokens.authenticate, faults, calls)
         view = View(self._store)
-        registries = [Registry(state, place, hosts.of(place)) for place in hosts.ports]
+        registries = [Registry(state, place, hosts.of(place), hosts.layers) for place in hosts.ports]
         self._node_ports = NodePorts(self._store, view)
         self._pods = Pods(self._store, view, Images(registries))
         self._manager = Manager(

@@ -47,6 +47,7 @@ _ROUTES = (
     _route("HEAD", "manifests/(?P<item>[^/]+)", "BatchGetImage", contents.get),
     _route("GET", "manifests/(?P<item>[^/]+)", "BatchGetImage", contents.get),
     _route("PUT", "manifests/(?P<item>[^/]+)", "PutImage", contents.put),
+    _route("DELETE", "manifests/(?P<item>[^/]+)", "BatchDeleteImage", contents.delete),
     _route("GET", "tags/list", "ListImages", contents.tags),
     _route("GET", "referrers/(?P<item>[^/]+)", "BatchGetImage", contents.referrers),
 )
@@ -55,7 +56,8 @@ _ROUTES = (
 def asked_by(request: Request) -> Asked:
     """What a request asks for; its operation is the permission that it needs."""
     found = _find(request.method, request.url.path)
-    return Asked("registry", found[0].operation if found else "Ping")
+    operation = "DescribeRepositories" if _is_catalog(request) else "Ping"
+    return Asked("registry", found[0].operation if found else operation)
 
 
 async def answer(request: Request, registry: Registry, identities: Identities, asked: Asked) -> Response:
@@ -77,6 +79,8 @@ async def _answer(request: Request, registry: Registry, identities: Identities, 
     asked.principal = principal.arn
     if request.url.path == "/v2/":
         return Response()
+    if _is_catalog(request):
+        return await contents.catalog(request, registry, principal)
     found = _find(request.method, request.url.path)
     if found is None:
         raise OciError(405, "UNSUPPORTED", f"{request.method} {request.url.path}")
@@ -88,6 +92,10 @@ async def _answer(request: Request, registry: Registry, identities: Identities, 
         raise OciError(400, "TAG_INVALID", f"{parts['item']!r} is neither a tag nor a digest")
     exchange = Exchange(request, registry, principal, parts["name"])
     return await route.handler(exchange, *([parts["item"]] if "item" in parts else []))
+
+
+def _is_catalog(request: Request) -> bool:
+    return (request.method, request.url.path) == ("GET", "/v2/_catalog")
 
 
 def _find(method: str, path: str) -> tuple[Route, dict[str, str]] | None:

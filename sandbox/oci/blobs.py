@@ -1,15 +1,15 @@
-"""Blobs: look, fetch (by range too), and upload: at once, in chunks, or by mounting from another repository."""
+"""Blobs: look, be sent to where they are, and upload: at once, in chunks, or by mounting from another repository."""
 
 import re
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from sandbox import uploads
+from sandbox.ecr.layers import is_referenced
+from sandbox.layer_host import link
 from sandbox.oci.errors import OciError, require_digest
 from sandbox.oci.exchange import Exchange
 from sandbox.uploads import DigestError, OutOfOrderError, Uploads, UploadUnknownError
 
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _CONTENT_RANGE = re.compile(r"(?:bytes )?(\d+)-(\d+)(?:/.*)?")
 
 
@@ -20,19 +20,8 @@ async def head(exchange: Exchange, digest: str) -> Response:
 
 
 async def get(exchange: Exchange, digest: str) -> Response:
-    size = _size(exchange, "GetDownloadUrlForLayer", digest)
-    first, last = _range(exchange.request.headers.get("range"), size)
-    headers = {
-        "Content-Length": str(last - first + 1),
-        "Docker-Content-Digest": digest,
-        "Accept-Ranges": "bytes",
-    }
-    is_part = (first, last) != (0, size - 1)
-    if is_part:
-        headers["Content-Range"] = f"bytes {first}-{last}/{size}"
-    content = uploads.read(exchange.registry.state.blob(digest), first, last)
-    status = 206 if is_part else 200
-    return StreamingResponse(content, status, headers, media_type="application/octet-stream")
+    _size(exchange, "GetDownloadUrlForLayer", digest)
+    return Response(status_code=307, headers={"Location": link(exchange.registry.layer_host, digest)})
 
 
 async def start(exchange: Exchange) -> Response:
@@ -109,13 +98,13 @@ async def _complete(exchange: Exchange, upload: str, digest: str) -> Response:
 
 
 def _mount(exchange: Exchange, digest: str, source: str) -> bool:
-    """Take a blob from another repository, if it is there and the caller may read it there."""
+    """Take a blob from another repository, if the caller may read it there, and an image there has it."""
     if not exchange.is_allowed("GetDownloadUrlForLayer", source):
         return False
     state = exchange.registry.state
     origin, target = exchange.registry.repository(source), exchange.registry.repository(exchange.name)
     row = state.one("SELECT size FROM layers WHERE repository = ? AND digest = ?", origin["id"], digest)
-    if row is None:
+    if row is None or not is_referenced(exchange.registry, origin, digest):
         return False
     state.sql.execute("INSERT OR IGNORE INTO layers VALUES (?, ?, ?)", (target["id"], digest, row["size"]))
     return True
@@ -129,16 +118,6 @@ def _size(exchange: Exchange, action: str, digest: str) -> int:
     if row is None:
         raise OciError(404, "BLOB_UNKNOWN", f"There is no blob {digest} in {exchange.name}")
     return int(row["size"])
-
-
-def _range(asked: str | None, size: int) -> tuple[int, int]:
-    matched = _RANGE.fullmatch(asked) if asked else None
-    if matched is None:
-        return 0, size - 1
-    first, last = int(matched[1]), min(int(matched[2] or size - 1), size - 1)
-    if first > last:
-        raise OciError(416, "BLOB_UNKNOWN", f"{asked} of {size} bytes", {"Content-Range": f"bytes */{size}"})
-    return first, last
 
 
 def _created(exchange: Exchange, digest: str) -> Response:

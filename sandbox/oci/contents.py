@@ -2,17 +2,23 @@
 
 import json
 import sqlite3
+from urllib.parse import urlencode
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sandbox import manifests
-from sandbox.ecr import images
+from sandbox.ecr import api as ecr
+from sandbox.ecr import images, paging
+from sandbox.ecr.model import checked
+from sandbox.ecr.registry import Json, Registry
 from sandbox.manifests import OCI_INDEX
 from sandbox.oci.errors import OciError, require_digest
 from sandbox.oci.exchange import Exchange
+from sandbox.policy import Principal
 from sandbox.state import sha256_of
 
-_MOST_BYTES = 4_194_304
+_MOST_IN_A_PAGE = 1000
 
 
 async def get(exchange: Exchange, reference: str) -> Response:
@@ -31,8 +37,7 @@ async def get(exchange: Exchange, reference: str) -> Response:
 async def put(exchange: Exchange, reference: str) -> Response:
     repository = exchange.allow("PutImage")
     content = await exchange.request.body()
-    if len(content) > _MOST_BYTES:
-        raise OciError(413, "MANIFEST_INVALID", f"A manifest has at most {_MOST_BYTES} bytes")
+    checked("PutImage", {"repositoryName": exchange.name, "imageManifest": content.decode(errors="replace")})
     is_digest = reference.startswith("sha256:")
     images.store(
         exchange.registry,
@@ -49,26 +54,54 @@ async def put(exchange: Exchange, reference: str) -> Response:
     return Response(status_code=201, headers=headers)
 
 
+async def delete(exchange: Exchange, reference: str) -> Response:
+    """An image, by its digest, with all its tags."""
+    repository = exchange.allow("BatchDeleteImage")
+    if not reference.startswith("sha256:"):
+        raise OciError(405, "UNSUPPORTED", "A manifest is deleted by its digest")
+    asked = {"repositoryName": repository["name"], "imageIds": [{"imageDigest": reference}]}
+    for failure in images.batch_delete_image(exchange.registry, asked)["failures"]:
+        if failure["failureCode"] == "ImageNotFound":
+            raise OciError(404, "MANIFEST_UNKNOWN", failure["failureReason"])
+        raise OciError(405, "UNSUPPORTED", failure["failureReason"])
+    return Response(status_code=202)
+
+
+async def catalog(request: Request, registry: Registry, principal: Principal) -> Response:
+    """DescribeRepositories in other clothes: its permission, its limits, and its token for `last`."""
+    asked = _page(request)
+    answer = await ecr.answer(registry, principal, "", "DescribeRepositories", asked)
+    names = [one["repositoryName"] for one in answer["repositories"]]
+    headers = _next("/v2/_catalog", asked, answer["nextToken"]) if "nextToken" in answer else {}
+    return JSONResponse({"repositories": names}, headers=headers)
+
+
 async def tags(exchange: Exchange) -> Response:
+    """As ListImages: its limits, and a token for `last`, not a tag."""
     repository = exchange.allow("ListImages")
-    query = exchange.request.query_params
-    try:
-        most = int(query.get("n", "1000"))
-    except ValueError:
-        most = -1
-    if most < 0:
-        raise OciError(400, "PAGINATION_NUMBER_INVALID", f"n is {query['n']!r}")
+    asked = checked("ListImages", {"repositoryName": exchange.name, **_page(exchange.request)})
     rows = exchange.registry.state.all(
         "SELECT tag FROM image_tags WHERE repository = ? AND tag > ? ORDER BY tag LIMIT ?",
         repository["id"],
-        query.get("last", ""),
-        most + 1,
+        *(paging.start(asked) or [""]),
+        asked["maxResults"] + 1,
     )
-    found = [row["tag"] for row in rows[:most]]
-    headers = {}
-    if len(rows) > most and found:
-        headers["Link"] = f'</v2/{exchange.name}/tags/list?n={most}&last={found[-1]}>; rel="next"'
-    return JSONResponse({"name": exchange.name, "tags": found}, headers=headers)
+    kept, last = paging.page(asked, rows)
+    headers = _next(f"/v2/{exchange.name}/tags/list", asked, paging.token_after(last["tag"])) if last else {}
+    return JSONResponse({"name": exchange.name, "tags": [row["tag"] for row in kept]}, headers=headers)
+
+
+def _page(request: Request) -> Json:
+    query = request.query_params
+    number = query.get("n", str(_MOST_IN_A_PAGE))
+    if not number.isdecimal():
+        raise OciError(400, "PAGINATION_NUMBER_INVALID", f"n is {number!r}")
+    return {"maxResults": int(number)} | ({"nextToken": query["last"]} if "last" in query else {})
+
+
+def _next(path: str, asked: Json, token: str) -> dict[str, str]:
+    query = urlencode({"n": asked["maxResults"], "last": token})
+    return {"Link": f'<{path}?{query}>; rel="next"'}
 
 
 async def referrers(exchange: Exchange, digest: str) -> Response:

@@ -31,9 +31,9 @@ def require_digest(given: str) -> None:
 _OF_ECR = {
     "AccessDeniedException": (403, "DENIED"),
     "RepositoryNotFoundException": (404, "NAME_UNKNOWN"),
-    "InvalidParameterException": (400, "MANIFEST_INVALID"),
-    "LayersNotFoundException": (400, "MANIFEST_BLOB_UNKNOWN"),
-    "ReferencedImagesNotFoundException": (400, "MANIFEST_BLOB_UNKNOWN"),
+    "InvalidParameterException": (405, "UNSUPPORTED"),
+    "LayersNotFoundException": (404, "BLOB_UPLOAD_UNKNOWN"),
+    "ReferencedImagesNotFoundException": (404, "BLOB_UPLOAD_UNKNOWN"),
     "ImageTagAlreadyExistsException": (400, "TAG_INVALID"),
     "ImageDigestDoesNotMatchException": (400, "DIGEST_INVALID"),
     "ThrottlingException": (429, "TOOMANYREQUESTS"),

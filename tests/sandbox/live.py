@@ -36,7 +36,7 @@ class Bench:
 
     def __init__(self, state: State, store: Store) -> None:
         self.store = store
-        self.registry = Registry(state, _PLACE, _HOSTS.of(_PLACE))
+        self.registry = Registry(state, _PLACE, _HOSTS.of(_PLACE), _HOSTS.layers)
 
     async def until(self, check: Check) -> Any:  # noqa: ANN401 - gives what the check gives
         """Look again after each change until the check gives something."""

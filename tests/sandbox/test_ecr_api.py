@@ -241,6 +241,14 @@ async def test_another_account_needs_a_repository_policy(ecr: Client, app: str, 
     assert await refused(wrong) == "InvalidParameterException"
 
 
+@pytest.mark.parametrize("account", [_OTHER, "333333333333"])
+async def test_a_foreign_registry_lets_nobody_in_by_itself(ecr: Client, account: str) -> None:
+    for asked in ({}, {"repositoryNames": ["app"]}):
+        with pytest.raises(ClientError, match="AccessDeniedException") as raised:
+            await ecr.describe_repositories(registryId=account, **asked)
+        assert f"arn:aws:ecr:{REGION}:{account}:repository/" in str(raised.value)
+
+
 async def test_a_login_is_for_twelve_hours(ecr: Client, aws: Sandbox) -> None:
     [login] = (await ecr.get_authorization_token())["authorizationData"]
     assert base64.b64decode(login["authorizationToken"]).startswith(b"AWS:")

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -95,24 +96,55 @@ async def test_a_cancelled_upload_is_gone(registry: httpx.AsyncClient) -> None:
     assert (await registry.patch(where, content=b"x")).status_code == 404
 
 
-async def test_a_blob_whole_and_in_part(registry: httpx.AsyncClient) -> None:
+async def test_a_blob_is_elsewhere_whole_and_in_part(registry: httpx.AsyncClient) -> None:
     await upload(registry)
-    where = f"/v2/app/blobs/{_DIGEST}"
-    head, whole = await registry.head(where), await registry.get(where)
-    part = await registry.get(where, headers={"Range": "bytes=10-19"})
-    beyond = await registry.get(where, headers={"Range": "bytes=9999-"})
-    assert (int(head.headers["Content-Length"]), whole.content) == (len(_CONTENT), _CONTENT)
-    assert (part.status_code, part.content) == (206, _CONTENT[10:20])
-    assert part.headers["Content-Range"] == f"bytes 10-19/{len(_CONTENT)}"
-    assert beyond.status_code == 416
+    head = await registry.head(f"/v2/app/blobs/{_DIGEST}")
+    assert int(head.headers["Content-Length"]) == len(_CONTENT)
+    link = await elsewhere(registry)
+    async with httpx.AsyncClient() as anybody:
+        assert (await anybody.get(link)).content == _CONTENT
+        for asked, wanted in (("10-19", _CONTENT[10:20]), ("590-", _CONTENT[590:]), ("-7", _CONTENT[-7:])):
+            part = await anybody.get(link, headers={"Range": f"bytes={asked}"})
+            assert (part.status_code, part.content) == (206, wanted)
+        beyond = await anybody.get(link, headers={"Range": "bytes=9999-"})
+    assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{len(_CONTENT)}")
 
 
-async def test_a_blob_is_mounted_from_where_it_may_be_read(registry: httpx.AsyncClient) -> None:
+async def elsewhere(registry: httpx.AsyncClient) -> str:
+    sent_on = await registry.get(f"/v2/app/blobs/{_DIGEST}")
+    assert sent_on.status_code == 307
+    return sent_on.headers["Location"]
+
+
+async def test_who_takes_their_login_along_is_refused(registry: httpx.AsyncClient) -> None:
     await upload(registry)
-    mounted = await registry.post(f"/v2/other/blobs/uploads/?mount={_DIGEST}&from=app")
+    link = await elsewhere(registry)
+    assert httpx.URL(link).host != registry.base_url.host
+    forwarded = await registry.get(link)
+    assert (forwarded.status_code, "Only one auth mechanism allowed" in forwarded.text) == (400, True)
+    followed = await registry.get(f"/v2/app/blobs/{_DIGEST}", follow_redirects=True)
+    assert followed.content == _CONTENT
+
+
+async def test_a_link_is_for_one_layer_and_one_hour(registry: httpx.AsyncClient, aws: Sandbox) -> None:
+    await upload(registry)
+    link = await elsewhere(registry)
+    async with httpx.AsyncClient() as anybody:
+        assert (await anybody.get(link.replace(_DIGEST, _ABSENT))).status_code == 403
+        assert (await anybody.get(link.partition("?")[0])).status_code == 403
+        aws.advance(timedelta(hours=1))
+        assert "expired" in (await anybody.get(link)).text
+
+
+async def test_a_blob_is_mounted_from_where_an_image_has_it(registry: httpx.AsyncClient, aws: Sandbox) -> None:
+    await upload(registry)
+    unused = await registry.post(f"/v2/other/blobs/uploads/?mount={_DIGEST}&from=app")
+    await push_image(aws, "app", "1", image("one"))
+    used = image("one").blobs[0].digest
+    mounted = await registry.post(f"/v2/other/blobs/uploads/?mount={used}&from=app")
     unknown = await registry.post(f"/v2/other/blobs/uploads/?mount={_ABSENT}&from=app")
-    assert (mounted.status_code, unknown.status_code) == (201, 202)
-    assert (await registry.head(f"/v2/other/blobs/{_DIGEST}")).status_code == 200
+    assert (unused.status_code, mounted.status_code, unknown.status_code) == (202, 201, 202)
+    assert (await registry.head(f"/v2/other/blobs/{used}")).status_code == 200
 
 
 async def test_manifests_by_tag_and_by_digest(registry: httpx.AsyncClient, aws: Sandbox) -> None:
@@ -131,7 +163,55 @@ async def test_a_manifest_without_its_blobs_is_refused(registry: httpx.AsyncClie
     manifest = image("one").manifest
     headers = {"Content-Type": manifest.media_type}
     put = await registry.put("/v2/app/manifests/1", content=manifest.content, headers=headers)
-    assert code(put) == (400, "MANIFEST_BLOB_UNKNOWN")
+    assert code(put) == (404, "BLOB_UPLOAD_UNKNOWN")
+    assert "required for pushing image into repository with name 'app'" in put.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"schemaVersion": 2}', b'{"schemaVersion": 1, "layers": []}'])
+async def test_what_is_no_manifest_is_refused_as_ecr_does(registry: httpx.AsyncClient, content: bytes) -> None:
+    headers = {"Content-Type": "application/vnd.oci.image.manifest.v1+json"}
+    put = await registry.put("/v2/app/manifests/1", content=content, headers=headers)
+    assert code(put) == (405, "UNSUPPORTED")
+    assert put.json()["errors"][0]["message"] == (
+        "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'"
+    )
+
+
+async def test_an_image_is_deleted_by_its_digest(registry: httpx.AsyncClient, aws: Sandbox) -> None:
+    index = build_index([image("one", "amd64"), image("two", "arm64")])
+    digest = await push_image(aws, "app", "1", index)
+    await push_image(aws, "app", "2", index)
+    child = f"/v2/app/manifests/{image('one', 'amd64').manifest.digest}"
+    assert code(await registry.delete(child)) == (405, "UNSUPPORTED")
+    assert code(await registry.delete("/v2/app/manifests/1")) == (405, "UNSUPPORTED")
+    assert (await registry.delete(f"/v2/app/manifests/{digest}")).status_code == 202
+    assert code(await registry.get("/v2/app/manifests/2")) == (404, "MANIFEST_UNKNOWN")
+    assert code(await registry.delete(f"/v2/app/manifests/{digest}")) == (404, "MANIFEST_UNKNOWN")
+    assert (await registry.delete(child)).status_code == 202
+
+
+async def test_deleting_needs_its_own_permission(aws: Sandbox) -> None:
+    async with sdk("ecr", aws) as ecr:
+        await ecr.create_repository(repositoryName="app")
+    digest = await push_image(aws, "app", "1", image("one"))
+    async with httpx.AsyncClient(base_url=aws.endpoint(), auth=aws.docker_login("222222222222")) as other:
+        assert code(await other.delete(f"/v2/app/manifests/{digest}")) == (403, "DENIED")
+        assert code(await other.get("/v2/_catalog")) == (403, "DENIED")
+
+
+async def test_the_catalog_in_pages(registry: httpx.AsyncClient) -> None:
+    first = await registry.get("/v2/_catalog?n=1")
+    second = await registry.get(first.links["next"]["url"])
+    assert (first.json(), second.json()) == ({"repositories": ["app"]}, {"repositories": ["other"]})
+    assert "next" not in second.links
+
+
+@pytest.mark.parametrize("path", ["_catalog", "app/tags/list"])
+async def test_pages_have_the_limits_of_the_api(registry: httpx.AsyncClient, path: str) -> None:
+    many = await registry.get(f"/v2/{path}?n=1001")
+    assert code(many) == (405, "UNSUPPORTED")
+    assert "'Member must have value less than or equal to 1000'" in many.json()["errors"][0]["message"]
+    assert code(await registry.get(f"/v2/{path}?n=1&last=app")) == (405, "UNSUPPORTED")
 
 
 async def test_an_index_and_its_tags(registry: httpx.AsyncClient, aws: Sandbox) -> None:
