@@ -1,6 +1,7 @@
 """How answers are put: entity tags, links to the next page, replays, plain text for a shell."""
 
 from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -8,14 +9,18 @@ from pydantic import BaseModel
 
 from api.attendance import Attendance
 from api.deps import call_of, caller_of, services_of
+from api.negotiation import JSON, preferred
 from service.ledger import Call, Done
 from service.resources import Model, Page, etag_of
 
+PLAIN = "text/plain"
 PLAIN_TEXT: dict[int | str, dict[str, Any]] = {
     # JSON first: generated clients read what is named first.
     200: {"content": {"application/json": {}, "text/plain": {"schema": {"type": "string"}}}},
 }
 """Beside the JSON of a 200: the one line that a shell wants."""
+TAGGED: dict[int | str, dict[str, Any]] = {304: {"description": "It is still as `If-None-Match` has it"}}
+"""Of what is read with an ETag."""
 
 
 M = TypeVar("M", bound=Model)
@@ -59,7 +64,7 @@ class Exchange:
 
     def json(self, model: BaseModel) -> Response:
         """A 200 of another kind than the route's own."""
-        return Response(model.model_dump_json(), headers=self.headers, media_type="application/json")
+        return Response(model.model_dump_json(), headers=self.headers, media_type=JSON)
 
     def created_at(self, path: str) -> None:
         self._headers["Location"] = path
@@ -69,7 +74,13 @@ class Exchange:
         self._headers["Cache-Control"] = "no-store"
 
     def wants(self, media_type: str) -> bool:
-        return self._request.headers.get("accept", "").partition(";")[0].strip() == media_type
+        """Whether the caller prefers it to JSON."""
+        return self.preferred(media_type) == media_type
+
+    def preferred(self, *beside: str) -> str:
+        """JSON, or what the caller would rather have of the types `beside` it."""
+        self._headers["Vary"] = "Accept"
+        return preferred(self._request.headers.get("accept", ""), (JSON, *beside))
 
     @property
     def headers(self) -> dict[str, str]:
@@ -87,7 +98,7 @@ class Exchange:
     def tagged_or_line(self, model: Model, *, line: str) -> Model | Response:
         """A single resource with its ETag; for `Accept: text/plain`, `line` alone."""
         self.tagged(model)
-        return self.line(line) if self.wants("text/plain") else model
+        return self.line(line) if self.wants(PLAIN) else model
 
     def line(self, text: str, status: int = 200) -> Response:
         """One line of text, with the headers set so far."""
@@ -97,7 +108,8 @@ class Exchange:
         """A page, linked to the next one (RFC 8288)."""
         if page.next_cursor:
             following = self._request.url.include_query_params(cursor=page.next_cursor)
-            self._headers["Link"] = f'<{following}>; rel="next"'
+            # Relative: what a proxy in front is called, it knows best.
+            self._headers["Link"] = f'<{quote(following.path)}?{following.query}>; rel="next"'
         return page
 
 

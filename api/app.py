@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 
 from api import audit, clusters, deployments, health, images, keys, policies, problems, registries, repositories, tokens
-from api.deps import CONTAINER, READINESS, Readiness, refuse_unknown_parameters
+from api.deps import CONTAINER, READINESS, Readiness
+from api.head import HeadAsGet
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import describe
 from api.problems import declare
@@ -21,6 +22,7 @@ from service.errors import (
     UnauthenticatedError,
 )
 from service.settings import Settings
+from service.version import VERSION
 
 # Tried in this order: what a pipeline asks for most comes first.
 ROUTERS: tuple[APIRouter, ...] = (
@@ -50,8 +52,10 @@ def create(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="Wharfinger",
+        version=VERSION,
         lifespan=lifespan,
         redirect_slashes=False,
+        strict_content_type=False,  # `api.bodies` looks at it; absent, it is JSON
         separate_input_output_schemas=True,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # asked about on every request
     )
@@ -68,8 +72,9 @@ def create(settings: Settings) -> FastAPI:
                 DeadlineError,
             ),
         )
-    app.include_router(health.router, dependencies=[Depends(refuse_unknown_parameters)])
+    app.include_router(health.router)
     problems.install(app)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, most=settings.limits.body_bytes)
     app.add_middleware(RequestContext)
     describe(app)

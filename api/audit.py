@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BeforeValidator
 
-from api.answers import Http
+from api.answers import TAGGED, Http
 from api.deps import Cursor, Limit
 from api.problems import declare
 from api.routing import KeyedRoute
@@ -36,7 +36,13 @@ async def _wanted(
     ] = None,
     action: Annotated[Action | Step | None, BeforeValidator(_known_action)] = None,
     target: Annotated[
-        str | None, Query(max_length=1024, pattern=_PRINTABLE, description="As in the entry: `local/team/app`")
+        str | None,
+        Query(
+            max_length=1024,
+            pattern=_PRINTABLE,
+            examples=["local/team/app"],
+            description="As in the entry: `local/team/app`",
+        ),
     ] = None,
     target_prefix: Annotated[
         str | None,
@@ -83,7 +89,7 @@ async def search_audit(
     operation_id="get_audit_entry",
     summary="Get an entry of the audit trail",
     description="Its id is in the `Operation-Id` header of the answer to every change that was made.",
-    responses=declare(NotFoundError),
+    responses=TAGGED | declare(NotFoundError),
 )
 async def get_audit_entry(
     operation_id: Annotated[UUID, Path(description="The id of an operation")], http: Http

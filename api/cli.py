@@ -9,6 +9,7 @@ import typer
 
 from api import cli_keys
 from service.settings import Settings, StartupError, load
+from service.version import VERSION
 
 app = typer.Typer(
     name="wharfinger",
@@ -17,6 +18,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_keys.app)
+
+
+def _tell_version(*, is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"wharfinger {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which version this is")
+    ] = False,
+) -> None:
+    """Take what comes before a command."""
 
 
 @app.command()

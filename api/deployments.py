@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import StreamingResponse
 
-from api.answers import PLAIN_TEXT, Http
+from api.answers import PLAIN_TEXT, TAGGED, Http
 from api.deps import Cursor, Limit, RegistryName
 from api.problems import declare
 from api.routing import KeyedRoute
@@ -47,6 +47,7 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"model": Deployment, "description": "Accepted; `Location` says where to look"},
 }
 _EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+_THE_LAST = DeploymentRollback(to=None)
 _FAILURES = declare(
     NotFoundError,
     ConflictError,
@@ -105,7 +106,7 @@ async def list_deployments(
     operation_id="get_deployment",
     summary="Get a deployment, or wait for its end",
     description="`Accept: text/plain` answers its first URL alone.",
-    responses=PLAIN_TEXT | declare(NotFoundError, DeploymentFailedError, WaitTimeoutError),
+    responses=PLAIN_TEXT | TAGGED | declare(NotFoundError, DeploymentFailedError, WaitTimeoutError),
     response_model=Deployment,
 )
 async def get_deployment(deployment_id: Id, http: Http, wait: Wait = None) -> object:
@@ -150,7 +151,7 @@ async def get_deployment_events(
     response_model=Deployment,
 )
 async def roll_back_deployment(
-    deployment_id: Id, body: DeploymentRollback, http: Http, wait: WaitOfChange = None
+    deployment_id: Id, http: Http, wait: WaitOfChange = None, body: DeploymentRollback = _THE_LAST
 ) -> object:
     call = await http.call()
     return await _answer(http, call, await http.services.deployments.rollback(call, str(deployment_id), body.to), wait)

@@ -84,7 +84,7 @@ async def call_of(request: Request) -> Call:
     # Its headers are described in `api.openapi`: as parameters of the framework's they would take longer to read.
     key = request.headers.get(KEY_HEADER)
     if key is not None and not _KEY.fullmatch(key):
-        mistake = FieldError(f"header.{KEY_HEADER}", f"should match {KEY_PATTERN}")
+        mistake = FieldError(f"header.{KEY_HEADER}", f"must match {KEY_PATTERN}, like build-17")
         raise ParameterError("A parameter of the request is invalid.", errors=[mistake])
     return Call(
         caller=caller_of(request),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
 
-from api.answers import PLAIN_TEXT, Http
+from api.answers import PLAIN, PLAIN_TEXT, TAGGED, Http
 from api.deps import Cursor, Limit, RegistryName
 from api.paths import REFERENCE_IN_PATH
 from api.problems import declare
@@ -64,13 +64,13 @@ async def list_images(
     operation_id="get_image",
     summary="Get an image: its layers, and the platforms of an index",
     description="`Accept: text/plain` answers its fully qualified reference by digest alone. The ETag is its digest.",
-    responses=PLAIN_TEXT | declare(NotFoundError),
+    responses=PLAIN_TEXT | TAGGED | declare(NotFoundError),
     response_model=Image,
 )
 async def get_image(image: ImageReference, http: Http, registry: RegistryName = None) -> object:
     found = await http.services.images.get(http.caller, registry, image)
     http.etag(found.digest)
-    return http.line(found.uri) if http.wants("text/plain") else found
+    return http.line(found.uri) if http.wants(PLAIN) else found
 
 
 @router.put(

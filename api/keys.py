@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path
 
-from api.answers import PLAIN_TEXT, Http
+from api.answers import PLAIN, PLAIN_TEXT, TAGGED, Http
 from api.deps import Cursor, Limit
 from api.problems import declare
 from api.routing import KeyedRoute
@@ -37,7 +37,7 @@ async def create_key(body: KeyCreate, http: Http) -> object:
     http.note(done)
     made = NewKey.model_validate(done.result)
     http.created_at(f"/v1/keys/{made.id}")
-    return http.line(made.secret, 201) if http.wants("text/plain") else made
+    return http.line(made.secret, 201) if http.wants(PLAIN) else made
 
 
 @router.get("", operation_id="list_keys", summary="List API keys, revoked and expired ones too, the newest first")
@@ -45,7 +45,7 @@ async def list_keys(http: Http, cursor: Cursor = None, limit: Limit = 100) -> Ke
     return http.page(await http.services.keys.list(http.caller, cursor=cursor, limit=limit))
 
 
-@router.get("/{key_id}", operation_id="get_key", summary="Get an API key", responses=declare(NotFoundError))
+@router.get("/{key_id}", operation_id="get_key", summary="Get an API key", responses=TAGGED | declare(NotFoundError))
 async def get_key(key_id: KeyId, http: Http) -> Key:
     return http.tagged(await http.services.keys.get(http.caller, str(key_id)))
 
@@ -65,7 +65,7 @@ async def rotate_key(key_id: KeyId, http: Http, body: KeyRotate = _AN_HOUR) -> o
     http.note(done)
     rotated = RotatedKey.model_validate(done.result)
     http.created_at(f"/v1/keys/{rotated.id}")
-    return http.line(rotated.secret, 201) if http.wants("text/plain") else rotated
+    return http.line(rotated.secret, 201) if http.wants(PLAIN) else rotated
 
 
 @router.delete(

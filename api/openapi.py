@@ -6,7 +6,8 @@ import yaml
 from fastapi import FastAPI
 
 from api.deps import KEY_HEADER, KEY_PATTERN, MATCH_HEADER
-from api.problems import Problem
+from api.problems import Problem, declare
+from service.errors import UnsupportedMediaTypeError
 
 _TAGS = {
     "registries": "The registries of the settings: an account in a Region each",
@@ -23,7 +24,7 @@ _KEY = {
     "name": KEY_HEADER,
     "in": "header",
     "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": KEY_PATTERN},
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": KEY_PATTERN, "examples": ["build-17"]},
     "description": "Makes a repeat safe: the same key and request are answered from the record",
 }
 _MATCH = {
@@ -32,6 +33,13 @@ _MATCH = {
     "required": False,
     "schema": {"type": "string"},
     "description": "Change only if the resource still has this ETag",
+}
+_KNOWN = {
+    "name": "if-none-match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "Answer 304, without content, where the resource still has this ETag",
 }
 
 
@@ -48,6 +56,7 @@ def describe(app: FastAPI) -> None:
             _drop_framework_errors(document)
             _declare_keys(document)
             _declare_headers(document)
+            _declare_media_types(document)
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI documents this as the way to extend the schema
@@ -68,12 +77,23 @@ def _declare_keys(document: dict[str, Any]) -> None:
 
 
 def _declare_headers(document: dict[str, Any]) -> None:
-    """Every change takes an Idempotency-Key, and one of what is there already an If-Match."""
+    """Every change takes an Idempotency-Key, one of what is there already an If-Match, a read an If-None-Match."""
     for path, operations in document["paths"].items():
         for method, operation in operations.items() if path.startswith("/v1/") else ():
             if method != "get":
                 taken = [_KEY, _MATCH] if method in ("put", "patch", "delete") else [_KEY]
-                operation.setdefault("parameters", []).extend(taken)
+            else:
+                taken = [_KNOWN] if "304" in operation["responses"] else []
+            operation.setdefault("parameters", []).extend(taken)
+
+
+def _declare_media_types(document: dict[str, Any]) -> None:
+    """`api.bodies` refuses a body that is not JSON, whatever the route."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if "requestBody" in operation:
+                refused = declare(UnsupportedMediaTypeError)
+                operation["responses"] |= {str(status): answer for status, answer in refused.items()}
 
 
 def _drop_framework_errors(document: dict[str, Any]) -> None:

@@ -3,9 +3,9 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
-from api.answers import Http
+from api.answers import TAGGED, Http
 from api.deps import RegistryName
 from api.paths import NAME_IN_PATH
 from api.problems import declare
@@ -32,7 +32,7 @@ BODY = {"requestBody": {"required": True, "content": {"application/json": DOCUME
 
 router = APIRouter(tags=["policies"], route_class=KeyedRoute)
 Name = Annotated[RepositoryName, Path(description="The repository's name, as it is or percent-encoded")]
-Account = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
+Account = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$"), Field(examples=["222222222222"])]
 
 
 async def raw_body(request: Request) -> bytes:
@@ -44,7 +44,7 @@ async def raw_body(request: Request) -> bytes:
     "/v1/policies/repositories" + NAME_IN_PATH,
     operation_id="get_repository_policy",
     summary="Get a repository's policy",
-    responses=declare(NotFoundError),
+    responses=TAGGED | declare(NotFoundError),
 )
 async def get_repository_policy(name: Name, http: Http, registry: RegistryName = None) -> dict[str, Any]:
     document = await http.services.policies.get(http.caller, registry, name)

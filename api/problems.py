@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problem details: the only place where an error becomes an HTTP answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, cast
 
 import structlog
@@ -12,10 +13,13 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
+from api.wording import examples_of, reason_of
 from service.errors import FieldError, InternalError, InvalidError, ParameterError, WharfingerError
 
 MEDIA_TYPE = "application/problem+json"
 _METHOD_NOT_ALLOWED = 405
+_MOST_MISTAKES = 100
+"""Told of at once: a body of nothing but mistakes would be answered with many times its size."""
 
 log = structlog.get_logger()
 
@@ -95,11 +99,15 @@ def _on_error(request: Request, error: Exception) -> Response:
 
 
 def _on_validation(request: Request, error: Exception) -> Response:
-    mistakes = [
-        FieldError(".".join(str(part) for part in one["loc"]), str(one["msg"]).removeprefix("Value error, "))
-        for one in cast("RequestValidationError", error).errors()
-    ]
+    found = cast("RequestValidationError", error).errors()[:_MOST_MISTAKES]
+    examples = _examples(request.app) if any("pattern" in one.get("ctx", {}) for one in found) else {}
+    mistakes = [FieldError(".".join(map(str, one["loc"])), reason_of(one, examples)) for one in found]
     return render(_request_id(request), refusal(mistakes))
+
+
+@cache
+def _examples(app: FastAPI) -> Mapping[str, str]:
+    return examples_of(app.openapi())
 
 
 def refusal(mistakes: Sequence[FieldError]) -> WharfingerError:
@@ -122,21 +130,31 @@ def _on_http(request: Request, error: Exception) -> Response:
     raised = cast("HTTPException", error)
     if isinstance(raised.__cause__, WharfingerError):
         return render(_request_id(request), raised.__cause__)
+    if isinstance(raised.__cause__, ValueError | RecursionError):
+        return render(_request_id(request), refusal([FieldError("body", _unreadable(raised.__cause__))]))
     response = render(_request_id(request), _PlainHttpError(raised.status_code, str(raised.detail)))
     if raised.status_code == _METHOD_NOT_ALLOWED:
         response.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return response
 
 
+def _unreadable(error: Exception) -> str:
+    """Why the framework could not read a body as JSON, beside bad grammar, which it tells by itself."""
+    if isinstance(error, UnicodeDecodeError):
+        return "must be UTF-8"
+    return "is nested too deeply" if isinstance(error, RecursionError) else "has a number of too many digits"
+
+
 def _methods(request: Request) -> set[str]:
     """Every method of this path: the framework names those of the first route only (RFC 9110, section 15.5.6)."""
     routes = [one.original_route for one in iter_route_contexts(request.app.routes)]
-    return {
+    found = {
         method
         for route in routes
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
         for method in route.methods or ()
     }
+    return found | {"HEAD"} if "GET" in found else found
 
 
 def defect(request_id: str, error: Exception) -> Response:

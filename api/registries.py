@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from api.answers import Http
+from api.answers import TAGGED, Http
 from api.problems import declare
 from api.routing import KeyedRoute
 from service.errors import NotFoundError
@@ -22,7 +22,7 @@ async def list_registries(http: Http) -> RegistryList:
     "/{name}",
     operation_id="get_registry",
     summary="Get a registry: whether it is reachable, and its account settings",
-    responses=declare(NotFoundError),
+    responses=TAGGED | declare(NotFoundError),
 )
 async def get_registry(name: Annotated[str, Path(max_length=64)], http: Http) -> RegistryStatus:
     return http.tagged(await http.services.registries.get(http.caller, name))

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query
 
-from api.answers import PLAIN_TEXT, Http
+from api.answers import PLAIN_TEXT, TAGGED, Http
 from api.deps import Cursor, Limit, RegistryName
 from api.paths import NAME_IN_PATH
 from api.problems import declare
@@ -41,7 +41,7 @@ async def create_repository(body: RepositoryCreate, http: Http, registry: Regist
 async def list_repositories(
     http: Http,
     registry: RegistryName = None,
-    prefix: Annotated[str, Query(max_length=256, pattern=r"^[a-z0-9._/-]*$")] = "",
+    prefix: Annotated[str, Query(max_length=256, pattern=r"^[a-z0-9._/-]*$", examples=["team/"])] = "",
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> RepositoryPage:
@@ -54,7 +54,7 @@ async def list_repositories(
     operation_id="get_repository",
     summary="Get a repository",
     description="`Accept: text/plain` answers its URI alone.",
-    responses=PLAIN_TEXT | declare(NotFoundError),
+    responses=PLAIN_TEXT | TAGGED | declare(NotFoundError),
     response_model=Repository,
 )
 async def get_repository(name: Name, http: Http, registry: RegistryName = None) -> object:

@@ -5,7 +5,7 @@ import base64
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
-from api.answers import PLAIN_TEXT, Http
+from api.answers import PLAIN, PLAIN_TEXT, Http
 from api.deps import RegistryName
 from api.problems import declare
 from api.routing import KeyedRoute
@@ -32,10 +32,11 @@ async def vend_token(body: TokenRequest, http: Http, registry: RegistryName = No
     http.never_stored()
     token, done = await http.services.tokens.vend(await http.call(), registry, body)
     http.note(done)
-    if http.wants(DOCKER_CONFIG):
+    wanted = http.preferred(PLAIN, DOCKER_CONFIG)
+    if wanted == DOCKER_CONFIG:
         return _docker_config(token, http)
     # Not the model itself: the framework would check it once more, on the way that is walked most.
-    return http.line(token.password) if http.wants("text/plain") else http.json(token)
+    return http.line(token.password) if wanted == PLAIN else http.json(token)
 
 
 def _docker_config(token: Token, http: Http) -> Response:

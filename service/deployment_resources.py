@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, Field, StrictBool, StringConstraints
 
 from service.resources import Model, Page, Reference
 from service.workload_resources import Security, WorkloadSpec
@@ -44,8 +44,8 @@ class DeploymentCreate(WorkloadSpec):
     name: WorkloadName
     image: ImageText
     security: Security = Security()
-    force: bool = Field(default=False, description="Take fields over from other managers; admins only")
-    adopt: bool = Field(default=False, description="Take over objects that are not wharfinger's; admins only")
+    force: StrictBool = Field(default=False, description="Take fields over from other managers; admins only")
+    adopt: StrictBool = Field(default=False, description="Take over objects that are not wharfinger's; admins only")
 
 
 class DeploymentRollback(Model):

@@ -123,6 +123,12 @@ class TooLargeError(WharfingerError):
     status, code, title = 413, "body_too_large", "The request body is too large"
 
 
+class UnsupportedMediaTypeError(WharfingerError):
+    """The body came as something else than JSON, or compressed: mend the header named."""
+
+    status, code, title = 415, "unsupported_media_type", "The body's media type is not supported"
+
+
 class InvalidError(WharfingerError):
     """The body is wrong: mend the fields named in `errors`."""
 

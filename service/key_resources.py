@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, Field, StrictInt, StringConstraints
 
 from service.authz import Binding
 from service.clock import utcnow
@@ -35,7 +35,9 @@ class KeyCreate(Model):
 
 
 class KeyRotate(Model):
-    overlap_seconds: int = Field(3600, ge=0, le=_WEEK, description="How long the secrets before the new one still work")
+    overlap_seconds: StrictInt = Field(
+        3600, ge=0, le=_WEEK, description="How long the secrets before the new one still work"
+    )
 
 
 class Key(Model):

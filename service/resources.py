@@ -10,7 +10,17 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    model_validator,
+)
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
 REPOSITORY_PATTERN = rf"^{_COMPONENT}(?:/{_COMPONENT})*$"
@@ -48,7 +58,15 @@ def _to_utc(when: datetime) -> datetime:
     return when.astimezone(UTC)
 
 
-UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+def _not_a_number(value: object) -> object:
+    """JSON has no times: a number would be taken for seconds since 1970, and a number for a span of them."""
+    if isinstance(value, int | float):
+        raise ValueError("must be a string")  # noqa: TRY004 - pydantic takes nothing else for a mistake of the caller
+    return value
+
+
+AsText = BeforeValidator(_not_a_number)
+UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc), AsText]
 """A time that a caller names: with its zone, and kept in UTC."""
 
 
@@ -111,7 +129,7 @@ class TagSettings(Model):
 class RepositoryCreate(TagSettings):
     name: RepositoryName
     tag_mutability: Mutability = Mutability.MUTABLE
-    scan_on_push: bool = True
+    scan_on_push: StrictBool = True
     encryption: Encryption = Encryption()
     tags: dict[TagKey, TagValue] = Field({}, max_length=49, description="Resource tags; one of the 50 is wharfinger's")
 
@@ -121,7 +139,7 @@ class RepositoryUpdate(Model):
 
     tag_mutability: Mutability | None = None
     mutability_exclusions: tuple[ExclusionFilter, ...] | None = Field(None, max_length=5)
-    scan_on_push: bool | None = None
+    scan_on_push: StrictBool | None = None
     tags: dict[TagKey, TagValue | None] = Field({}, max_length=49)
 
     @model_validator(mode="after")

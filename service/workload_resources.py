@@ -8,19 +8,27 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, StringConstraints, field_validator, model_validator
 
-from service.resources import Model
+from service.resources import AsText, Model
 
 _QUANTITY = re.compile(r"(\d+|\d*\.\d+)([eE][+-]?\d{1,2}|[numkMGTPE]|[KMGTPE]i)?", re.ASCII)
 OWN_LABEL_PREFIX = "wharfinger.dev/"
 _RESERVED_LABELS = ("app.kubernetes.io/name", "app.kubernetes.io/managed-by")
 
-Port = Annotated[int, Field(ge=1, le=65535)]
-NodePort = Annotated[int, Field(ge=30000, le=32767, examples=[32410])]
-EnvName = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$", max_length=253)]
-ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
-LabelValue = Annotated[str, StringConstraints(pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?$")]
+Port = Annotated[StrictInt, Field(ge=1, le=65535)]
+NodePort = Annotated[StrictInt, Field(ge=30000, le=32767, examples=[32410])]
+EnvName = Annotated[
+    str, StringConstraints(pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$", max_length=253), Field(examples=["LOG_LEVEL"])
+]
+ObjectName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"), Field(examples=["myapp"])
+]
+LabelValue = Annotated[
+    str,
+    StringConstraints(pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?$"),
+    Field(examples=["web"]),
+]
 
 
 def _is_quantity(text: str) -> str:
@@ -35,16 +43,17 @@ def _is_free_label(key: str) -> str:
     return key
 
 
-UnixId = Annotated[int, Field(ge=0, le=2**31 - 1, examples=[1000])]
+UnixId = Annotated[StrictInt, Field(ge=0, le=2**31 - 1, examples=[1000])]
 Quantity = Annotated[str, AfterValidator(_is_quantity), Field(examples=["250m"])]
 LabelKey = Annotated[
     str,
     StringConstraints(
         pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$"
     ),
+    Field(examples=["example.com/tier"]),
     AfterValidator(_is_free_label),
 ]
-Span = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(hours=6), examples=["PT5M"])]
+Span = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(hours=6), examples=["PT5M"]), AsText]
 
 
 class ServiceType(StrEnum):
@@ -66,11 +75,13 @@ class Resources(Model):
 class Probe(Model):
     """An HTTP GET to the container's port."""
 
-    path: Annotated[str, StringConstraints(pattern=r"^/[\x21-\x7e]*$", max_length=1024)] = "/healthz"
-    initial_delay_seconds: int = Field(0, ge=0, le=3600)
-    period_seconds: int = Field(10, ge=1, le=3600)
-    timeout_seconds: int = Field(1, ge=1, le=600)
-    failure_threshold: int = Field(3, ge=1, le=1000)
+    path: Annotated[
+        str, StringConstraints(pattern=r"^/[\x21-\x7e]*$", max_length=1024), Field(examples=["/healthz"])
+    ] = "/healthz"
+    initial_delay_seconds: StrictInt = Field(0, ge=0, le=3600)
+    period_seconds: StrictInt = Field(10, ge=1, le=3600)
+    timeout_seconds: StrictInt = Field(1, ge=1, le=600)
+    failure_threshold: StrictInt = Field(3, ge=1, le=1000)
 
 
 class Probes(Model):
@@ -103,9 +114,9 @@ class Security(Model):
     run_as_user: UnixId | None = Field(None, description="Left out: as the image says")
     run_as_group: UnixId | None = None
     fs_group: UnixId | None = Field(None, description="The group that volumes belong to")
-    run_as_non_root: bool = Field(default=False, description="Start only where the user is not root")
-    read_only_root_filesystem: bool = False
-    allow_privilege_escalation: bool = Field(default=False, description="For programs with setuid, such as sudo")
+    run_as_non_root: StrictBool = Field(default=False, description="Start only where the user is not root")
+    read_only_root_filesystem: StrictBool = False
+    allow_privilege_escalation: StrictBool = Field(default=False, description="For programs with setuid, such as sudo")
     capabilities: list[Capability] = Field([], max_length=len(Capability), description="Added; all others are dropped")
 
     @model_validator(mode="after")
@@ -123,7 +134,7 @@ class OnFailure(StrEnum):
 class WorkloadSpec(Model):
     """What runs: a Deployment with one container, and a Service in front. What is left out is not owned."""
 
-    replicas: int | None = Field(None, ge=0, le=1000, description="Left out: one at first, and then as they are")
+    replicas: StrictInt | None = Field(None, ge=0, le=1000, description="Left out: one at first, and then as they are")
     port: Port = Field(description="Of the container", examples=[8080])
     service_type: ServiceType = ServiceType.NODE_PORT
     node_port: NodePort | None = None

@@ -52,9 +52,3 @@ async def test_metrics_name_the_route_and_never_the_path(bare_client: httpx.Asyn
     assert 'route="none",status="404"' in figures
     assert "typo" not in figures
     assert "no/such" not in figures
-
-
-@only_sqlite
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-async def test_an_unknown_parameter_is_refused_here_too(bare_client: httpx.AsyncClient, path: str) -> None:
-    assert (await bare_client.get(path, params={"verbose": "1"})).status_code == 400

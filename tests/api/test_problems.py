@@ -65,7 +65,11 @@ async def test_a_path_that_ends_in_a_slash_is_another_path(bare_admin: httpx.Asy
 
 @pytest.mark.parametrize(
     ("path", "allowed"),
-    [("/v1/repositories", "GET, POST"), ("/v1/repositories/team/app", "DELETE, GET, PATCH"), ("/v1/tokens", "POST")],
+    [
+        ("/v1/repositories", "GET, HEAD, POST"),
+        ("/v1/repositories/team/app", "DELETE, GET, HEAD, PATCH"),
+        ("/v1/tokens", "POST"),
+    ],
 )
 async def test_a_method_that_a_path_lacks_is_answered_with_all_it_has(
     bare_client: httpx.AsyncClient, path: str, allowed: str
