@@ -13,6 +13,7 @@ class Role(StrEnum):
     VIEWER = "viewer"
     DEVELOPER = "developer"
     DEPLOYER = "deployer"
+    PRIVILEGED_DEPLOYER = "privileged_deployer"
     AUDITOR = "auditor"
     ADMIN = "admin"
 
@@ -39,6 +40,8 @@ class Action(StrEnum):
     DEPLOYMENT_DELETE = "deployment.delete"
     DEPLOYMENT_FORCE = "deployment.force"
     DEPLOYMENT_ADOPT = "deployment.adopt"
+    DEPLOYMENT_SERVICE_ACCOUNT = "deployment.service_account"
+    DEPLOYMENT_RESERVED_NAMESPACE = "deployment.reserved_namespace"
     AUDIT_READ = "audit.read"
     AUDIT_READ_ALL = "audit.read_all"
     KEY_READ = "key.read"
@@ -58,7 +61,8 @@ class Step(StrEnum):
 
 _EVERYONE = frozenset(Role)
 _DEVELOPERS = frozenset({Role.DEVELOPER, Role.ADMIN})
-_DEPLOYERS = frozenset({Role.DEPLOYER, Role.ADMIN})
+_PRIVILEGED = frozenset({Role.PRIVILEGED_DEPLOYER, Role.ADMIN})
+_DEPLOYERS = _PRIVILEGED | {Role.DEPLOYER}
 _ADMINS = frozenset({Role.ADMIN})
 
 GRANTS: dict[Action, frozenset[Role]] = {
@@ -71,7 +75,7 @@ GRANTS: dict[Action, frozenset[Role]] = {
     Action.POLICY_PUT: _DEVELOPERS,
     Action.POLICY_PUT_FOREIGN: _ADMINS,
     Action.POLICY_DELETE: _DEVELOPERS,
-    Action.TOKEN_PULL: _DEVELOPERS | {Role.DEPLOYER},
+    Action.TOKEN_PULL: _DEVELOPERS | _DEPLOYERS,
     Action.TOKEN_PUSH: _DEVELOPERS,
     Action.TOKEN_REGISTRY: _ADMINS,
     Action.DEPLOYMENT_READ: _EVERYONE,
@@ -81,6 +85,8 @@ GRANTS: dict[Action, frozenset[Role]] = {
     Action.DEPLOYMENT_DELETE: _DEPLOYERS,
     Action.DEPLOYMENT_FORCE: _ADMINS,
     Action.DEPLOYMENT_ADOPT: _ADMINS,
+    Action.DEPLOYMENT_SERVICE_ACCOUNT: _PRIVILEGED,
+    Action.DEPLOYMENT_RESERVED_NAMESPACE: _PRIVILEGED,
     Action.AUDIT_READ: _EVERYONE,
     Action.AUDIT_READ_ALL: frozenset({Role.AUDITOR, Role.ADMIN}),
     Action.KEY_READ: _ADMINS,
@@ -166,10 +172,14 @@ class Caller:
     bindings: tuple[Binding, ...]
 
 
+def granting(caller: Caller, action: Action) -> tuple[Binding, ...]:
+    """Those of the caller's bindings that grant `action`, each on what it covers."""
+    return tuple(binding for binding in caller.bindings if binding.role in GRANTS[action])
+
+
 def is_allowed(caller: Caller, action: Action, target: Target | None) -> bool:
     """Whether one of the caller's bindings grants `action` on `target`; without a target, anywhere at all."""
-    roles = GRANTS[action]
-    return any(binding.role in roles and (target is None or _covers(binding, target)) for binding in caller.bindings)
+    return any(target is None or _covers(binding, target) for binding in granting(caller, action))
 
 
 def require(caller: Caller, action: Action, target: Target | None) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _LOOK_AGAIN_SECONDS = 10.0
 """The least time between two looks for a cluster that is not where it was."""
 
+_SYSTEM_NAMESPACES = "kube-"
+
 log = structlog.get_logger()
 
 
@@ -53,10 +55,16 @@ class Clusters:
     """Finds and connects clusters. A connection is kept until the cluster is found to have moved."""
 
     def __init__(
-        self, *, settings: Sequence[ClusterSettings], registries: Mapping[str, RegistryClients], default: str | None
+        self,
+        *,
+        settings: Sequence[ClusterSettings],
+        registries: Mapping[str, RegistryClients],
+        default: str | None,
+        own_namespace: str,
     ) -> None:
         self._settings = {one.name: one for one in settings}
         self._registries = registries
+        self._own_namespace = own_namespace
         self._default = default or (next(iter(registries)) if len(registries) == 1 else None)
         self._eks = {name: self._open_eks(one) for name, one in self._settings.items() if one.is_eks}
         self._connected: dict[str, Kube] = {}
@@ -74,6 +82,16 @@ class Clusters:
         :raises NotFoundError: there is no such cluster.
         """
         return self._find(name).registry or self._default
+
+    def is_reserved(self, name: str, namespace: str) -> bool:
+        """Whether a namespace is none of those that the cluster's settings open to every deployer.
+
+        :raises NotFoundError: there is no such cluster.
+        """
+        opened = self._find(name).namespaces
+        if opened is None:
+            return namespace == self._own_namespace or namespace.startswith(_SYSTEM_NAMESPACES)
+        return not any(_fits(namespace, one) for one in opened)
 
     def eks(self, name: str) -> Eks | None:
         """What EKS says of a cluster; None: it is not one of EKS.
@@ -170,6 +188,10 @@ class Clusters:
     def _describe(self, settings: ClusterSettings) -> Cluster:
         kind = "eks" if settings.is_eks else "kubeconfig"
         return Cluster(name=settings.name, kind=kind, registry=settings.registry or self._default)
+
+
+def _fits(namespace: str, pattern: str) -> bool:
+    return namespace == pattern or (pattern.endswith("*") and namespace.startswith(pattern[:-1]))
 
 
 def _version(nodes: Sequence[Mapping[str, object]]) -> str | None:

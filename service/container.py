@@ -74,7 +74,12 @@ class Container:
         )
         images = {name: EcrImages(client) for name, client in clients.items()}
         policies = {name: EcrPolicies(client) for name, client in clients.items()}
-        clusters = Clusters(settings=settings.clusters, registries=clients, default=settings.default_registry)
+        clusters = Clusters(
+            settings=settings.clusters,
+            registries=clients,
+            default=settings.default_registry,
+            own_namespace=settings.own_namespace,
+        )
         store = DeploymentStore(database=database, owner=new_id(), lease=settings.rollouts.lease)
         rollouts = Rollouts(
             store=store,

@@ -8,7 +8,7 @@ _NOT_SPOKEN_OF = ("managedFields", "resourceVersion", "generation", "uid", "crea
 
 _VARIABLE = re.compile(r"\.env\[\d+\]$")
 _VARIABLES_VALUE = re.compile(r"\.env\[\d+\]\.value$")
-_MASK = "…"
+MASK = "…"
 
 Difference = tuple[str, Any, Any]
 """The field's path, and what it was and would be; None on a side where it is not set."""
@@ -25,12 +25,12 @@ def masked(path: str, value: Any) -> Any:  # noqa: ANN401 - JSON
     if isinstance(value, dict):
         is_variable = _VARIABLE.search(path) is not None
         return {
-            name: _MASK if is_variable and name == "value" else masked(f"{path}.{name}", one)
+            name: MASK if is_variable and name == "value" else masked(f"{path}.{name}", one)
             for name, one in value.items()
         }
     if isinstance(value, list):
         return [masked(f"{path}[{number}]", one) for number, one in enumerate(value)]
-    return _MASK if _VARIABLES_VALUE.search(path) and value is not None else value
+    return MASK if _VARIABLES_VALUE.search(path) and value is not None else value
 
 
 def _walk(path: str, before: Any, after: Any) -> Iterator[Difference]:  # noqa: ANN401 - JSON

@@ -1,21 +1,20 @@
 """Deployments: accept, list, get, follow, roll back, cancel, delete. What runs them is `rollouts`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row
+from sqlalchemy import ColumnElement, Row, and_, false, or_, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service import authz, cursors
-from service.authz import Action, Caller, Target
+from service.authz import Action, Binding, Caller, Target
 from service.clusters import Clusters
-from service.deployment_checks import KINDS, DeploymentChecks
-from service.deployment_diff import changes_between, masked
+from service.deployment_checks import DeploymentChecks
+from service.deployment_preview import changes_of
 from service.deployment_resources import (
-    Change,
     Deployment,
     DeploymentCreate,
     DeploymentEvent,
@@ -88,7 +87,7 @@ class Deployments:
             facts = {
                 "id": operation_id,
                 "kind": DeploymentKind.DEPLOY,
-                "spec": asked.model_dump(mode="json"),
+                "spec": asked.model_dump(mode="json") | {"registry": source.name},
                 "image": asked.image,
                 "image_uri": checked.image_uri,
                 "digest": checked.digest,
@@ -96,12 +95,7 @@ class Deployments:
             }
             return self._accepted(call, _place(target), facts, after=_newest_generation(checked.before))
 
-        needed = [(Action.DEPLOYMENT_CREATE, target)]
-        needed.append((Action.REPOSITORY_READ, Target(source.name, Reference.parse(asked.image).repository)))
-        if asked.force:
-            needed.append((Action.DEPLOYMENT_FORCE, target))
-        if asked.adopt:
-            needed.append((Action.DEPLOYMENT_ADOPT, target))
+        needed = self._needs(Action.DEPLOYMENT_CREATE, target, source.name, asked.model_dump())
         request = asked.model_dump(mode="json") | {"registry": source.name}
         # What is set in the environment may be secret: the trail has the names alone.
         request["env"] = sorted(asked.env)
@@ -110,16 +104,11 @@ class Deployments:
     async def preview(self, caller: Caller, registry: str | None, asked: DeploymentCreate) -> DryRun:
         """What `create` would change, by a dry run of the API server."""
         target = Target(cluster=asked.cluster, namespace=asked.namespace, name=asked.name)
-        authz.require(caller, Action.DEPLOYMENT_CREATE, target)
         chosen = self._registries.find(registry or self._clusters.registry_of(asked.cluster)).name
-        authz.require(caller, Action.REPOSITORY_READ, Target(chosen, Reference.parse(asked.image).repository))
+        for action, on in self._needs(Action.DEPLOYMENT_CREATE, target, chosen, asked.model_dump()):
+            authz.require(caller, action, on)
         checked = await self._checks.check(chosen, asked)
-        changes = [
-            Change(object=f"{kind}/{asked.name}", path=path, before=masked(path, before), after=masked(path, after))
-            for kind in KINDS
-            for path, before, after in changes_between(checked.before[kind], checked.after[kind])
-        ]
-        return DryRun(image_uri=checked.image_uri, changes=changes)
+        return DryRun(image_uri=checked.image_uri, changes=list(changes_of(asked.name, checked)))
 
     async def rollback(self, call: Call, deployment_id: str, to: UUID | None) -> Done:
         """Accept a deployment that goes back to the last success before this one, or to a named one.
@@ -127,15 +116,23 @@ class Deployments:
         :raises ConflictError: there is nothing to go back to (`nothing_to_roll_back_to`).
         """
         row = await self._known(call.caller, deployment_id)
-        place, named = place_of(row), str(to) if to else None
+        target, named = _target(row), str(to) if to else None
+        goal = await self._goal(row, named)
 
         async def act(operation_id: str) -> Outcome:
-            goal = await self._goal(row, named)
+            if goal is None:
+                raise ConflictError("There is no such deployment that succeeded.", code="nothing_to_roll_back_to")
             facts = {"id": operation_id, "kind": DeploymentKind.ROLLBACK, "rollback_to": goal.id}
-            return self._accepted(call, place, carried(goal) | facts)
+            return self._accepted(call, place_of(row), carried(goal) | facts)
 
+        needed: Sequence[tuple[Action, Target]] = [(Action.DEPLOYMENT_ROLLBACK, target)]
+        if goal is not None:
+            spec = carried(goal)["spec"]
+            # Before the version that keeps it, the registry was nearly always the cluster's.
+            source = self._registries.find(spec.get("registry") or self._clusters.registry_of(row.cluster))
+            needed = self._needs(Action.DEPLOYMENT_ROLLBACK, target, source.name, spec)
         request = {"deployment": deployment_id, "to": named}
-        return await self._accept(call, Intent(Action.DEPLOYMENT_ROLLBACK, _target(row), request), act)
+        return await self._accept(call, Intent(Action.DEPLOYMENT_ROLLBACK, target, request, requires=needed), act)
 
     async def delete(self, call: Call, deployment_id: str, *, force: bool) -> Done:
         """Accept the removal of a target's objects, of those that are ours; `force`: whichever deployment is newest.
@@ -158,8 +155,11 @@ class Deployments:
             facts = {"id": operation_id, "kind": DeploymentKind.DELETE}
             return self._accepted(call, place_of(row), carried(row) | facts, guard=guard)
 
-        request = {"deployment": row.id, "force": force}
-        return await self._accept(call, Intent(Action.DEPLOYMENT_DELETE, _target(row), request), act)
+        target, request = _target(row), {"deployment": row.id, "force": force}
+        needed = [(Action.DEPLOYMENT_DELETE, target)]
+        if self._clusters.is_reserved(row.cluster, row.namespace):
+            needed.append((Action.DEPLOYMENT_RESERVED_NAMESPACE, target))
+        return await self._accept(call, Intent(Action.DEPLOYMENT_DELETE, target, request, requires=needed), act)
 
     async def cancel(self, call: Call, deployment_id: str) -> Done:
         """Stop following a rollout; the cluster is left as it is.
@@ -187,15 +187,15 @@ class Deployments:
         return _to_deployment(await self._known(caller, deployment_id))
 
     async def list(self, caller: Caller, wanted: Wanted, *, cursor: str | None, limit: int) -> DeploymentPage:
-        """Those the caller may read, the newest first; a page may be short and still have a next one."""
+        """Those the caller may read, the newest first."""
         named = {"cluster": wanted.cluster, "namespace": wanted.namespace, "name": wanted.name, "status": wanted.status}
         conditions = [deployments.c[field] == value for field, value in named.items() if value is not None]
+        conditions.append(_within(authz.granting(caller, Action.DEPLOYMENT_READ)))
         if cursor:
             conditions.append(deployments.c.id < cursors.decode_id(cursor))
         found = await self._store.page(conditions, limit + 1)
         following = cursors.encode_id(found[limit - 1].id) if len(found) > limit else None
-        known = [row for row in found[:limit] if authz.is_allowed(caller, Action.DEPLOYMENT_READ, _target(row))]
-        return DeploymentPage(items=[_to_deployment(row) for row in known], next_cursor=following)
+        return DeploymentPage(items=[_to_deployment(row) for row in found[:limit]], next_cursor=following)
 
     async def wait(self, caller: Caller, deployment_id: str, seconds: float, *, is_repeatable: bool) -> Deployment:
         """The deployment once it has succeeded. `is_repeatable`: the request that waits may be sent again as it is.
@@ -252,19 +252,43 @@ class Deployments:
             raise NotFoundError("deployment", deployment_id)
         return row
 
-    async def _goal(self, row: Row[Any], to: str | None) -> Row[Any]:
-        if to:
-            found = await self._store.get(to)
-        else:
-            found = await self._store.last_success(place_of(row), row.generation, with_image=True)
+    def _needs(self, action: Action, target: Target, registry: str, spec: Json) -> Sequence[tuple[Action, Target]]:
+        """What the caller must be allowed to do for this to run there."""
+        image = Target(registry, Reference.parse(spec["image"]).repository)
+        beside = {
+            Action.DEPLOYMENT_FORCE: spec["force"],
+            Action.DEPLOYMENT_ADOPT: spec["adopt"],
+            Action.DEPLOYMENT_SERVICE_ACCOUNT: spec.get("service_account"),
+            Action.DEPLOYMENT_RESERVED_NAMESPACE: self._clusters.is_reserved(
+                target.cluster or "", target.namespace or ""
+            ),
+        }
+        asked = [(one, target) for one, is_asked in beside.items() if is_asked]
+        return [(action, target), (Action.REPOSITORY_READ, image), *asked]
+
+    async def _goal(self, row: Row[Any], to: str | None) -> Row[Any] | None:
+        if to is None:
+            return await self._store.last_success(place_of(row), row.generation, with_image=True)
+        found = await self._store.get(to)
         is_fit = found is not None and place_of(found) == place_of(row) and found.kind != DeploymentKind.DELETE
-        if found is None or not is_fit or found.status != DeploymentStatus.SUCCEEDED:
-            raise ConflictError("There is no such deployment that succeeded.", code="nothing_to_roll_back_to")
-        return found
+        return found if found is not None and is_fit and found.status == DeploymentStatus.SUCCEEDED else None
 
     async def _settle_accepted(self, operation: Open) -> Settled:
         # Accepted means one commit of both: an operation that is open has made no deployment.
         return Settled(Status.FAILED, f"{operation.action} was not accepted")
+
+
+def _within(bindings: Sequence[Binding]) -> ColumnElement[bool]:
+    """Where a deployment is covered by one of these: as `authz` has it, for SQL."""
+    return or_(false(), *(and_(*_bounds(one)) for one in bindings if one.cluster and one.namespace))
+
+
+def _bounds(binding: Binding) -> Iterator[ColumnElement[bool]]:
+    yield true()
+    if binding.cluster != authz.EVERY:
+        yield deployments.c.cluster == binding.cluster
+    if binding.namespace != authz.EVERY:
+        yield deployments.c.namespace == binding.namespace
 
 
 def _newest_generation(found: Mapping[str, Object | None]) -> int:

@@ -36,6 +36,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$", max_lengt
 AccountId = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
 Region = Annotated[str, Field(pattern=r"^[0-9a-z-]{2,25}$")]
 RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$")]
+NamespacePattern = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$|^[a-z0-9][-a-z0-9]{0,61}\*$")]
 PositiveSpan = Annotated[timedelta, Field(gt=timedelta(0))]
 
 
@@ -81,6 +82,11 @@ class ClusterSettings(_Section):
     )
     kubeconfig: Path | None = Field(None, description="A kubeconfig file instead of EKS")
     context: str | None = Field(None, description="A context of that file, instead of its current one")
+    namespaces: tuple[NamespacePattern, ...] | None = Field(
+        None,
+        description="Where every deployer may go: names, or beginnings with `*` after; else everywhere but `kube-*` "
+        "and wharfinger's own namespace. Elsewhere it takes a grant of its own",
+    )
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> "ClusterSettings":
@@ -168,6 +174,7 @@ class Settings(BaseSettings):
         (), description="Addresses or networks whose X-Forwarded-For is believed: the load balancers in front"
     )
     data_dir: Path = Path("data")
+    own_namespace: str = Field("wharfinger", description="The namespace that wharfinger itself runs in")
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
     bootstrap_key_file: Path | None = Field(
         None, description="A file with one whf_… key that becomes the first admin key"

@@ -83,9 +83,9 @@ async def owned(kubectl: Run, what: str) -> set[str]:
     return set(leaves(mine["fieldsV1"]))
 
 
-async def test_the_deployment_is_what_was_asked_for(deployer: httpx.AsyncClient, kubectl: Run, tmp_path: Path) -> None:
+async def test_the_deployment_is_what_was_asked_for(admin: httpx.AsyncClient, kubectl: Run, tmp_path: Path) -> None:
     await apply(kubectl, tmp_path, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "runner"}})
-    made = await deploy(deployer, **EVERYTHING)
+    made = await deploy(admin, **EVERYTHING)
     found = await shown(kubectl, "deployment/myapp")
     spec, template = found["spec"], found["spec"]["template"]
     [container] = template["spec"]["containers"]

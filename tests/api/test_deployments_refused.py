@@ -130,9 +130,9 @@ async def test_a_pod_that_pod_security_refuses_fails_in_its_words(
 
 
 async def test_a_service_account_that_is_not_there_is_what_its_pods_are_refused_for(
-    deployer: httpx.AsyncClient,
+    admin: httpx.AsyncClient,
 ) -> None:
-    reason = reason_of(await deploy(deployer, service_account="nobody", progress_deadline=SHORT))
+    reason = reason_of(await deploy(admin, service_account="nobody", progress_deadline=SHORT))
     assert reason["code"] == "admission_refused"
     assert 'serviceaccount "nobody" not found' in reason["message"]
 

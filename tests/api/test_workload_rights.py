@@ -109,35 +109,35 @@ async def test_who_is_not_root_runs_where_pod_security_is_restricted(
 
 
 async def test_a_service_account_that_is_not_named_any_more_is_unset(
-    deployer: httpx.AsyncClient, kube: httpx.AsyncClient
+    admin: httpx.AsyncClient, kube: httpx.AsyncClient
 ) -> None:
     await make_account(kube, "runner")
-    await deploy(deployer, service_account="runner")
+    await deploy(admin, service_account="runner")
     named = await pod_spec(kube)
     assert (named["serviceAccountName"], named["serviceAccount"]) == ("runner", "runner")
-    await deploy(deployer)
+    await deploy(admin)
     after = await pod_spec(kube)
     assert (after["serviceAccountName"], after["serviceAccount"]) == ("default", "default")
 
 
 async def test_a_rollback_behind_a_service_account_does_not_need_it(
-    deployer: httpx.AsyncClient, kube: httpx.AsyncClient
+    admin: httpx.AsyncClient, kube: httpx.AsyncClient
 ) -> None:
-    await deploy(deployer)
+    await deploy(admin)
     await make_account(kube, "runner")
-    with_account = (await deploy(deployer, service_account="runner")).json()
+    with_account = (await deploy(admin, service_account="runner")).json()
     await kube.delete("/api/v1/namespaces/default/serviceaccounts/runner")
-    back = await deployer.post(f"/v1/deployments/{with_account['id']}/rollback", params={"wait": "30"}, json={})
+    back = await admin.post(f"/v1/deployments/{with_account['id']}/rollback", params={"wait": "30"}, json={})
     assert back.status_code == 200, back.text
 
 
 async def test_the_token_is_mounted_for_a_service_account_that_is_named(
-    deployer: httpx.AsyncClient, kube: httpx.AsyncClient
+    admin: httpx.AsyncClient, kube: httpx.AsyncClient
 ) -> None:
-    await deploy(deployer)
+    await deploy(admin)
     assert (await pod_spec(kube))["automountServiceAccountToken"] is False
     await make_account(kube, "runner")
-    await deploy(deployer, service_account="runner")
+    await deploy(admin, service_account="runner")
     assert "automountServiceAccountToken" not in await pod_spec(kube)
 
 

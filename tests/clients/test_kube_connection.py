@@ -242,7 +242,9 @@ async def test_a_cluster_made_again_under_its_name_is_found(registries: tuple[Re
     aws = Aws(registries, DeadlineSettings())
     opened = await aws.open()
     events = opened["local"].eks.meta.events
-    clusters = Clusters(settings=(ClusterSettings(name="demo"),), registries=opened, default="local")
+    clusters = Clusters(
+        settings=(ClusterSettings(name="demo"),), registries=opened, default="local", own_namespace="wharfinger"
+    )
     events.register("after-call.eks.DescribeCluster", moved)
     earlier = await clusters.connect("demo")
     with pytest.raises(ClusterUnavailableError):
@@ -257,7 +259,12 @@ async def test_a_cluster_that_is_away_is_looked_for_now_and_then_and_kept(
     aws: Sandbox, registries: tuple[RegistrySettings, ...]
 ) -> None:
     clients = Aws(registries, DeadlineSettings())
-    clusters = Clusters(settings=(ClusterSettings(name="demo"),), registries=await clients.open(), default="local")
+    clusters = Clusters(
+        settings=(ClusterSettings(name="demo"),),
+        registries=await clients.open(),
+        default="local",
+        own_namespace="wharfinger",
+    )
     first = await clusters.connect("demo")
     for _ in range(3):
         aws.fault("LIST nodes", "reset")

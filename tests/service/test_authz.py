@@ -17,10 +17,10 @@ def caller(*bindings: Binding) -> Caller:
 
 def test_the_matrix_is_the_one_that_was_agreed() -> None:
     holders = {role: caller(Binding(role=role)) for role in Role}
-    lines = [f"{'action':<24}" + "".join(f"{role:<11}" for role in Role)]
+    lines = [f"{'action':<32}" + "".join(f"{role:<21}" for role in Role)]
     for action in Action:
         cells = ("yes" if is_allowed(holder, action, IMAGE) else "-" for holder in holders.values())
-        lines.append(f"{action:<24}" + "".join(f"{cell:<11}" for cell in cells))
+        lines.append(f"{action:<32}" + "".join(f"{cell:<21}" for cell in cells))
     found = "".join(line.rstrip() + "\n" for line in lines)
     assert found == MATRIX.read_text(), (
         f"Who may do what has changed; if that is meant, {MATRIX.name} becomes:\n{found}"
