@@ -12,7 +12,7 @@ from service.clusters import Clusters
 from service.deployment_resources import DeploymentCreate
 from service.errors import InvalidError
 from service.ledger import Json
-from service.platforms import built_for, fitting, platforms_of
+from service.platforms import are_unfit, built_for, platforms_of
 from service.registries import Registries
 from service.resources import Reference
 from service.rollout_steps import not_ours
@@ -53,7 +53,9 @@ class DeploymentChecks:
             kube.nodes(), asyncio.gather(*(kube.find(kind, asked.namespace, asked.name) for kind in KINDS))
         )
         nodes = platforms_of(found)
-        _require_fit(built, nodes)
+        if are_unfit(found, built):
+            detail = f"The image is built for {', '.join(built)}; the nodes are {', '.join(nodes)}."
+            raise InvalidError(detail, code="platform_mismatch")
         before = dict(zip(KINDS, present, strict=True))
         for kind, there in before.items():
             if there is not None and not is_ours(there) and not asked.adopt:
@@ -93,10 +95,3 @@ async def _dry_adopt(kube: "Kube", asked: DeploymentCreate, made: Object, there:
     labels = (there["metadata"].get("labels") or {}) | made["metadata"]["labels"]
     parts = {"metadata/labels": labels} | {f"spec/{name}": value for name, value in made["spec"].items()}
     return await kube.dry_patch(there, [{"op": "add", "path": f"/{path}", "value": parts[path]} for path in parts])
-
-
-def _require_fit(built: tuple[str, ...], nodes: list[str]) -> None:
-    if built and nodes and not fitting(built, nodes):
-        raise InvalidError(
-            f"The image is built for {', '.join(built)}; the nodes are {', '.join(nodes)}.", code="platform_mismatch"
-        )

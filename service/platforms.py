@@ -1,15 +1,29 @@
 """Platforms (`os/architecture`, with a variant where there is one): of images and of nodes, and whether they fit."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from service.clients.ecr_images import EcrImages
 from service.resources import Reference
 
+Node = Mapping[str, Any]
 
-def platforms_of(nodes: Sequence[Mapping[str, object]]) -> list[str]:
-    """`os/architecture` of the nodes, each once."""
-    infos = [one.get("status", {}).get("nodeInfo", {}) for one in nodes]  # type: ignore[attr-defined] # JSON
-    return sorted({f"{one.get('operatingSystem', '?')}/{one.get('architecture', '?')}" for one in infos})
+
+def platforms_of(nodes: Sequence[Node]) -> list[str]:
+    """`os/architecture` of the nodes that tell theirs, each once."""
+    return sorted({told for one in nodes if (told := _platform_of(one))})
+
+
+def are_unfit(nodes: Sequence[Node], built: Sequence[str]) -> bool:
+    """Whether none of the nodes can run an image: where one does not tell, or there is none, it is not known."""
+    told = [_platform_of(one) for one in nodes]
+    return bool(built and told) and None not in told and not fitting(built, platforms_of(nodes))
+
+
+def _platform_of(node: Node) -> str | None:
+    info = (node.get("status") or {}).get("nodeInfo") or {}
+    system, architecture = info.get("operatingSystem"), info.get("architecture")
+    return f"{system}/{architecture}" if system and architecture else None
 
 
 async def built_for(images: EcrImages, image: Reference) -> tuple[str, tuple[str, ...]]:

@@ -11,9 +11,9 @@ from service.clients.ecr_policies import EcrPolicies
 from service.clients.eks import Eks
 from service.clients.iam import Iam
 from service.clusters import Clusters
-from service.errors import WharfingerError
+from service.errors import ClusterPermissionError, NotFoundError, WharfingerError
 from service.node_checks import check_roles, find_roles
-from service.platforms import built_for, fitting, platforms_of
+from service.platforms import are_unfit, built_for, fitting, platforms_of
 from service.registries import Registries
 from service.repository_checks import Regions, check_policy
 from service.resources import Model, Reference
@@ -31,6 +31,13 @@ class Preflight(Model):
 _WRITTEN = (("apps", "deployments"), ("", "services"))
 _VERBS = ("get", "list", "watch", "create", "patch", "delete")
 
+_PROBE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "wharfinger-preflight"},
+    "spec": {"ports": [{"port": 80}]},
+}
+"""What is asked for in a dry run."""
 
 _NO_ACCOUNT = Finding(
     Verdict.UNKNOWN,
@@ -73,10 +80,11 @@ class Preflights:
         found = await asyncio.gather(
             self._platforms(cluster, chosen, image),
             self._permissions(cluster, namespace),
+            self._namespace(cluster, namespace),
             self._pulls(caller, cluster, chosen, image),
         )
-        platforms_fit, may_write, pulls = found
-        findings = {"platforms": platforms_fit, "permissions": may_write, **pulls}
+        platforms_fit, may_write, is_there, pulls = found
+        findings = {"platforms": platforms_fit, "permissions": may_write, "namespace": is_there, **pulls}
         return Preflight(
             cluster=cluster,
             namespace=namespace,
@@ -88,13 +96,15 @@ class Preflights:
     async def _platforms(self, cluster: str, registry: str, image: Reference) -> Finding:
         try:
             _, built = await built_for(self._images[registry], image)
-            nodes = platforms_of(await (await self._clusters.connect(cluster)).nodes())
+            found = await (await self._clusters.connect(cluster)).nodes()
         except WharfingerError as error:
             return tripped(error)
-        detail = f"The image is built for {', '.join(built) or 'no platform it names'}; nodes are {', '.join(nodes)}."
+        nodes = platforms_of(found)
+        told = ", ".join(nodes) or "none that tell their platform"
+        detail = f"The image is built for {', '.join(built) or 'no platform it names'}; nodes are {told}."
         if fitting(built, nodes):
             return Finding(Verdict.OK, detail)
-        verdict = Verdict.FAILED if built and nodes else Verdict.UNKNOWN
+        verdict = Verdict.FAILED if are_unfit(found, built) else Verdict.UNKNOWN
         return Finding(verdict, detail, "Build the image for a platform of the nodes.")
 
     async def _permissions(self, cluster: str, namespace: str) -> Finding:
@@ -115,6 +125,19 @@ class Preflights:
         detail = f"Wharfinger may not: {', '.join(missing)} in {namespace}."
         advice = "Give wharfinger's role an access entry with AmazonEKSEditPolicy for this namespace."
         return Finding(Verdict.FAILED, detail, advice)
+
+    async def _namespace(self, cluster: str, namespace: str) -> Finding:
+        """By what a deploy does there: to read namespaces is a right that it does not need."""
+        try:
+            kube = await self._clusters.connect(cluster)
+            await kube.apply(_PROBE, namespace, force=False, dry_run=True)
+        except NotFoundError as error:
+            return Finding(Verdict.FAILED, error.detail, f"Make it: kubectl create namespace {namespace}")
+        except ClusterPermissionError as error:
+            return Finding(Verdict.UNKNOWN, error.detail, "See the check `permissions`.")
+        except WharfingerError as error:
+            return tripped(error)
+        return Finding(Verdict.OK, f"Objects can be made in {namespace}.")
 
     async def _pulls(self, caller: Caller, cluster: str, registry: str, image: Reference) -> dict[str, Finding]:
         """Whether the nodes are let in, by what each side allows, and from how far."""

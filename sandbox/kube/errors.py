@@ -76,6 +76,14 @@ def forbidden(plural: str, group: str, name: str, why: str) -> StatusError:
     return StatusError(403, "Forbidden", message, details=_details(plural, group, name))
 
 
+def terminating(plural: str, group: str, name: str, namespace: str) -> StatusError:
+    why = f"unable to create new content in namespace {namespace} because it is being terminated"
+    said = f"namespace {namespace} is being terminated"
+    error = forbidden(plural, group, name, why)
+    error.details["causes"] = [{"reason": "NamespaceTerminating", "message": said, "field": "metadata.namespace"}]
+    return error
+
+
 def no_such_resource() -> StatusError:
     return StatusError(404, "NotFound", "the server could not find the requested resource")
 

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from sandbox.kube import defaults, deletes, managers, scales, services, strictness
 from sandbox.kube.admission import admit
 from sandbox.kube.bodies import check_identity, check_kind, check_precondition, patched
-from sandbox.kube.errors import bad_request
+from sandbox.kube.errors import bad_request, terminating
 from sandbox.kube.kinds import DEPLOYMENT, DISRUPTION_BUDGET, NAMESPACE, POD, REPLICA_SET, SERVICE, Kind
 from sandbox.kube.managers import Manager
 from sandbox.kube.naming import random_name
@@ -68,7 +68,7 @@ class Writes:
         check_identity(target, made)
         if made["metadata"].get("resourceVersion"):
             raise bad_request("resourceVersion should not be set on objects to be created")
-        self._enter(target)
+        self._enter(target, made)
         _begin(target.kind, made)
         made = managers.update(target.kind, {}, made, Manager(options.manager, "Update"))
         return _Written(self._create(target.kind, made, options), is_new=True, warnings=tuple(warnings))
@@ -96,7 +96,7 @@ class Writes:
         if sent["metadata"].get("resourceVersion") or sent["metadata"].get("uid"):
             check_precondition(kind, None, sent)
         made = managers.apply(kind, {}, sent, manager, is_forced=options.is_forced)
-        self._enter(target)
+        self._enter(target, made)
         kept = made["metadata"]["managedFields"]
         _begin(kind, made)
         made["metadata"]["managedFields"] = kept
@@ -128,10 +128,13 @@ class Writes:
         main = Target(target.kind, target.namespace, target.name, None)
         return JSONResponse(scales.of(self._replace(main, made, before, options)))
 
-    def _enter(self, target: Target) -> None:
-        """:raises StatusError: 404, the namespace to create it in does not exist."""
-        if target.namespace is not None:
-            self._store.get(NAMESPACE, None, target.namespace)
+    def _enter(self, target: Target, made: Object) -> None:
+        """:raises StatusError: the namespace to create it in does not exist, 404, or is being deleted, 403."""
+        if target.namespace is None:
+            return
+        namespace = self._store.get(NAMESPACE, None, target.namespace)
+        if namespace["metadata"].get("deletionTimestamp"):
+            raise terminating(target.kind.plural, target.kind.group, made["metadata"].get("name", ""), target.namespace)
 
     def _create(self, kind: Kind, made: Object, options: Options) -> Object:
         metadata = made["metadata"]

@@ -56,7 +56,7 @@ def from_status(code: int, status: Mapping[str, Any], cluster: str) -> Wharfinge
     if code == _INVALID or (code == _SERVER_ERROR and message.startswith(_UNTYPED)):
         return _invalid(message, causes)
     if code == _FORBIDDEN:
-        return _forbidden(message, cluster)
+        return _forbidden(message, status, cluster)
     return _other(code, message, status, cluster)
 
 
@@ -85,7 +85,10 @@ def _invalid(message: str, causes: list[FieldError]) -> WharfingerError:
     return InvalidError(message, code="cluster_refused_value", errors=causes)
 
 
-def _forbidden(message: str, cluster: str) -> WharfingerError:
+def _forbidden(message: str, status: Mapping[str, Any], cluster: str) -> WharfingerError:
+    causes = (status.get("details") or {}).get("causes") or ()
+    if any(one.get("reason") == "NamespaceTerminating" for one in causes):
+        return ConflictError(message, code="namespace_terminating")
     if _QUOTA.search(message):
         return ConflictError(message, code="quota_exceeded")
     if _ADMISSION.search(message):

@@ -11,6 +11,7 @@ import pytest_asyncio
 from sandbox.places import OTHER_ACCOUNT
 from sandbox.server import Sandbox
 from service.settings import ClusterSettings, RegistrySettings, Settings
+from tests.administrator import administrator
 from tests.conftest import ACCOUNT, REGION, SECOND_REGION, Connect, MakeKey, Serve
 from tests.images import image, publish, push_image
 from tests.marks import only_sqlite
@@ -30,7 +31,14 @@ TRUST = json.dumps(
         "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
     }
 )
-GOOD = {"platforms": "ok", "permissions": "ok", "node_roles": "ok", "repository_policy": "ok", "region": "ok"}
+GOOD = {
+    "platforms": "ok",
+    "permissions": "ok",
+    "namespace": "ok",
+    "node_roles": "ok",
+    "repository_policy": "ok",
+    "region": "ok",
+}
 
 
 def document(*statements: dict[str, Any]) -> str:
@@ -424,3 +432,41 @@ async def test_of_a_cluster_that_is_not_eks_the_nodes_are_unknown(
     unknown = dict.fromkeys(("node_roles", "repository_policy", "region"), "unknown")
     assert verdicts(found) == GOOD | unknown
     assert "imagePullSecret" in found["node_roles"]["advice"]
+
+
+async def test_a_node_that_does_not_tell_its_platform_leaves_it_open(
+    viewer: httpx.AsyncClient, deployer: httpx.AsyncClient, pushed: Sandbox
+) -> None:
+    async with administrator(pushed) as kube:
+        node = {"metadata": {"name": "joining"}, "spec": {"unschedulable": True}}
+        (await kube.post("/api/v1/nodes", json=node)).raise_for_status()
+    assert (await look(viewer, "myapp:1"))["platforms"]["verdict"] == "ok"
+    assert (await look(viewer, "myapp:arm"))["platforms"]["verdict"] == "unknown"
+    asked = {"cluster": "demo", "name": "myapp", "image": "myapp:arm", "port": 8080}
+    shown = await deployer.post("/v1/deployments", params={"dry_run": "true"}, json=asked)
+    assert shown.status_code == 200, shown.text
+    assert (await viewer.get("/v1/clusters/demo")).json()["architectures"] == ["linux/amd64"]
+
+
+@pytest.mark.usefixtures("pushed")
+async def test_a_namespace_that_is_not_there_fails_and_says_so(viewer: httpx.AsyncClient) -> None:
+    found = await look(viewer, namespace="none")
+    assert found["verdict"] == found["namespace"]["verdict"] == "failed"
+    assert "'none'" in found["namespace"]["detail"]
+    assert found["namespace"]["advice"] == "Make it: kubectl create namespace none"
+
+
+async def test_a_namespace_that_is_being_deleted_takes_no_deployments(
+    viewer: httpx.AsyncClient, deployer: httpx.AsyncClient, pushed: Sandbox
+) -> None:
+    async with administrator(pushed) as kube:
+        ending = {"metadata": {"name": "ending", "finalizers": ["example.com/slow"]}}
+        (await kube.post("/api/v1/namespaces", json=ending)).raise_for_status()
+        (await kube.delete("/api/v1/namespaces/ending")).raise_for_status()
+    asked = {"cluster": "demo", "namespace": "ending", "name": "myapp", "image": "myapp:1", "port": 8080}
+    refused = await deployer.post("/v1/deployments", json=asked)
+    assert (refused.status_code, refused.json()["code"]) == (409, "namespace_terminating"), refused.text
+    assert "namespace ending because it is being terminated" in refused.json()["detail"]
+    found = await look(viewer, namespace="ending")
+    assert found["namespace"]["verdict"] == "failed"
+    assert "being terminated" in found["namespace"]["detail"]
