@@ -7,7 +7,7 @@ These machines are noisy: the ratio is what counts, not the single figure.
 
 import asyncio
 
-from bench import deploys, latency, pipeline, startup, vending
+from bench import deploys, latency, pipeline, startup, trail, vending
 from bench.report import heading
 from bench.rig import rig
 
@@ -16,6 +16,7 @@ def main() -> None:
     """Run every benchmark in turn, each on a rig of its own processes."""
     heading()
     startup.measure()
+    trail.measure()
     with rig() as running:
         asyncio.run(latency.measure(running))
         asyncio.run(vending.measure(running))
