@@ -17,8 +17,10 @@ from service.errors import (
     AwsUnavailableError,
     DeadlineError,
     ForbiddenError,
+    HeadersTooLargeError,
     InvalidError,
     ParameterError,
+    RequestTimeoutError,
     UnauthenticatedError,
 )
 from service.settings import Settings
@@ -66,6 +68,8 @@ def create(settings: Settings) -> FastAPI:
                 ParameterError,
                 UnauthenticatedError,
                 ForbiddenError,
+                RequestTimeoutError,
+                HeadersTooLargeError,
                 InvalidError,
                 AwsPermissionError,
                 AwsUnavailableError,
@@ -75,7 +79,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(health.router)
     problems.install(app)
     app.add_middleware(HeadAsGet)
-    app.add_middleware(BodyLimit, most=settings.limits.body_bytes)
+    app.add_middleware(BodyLimit, most=settings.limits.body_bytes, within=settings.deadlines.body)
     app.add_middleware(RequestContext)
     describe(app)
     return app

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from api.deps import bearer_of, readiness_of, services_of
+from service.clock import unbounded
 from service.errors import CallerGoneError, DatabaseError, UnauthenticatedError, UnavailableError, WharfingerError
 
 _LOOK_EVERY = 1.0
@@ -32,6 +33,10 @@ class Attendance:
         :raises UnauthenticatedError: the key has ended meanwhile.
         :raises UnavailableError: this process ends.
         """
+        with unbounded():
+            return await self._during(work)
+
+    async def _during(self, work: Work[T]) -> T:
         async with _task(self._end()) as end, _task(work) as result:
             await asyncio.wait({result, end}, return_when=asyncio.FIRST_COMPLETED)
             if not result.done():

@@ -10,7 +10,6 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from service.authz import Caller
-from service.clock import Deadline
 from service.container import Container
 from service.errors import FieldError, ParameterError
 from service.ledger import Call
@@ -89,7 +88,7 @@ async def call_of(request: Request) -> Call:
     return Call(
         caller=caller_of(request),
         request_id=request.state.request_id,
-        deadline=Deadline.after(services_of(request).settings.deadlines.request),
+        deadline=request.state.deadline,
         fingerprint=await _fingerprint(request) if key else "",
         idempotency_key=key,
         if_match=request.headers.get(MATCH_HEADER),

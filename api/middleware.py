@@ -1,8 +1,10 @@
 """What every request passes: an id, a limit on its body, a log line, a figure. Plain ASGI: microseconds."""
 
+import asyncio
 import re
 import time
 from collections.abc import MutableMapping
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -15,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import defect, render
 from service.clock import new_id
-from service.errors import TooLargeError, WharfingerError
+from service.errors import RequestTimeoutError, TooLargeError, WharfingerError
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -61,11 +63,12 @@ class RequestContext:
 
 
 class BodyLimit:
-    """Refuses a body over the limit, also one whose length was not announced."""
+    """Refuses a body over the limit, also one whose length was not announced, and one that does not come in time."""
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
+    def __init__(self, app: ASGIApp, most: int, within: timedelta) -> None:
         self._app = app
         self._most = most
+        self._within = within.total_seconds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -76,24 +79,50 @@ class BodyLimit:
         if seen > self._most:
             await self._refuse(scope, receive, send)
             return
-        counted = 0
-
-        async def receive_counted() -> Message:
-            nonlocal counted
-            message = await receive()
-            counted += len(message.get("body", b""))
-            if counted > self._most:
-                # Any other exception would become a 400: FastAPI lets only its own kind out of reading a body.
-                raise HTTPException(TooLargeError.status) from self._error()
-            return message
-
-        await self._app(scope, receive_counted, send)
+        await self._app(scope, _Body(receive, self._most, self._within), send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await render(Request(scope).state.request_id, self._error())(scope, receive, send)
+        await render(Request(scope).state.request_id, _too_large(self._most))(scope, receive, send)
 
-    def _error(self) -> WharfingerError:
-        return TooLargeError(f"A request body has at most {self._most} bytes.")
+
+class _Body:
+    """The body of one request, part by part."""
+
+    def __init__(self, receive: Receive, most: int, within: float) -> None:
+        self._receive = receive
+        self._most = most
+        self._within = within
+        self._ends: float | None = None
+        self._left = most
+        self._is_complete = False
+
+    async def __call__(self) -> Message:
+        if self._is_complete:
+            return await self._receive()  # that the caller hung up, whenever they do
+        try:
+            message = await self._part()
+        except TimeoutError:
+            # Any other exception would become a 400: FastAPI lets only its own kind out of reading a body.
+            raise HTTPException(RequestTimeoutError.status) from _too_slow(self._within)
+        self._is_complete = not message.get("more_body", False)
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise HTTPException(TooLargeError.status) from _too_large(self._most)
+        return message
+
+    async def _part(self) -> Message:
+        if self._ends is None:
+            self._ends = asyncio.get_running_loop().time() + self._within
+        async with asyncio.timeout_at(self._ends):
+            return await self._receive()
+
+
+def _too_large(most: int) -> WharfingerError:
+    return TooLargeError(f"A request body has at most {most} bytes.")
+
+
+def _too_slow(within: float) -> WharfingerError:
+    return RequestTimeoutError(f"A request body comes within {within:g} seconds.")
 
 
 @cache

@@ -1,6 +1,9 @@
 """Time and identifiers, in one place so that both are aware and sortable."""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,13 +19,64 @@ def new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
+_RECORDING = 0.1
+"""The part of a request's time that is kept for recording what came of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When one request must be over: `loop_time` for asyncio, `at` for the audit row."""
+    """When one request must be over: `loop_time` for asyncio, `at` for the audit row.
+
+    What is done at AWS must be over at `act_by`, so that the outcome is recorded in time.
+    """
 
     loop_time: float
     at: datetime
+    act_by: float
 
     @classmethod
     def after(cls, span: timedelta) -> "Deadline":
-        return cls(asyncio.get_running_loop().time() + span.total_seconds(), utcnow() + span)
+        seconds = span.total_seconds()
+        ends = asyncio.get_running_loop().time() + seconds
+        return cls(ends, utcnow() + span, ends - seconds * _RECORDING)
+
+
+@dataclass(slots=True)
+class _Limit:
+    timeout: asyncio.Timeout | None
+    """None once it is over: work that a request leaves behind has this in its context still."""
+
+
+_limit: ContextVar[_Limit | None] = ContextVar("limit", default=None)
+
+
+@asynccontextmanager
+async def bounded(deadline: Deadline) -> AsyncIterator[None]:
+    """Cuts off at the deadline whatever does not keep it by itself.
+
+    :raises TimeoutError: it was cut off.
+    """
+    async with asyncio.timeout_at(deadline.loop_time) as timeout:
+        limit = _Limit(timeout)
+        token = _limit.set(limit)
+        try:
+            yield
+        finally:
+            limit.timeout = None
+            _limit.reset(token)
+
+
+@contextmanager
+def unbounded() -> Iterator[None]:
+    """For what keeps the deadline by itself, or may take longer: `bounded` does not cut it off."""
+    limit = _limit.get()
+    timeout = limit.timeout if limit else None
+    if timeout is None or timeout.expired():
+        yield
+        return
+    ends = timeout.when()
+    timeout.reschedule(None)
+    try:
+        yield
+    finally:
+        timeout.reschedule(ends)

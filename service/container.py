@@ -168,6 +168,7 @@ class Container:
             with contextlib.suppress(asyncio.CancelledError, TimeoutError):
                 await asyncio.wait_for(self._sweep, _LAST_SWEEP_SECONDS)
         await self._rollouts.close()
+        await self.identity.close()
         await self.clusters.close()
         await self._aws.close()
         await self.database.close()

@@ -1,8 +1,9 @@
 """The database: SQLite embedded, PostgreSQL shared, one way to read and one to write."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from service.settings import Settings
 
 _WRITES = "writes"
 """The execution option of connections that are for writing."""
+_PATIENCE = 0.25
 
 
 class Database:
@@ -25,7 +27,7 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         url = make_url(settings.database_url)
         self.is_sqlite = url.get_backend_name() == "sqlite"
-        timeout = settings.database.timeout.total_seconds()
+        timeout = self._timeout = settings.database.timeout.total_seconds()
         if self.is_sqlite:
             if url.database and url.database != ":memory:":
                 Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -45,9 +47,9 @@ class Database:
         # The asynchronous driver goes to its thread and back for each cursor, statement and fetch; this one goes once.
         self._blocking: Engine | None = None
         if self.is_sqlite:
-            _configure_sqlite(self.engine.sync_engine)
+            _configure_sqlite(self.engine.sync_engine, patience=_PATIENCE)
             self._blocking = create_engine(url.set(drivername="sqlite"), connect_args=connect_args)
-            _configure_sqlite(self._blocking)
+            _configure_sqlite(self._blocking, patience=timeout)
         self._reading = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._writing = self.engine.execution_options(**{_WRITES: True})
 
@@ -68,8 +70,18 @@ class Database:
         :raises DatabaseError: the database is away or too busy; nothing was written.
         """
         with _typed_errors():
-            async with self._writer, self._writing.begin() as connection:
-                yield connection
+            async with self._writer, AsyncExitStack() as stack:
+                yield await self._begin(stack)
+
+    async def _begin(self, stack: AsyncExitStack) -> AsyncConnection:
+        """Begin once no other process writes. SQLite's own wait is short, as it can't be cancelled in its thread."""
+        ends = asyncio.get_running_loop().time() + self._timeout
+        while True:
+            try:
+                return await stack.enter_async_context(self._writing.begin())
+            except OperationalError as error:
+                if not _is_locked(error) or asyncio.get_running_loop().time() >= ends:
+                    raise
 
     async def fetch(self, query: Select[Any]) -> Sequence[Row[Any]]:
         """All rows of a hot query, outside any transaction.
@@ -130,13 +142,21 @@ def _typed_errors() -> Iterator[None]:
         raise DatabaseError("The database went away, so nothing was done.", retry_after=5) from error
 
 
-def _configure_sqlite(engine: Engine) -> None:
+def _is_locked(error: OperationalError) -> bool:
+    return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+
+
+def _configure_sqlite(engine: Engine, *, patience: float) -> None:
+    """:param patience: seconds that a statement waits in its thread for another process."""
+
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's own type
         connection.isolation_level = None  # the driver must not open deferred transactions of its own
         cursor = connection.cursor()
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
+        # Last: who is first to open the file switches it to WAL, which takes what time it takes.
+        cursor.execute(f"PRAGMA busy_timeout={round(patience * 1000)}")
         cursor.close()
 
     @event.listens_for(engine, "begin")

@@ -99,6 +99,12 @@ class NotFoundError(WharfingerError):
         super().__init__(f"There is no {kind.replace('_', ' ')} {name!r}.", code=f"{kind}_not_found", aws=aws)
 
 
+class RequestTimeoutError(WharfingerError):
+    """The request did not come whole in the time that there is for it; nothing was done."""
+
+    status, code, title, retryable = 408, "request_timeout", "The request did not come in time", True
+
+
 class ConflictError(WharfingerError):
     """The state of things does not allow it; `code` says which state."""
 
@@ -127,6 +133,12 @@ class UnsupportedMediaTypeError(WharfingerError):
     """The body came as something else than JSON, or compressed: mend the header named."""
 
     status, code, title = 415, "unsupported_media_type", "The body's media type is not supported"
+
+
+class HeadersTooLargeError(WharfingerError):
+    """The request's line and headers are over the limit; the rest of it was not read."""
+
+    status, code, title = 431, "headers_too_large", "The request's headers are too large"
 
 
 class InvalidError(WharfingerError):

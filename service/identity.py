@@ -1,5 +1,6 @@
 """API keys: who is calling, proven by the SHA-256 of what they hold."""
 
+import asyncio
 import hashlib
 import re
 import secrets
@@ -59,6 +60,8 @@ class Identity:
     def __init__(self, *, database: Database) -> None:
         self._database = database
         self._lookups: Batcher[str, _Known | None] = Batcher(self._look_up)
+        self._used: set[str] = set()
+        self._noting: asyncio.Task[None] | None = None
 
     async def authenticate(self, secret: str | None) -> Caller:
         """The caller who holds `secret`.
@@ -70,8 +73,13 @@ class Identity:
         if known is None or any(end <= now for end in known.ends):
             raise UnauthenticatedError("Send a valid API key as `Authorization: Bearer whf_…`.")
         if known.last_used_at is None or known.last_used_at <= now - _NOTE_USE_EVERY:
-            await self._note_use(known.caller.id, now)
+            self._note_use(known.caller.id)
         return known.caller
+
+    async def close(self) -> None:
+        """Let the note that is under way be written."""
+        if self._noting is not None:
+            await self._noting
 
     async def _look_up(self, hashes: Sequence[str]) -> Sequence[_Known | None]:
         query = (
@@ -90,10 +98,19 @@ class Identity:
         }
         return [found.get(digest) for digest in hashes]
 
-    async def _note_use(self, key_id: str, now: datetime) -> None:
-        stale = or_(keys.c.last_used_at.is_(None), keys.c.last_used_at <= now - _NOTE_USE_EVERY)
-        try:
-            async with self._database.write() as connection:
-                await connection.execute(update(keys).where(keys.c.id == key_id, stale).values(last_used_at=now))
-        except DatabaseError:
-            log.warning("last_use_not_noted", key=key_id)
+    def _note_use(self, key_id: str) -> None:
+        """Beside the request: whoever asks need not wait for the database's writer, nor for its absence."""
+        self._used.add(key_id)
+        if self._noting is None or self._noting.done():
+            self._noting = asyncio.create_task(self._write_uses())
+
+    async def _write_uses(self) -> None:
+        while self._used:
+            used, now = self._used.copy(), utcnow()
+            stale = or_(keys.c.last_used_at.is_(None), keys.c.last_used_at <= now - _NOTE_USE_EVERY)
+            try:
+                async with self._database.write() as connection:
+                    await connection.execute(update(keys).where(keys.c.id.in_(used), stale).values(last_used_at=now))
+            except DatabaseError:
+                log.warning("last_use_not_noted", keys=sorted(used))
+            self._used -= used

@@ -15,6 +15,7 @@ import structlog
 from service import authz
 from service.authz import Action
 from service.clients.aws import Permit, permit
+from service.clock import unbounded
 from service.errors import (
     AnswerLostError,
     ConflictError,
@@ -112,10 +113,19 @@ class Operations:
         return Done(twin.id, twin.result, is_replayed=True)
 
     async def _act(self, call: Call, intent: Intent, operation_id: str, act: Act) -> Done:
+        """Act and record, each in its time: cut off in between by anybody else, the answer would not be true."""
+        with unbounded():
+            try:
+                async with asyncio.timeout_at(call.deadline.loop_time):
+                    return await self._act_once(call, intent, operation_id, act)
+            except TimeoutError as error:
+                raise _unknown(operation_id) from error
+
+    async def _act_once(self, call: Call, intent: Intent, operation_id: str, act: Act) -> Done:
         leave = Permit(operation_id)
         token = permit.set(leave)
         try:
-            async with asyncio.timeout_at(call.deadline.loop_time):
+            async with asyncio.timeout_at(call.deadline.act_by):
                 outcome = await act(operation_id)
         except Exception as error:  # noqa: BLE001 - each becomes a typed error and a row
             return await self._fail(intent, leave, _typed(error))

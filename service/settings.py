@@ -139,10 +139,16 @@ class DatabaseSettings(_Section):
 
 class LimitSettings(_Section):
     body_bytes: int = Field(1_048_576, ge=1024)
+    header_bytes: int = Field(32_768, ge=1024, description="Of a request's line and headers together")
 
 
 class DeadlineSettings(_Section):
     request: PositiveSpan = timedelta(seconds=30)
+    headers: PositiveSpan = Field(timedelta(seconds=10), description="For a request's line and headers to come")
+    body: PositiveSpan = Field(timedelta(seconds=10), description="For a request's body to come")
+    idle: PositiveSpan = Field(
+        timedelta(seconds=75), description="For the next request of a connection; longer than a load balancer's own"
+    )
     aws_connect: PositiveSpan = timedelta(seconds=3)
     aws_read: PositiveSpan = timedelta(seconds=10)
     aws_attempts: int = Field(3, ge=1, le=10)

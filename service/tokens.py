@@ -108,7 +108,7 @@ class Tokens:
         """Requests for the same credential wait for the first of them, then have it from the cache."""
         lock = self._vending.setdefault(key, asyncio.Lock())
         try:
-            async with asyncio.timeout_at(call.deadline.loop_time):
+            async with asyncio.timeout_at(call.deadline.act_by):
                 await lock.acquire()
         except TimeoutError:
             raise DeadlineError("Another request for this credential is still at work.", retry_after=1) from None

@@ -90,16 +90,20 @@ async def test_use_is_noted_at_most_once_a_minute(database: Database) -> None:
     recent, stale = utcnow() - timedelta(seconds=50), utcnow() - timedelta(seconds=70)
     await use_last(database, recent)
     await identity.authenticate(secret)
+    await identity.close()
     assert await last_used(database) == recent
     await use_last(database, stale)
     await identity.authenticate(secret)
+    await identity.close()
     assert (await last_used(database) or stale) > recent
 
 
 async def test_the_first_use_is_noted(database: Database) -> None:
     secret = await store(database, "ci", [DEVELOPER])
     await use_last(database, None)
-    await Identity(database=database).authenticate(secret)
+    identity = Identity(database=database)
+    await identity.authenticate(secret)
+    await identity.close()
     assert await last_used(database) is not None
 
 
