@@ -4,11 +4,10 @@ Imported late: a service without clusters need not load the models of every kind
 """
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx2
 import structlog
@@ -24,7 +23,7 @@ from lightkube.types import PatchType
 
 from service.clients.aws import permit
 from service.clients.kube_errors import from_status, unauthorized, unreachable
-from service.clients.kube_telemetry import CountingTransport
+from service.clients.kube_transports import Tokens, transport_to
 from service.errors import AnswerLostError, ClusterUnavailableError, NotFoundError, WharfingerError
 
 Object = dict[str, Any]
@@ -37,18 +36,11 @@ _TIMEOUT = httpx2.Timeout(10.0, connect=3.0)
 _WATCH_SECONDS = 240
 """After which the server ends a watch and we begin another, so that one that hangs is noticed."""
 _SILENT_SECONDS = _WATCH_SECONDS + 30.0
-_CLOSING_SECONDS = 1.0
 _NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
 class UnrecordedChangeError(RuntimeError):
     """A change of a cluster was about to be made outside an open operation: a defect of ours, nothing was sent."""
-
-
-class Tokens(Protocol):
-    """Where bearer tokens of a cluster come from."""
-
-    async def token(self, *, renew: bool = False) -> str: ...
 
 
 class Kube:
@@ -65,9 +57,7 @@ class Kube:
         self._is_eks = tokens is not None
         assert config.user is not None  # noqa: S101 - lightkube's own demand
         context = verify_cluster(config.cluster, config.user, config.abs_file)
-        transport: httpx2.AsyncBaseTransport = _WholeReads(CountingTransport(_plain_transport(context)))
-        if tokens is not None:
-            transport = _BearerTransport(transport, tokens)
+        transport = transport_to(context, tokens)
         self._client = AsyncClient(config, field_manager=manager, timeout=_TIMEOUT, transport=transport)
         # For what the library has no way to say: preconditions of a delete.
         self._plainly = httpx2.AsyncClient(
@@ -239,66 +229,6 @@ def of_file(name: str, file: Path, context: str | None, *, manager: str) -> Kube
         # The library trips over a malformed file in any way; whichever it is, the file is what has to be mended.
         raise ClusterUnavailableError(f"The kubeconfig {file} can't be used: {error}") from error
     raise ClusterUnavailableError(f"The kubeconfig {file} has no context {context or 'that is current'}.")
-
-
-class _BearerTransport(httpx2.AsyncBaseTransport):
-    """Sets the bearer token of each request, and mints another once where the cluster refuses it."""
-
-    def __init__(self, inner: httpx2.AsyncBaseTransport, tokens: Tokens) -> None:
-        self._inner = inner
-        self._tokens = tokens
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        request.headers["Authorization"] = f"Bearer {await self._tokens.token()}"
-        response = await self._inner.handle_async_request(request)
-        if response.status_code != _UNAUTHORIZED:
-            return response
-        await response.aclose()
-        request.headers["Authorization"] = f"Bearer {await self._tokens.token(renew=True)}"
-        return await self._inner.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
-class _WholeReads(httpx2.AsyncBaseTransport):
-    """Lets a read come as far as its answer when its caller is cancelled, and closes it then.
-
-    A rollout that is over cancels its watches. Cut off within the TLS handshake, the library would forget the
-    connection and leave its socket open. A change is cut off all the same: it must not go out for one who has left.
-    """
-
-    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
-        self._inner = inner
-        self._left: set[asyncio.Task[None]] = set()
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        if request.method != "GET":
-            return await self._inner.handle_async_request(request)
-        asking = asyncio.ensure_future(self._inner.handle_async_request(request))
-        try:
-            return await asyncio.shield(asking)
-        except asyncio.CancelledError:
-            leaving = asyncio.create_task(_put_away(asking))
-            self._left.add(leaving)
-            leaving.add_done_callback(self._left.discard)
-            raise
-
-    async def aclose(self) -> None:
-        if self._left:
-            await asyncio.wait(self._left, timeout=_CLOSING_SECONDS)
-        await self._inner.aclose()
-
-
-async def _put_away(asking: asyncio.Future[httpx2.Response]) -> None:
-    with suppress(httpx2.HTTPError, OSError):
-        await (await asking).aclose()
-
-
-def _plain_transport(context: ssl.SSLContext) -> httpx2.AsyncBaseTransport:
-    # Each rollout holds two watches open: the library's bound of a hundred connections would stop the fifty-first.
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
-    return httpx2.AsyncHTTPTransport(verify=context, limits=limits)
 
 
 def _require_permit(what: str) -> None:

@@ -64,3 +64,21 @@ async def test_refused_removals_are_in_the_trail(deployer: httpx.AsyncClient) ->
     await deployer.delete(path, headers={"If-Match": '"other"'})
     trail = await deployer.get("/v1/audit", params={"action": "deployment.delete"})
     assert [(one["status"], one["code"]) for one in trail.json()["items"]] == [("failed", "precondition_failed")]
+
+
+async def test_the_clusters_own_audit_log_can_be_joined_with_the_trail(
+    deployer: httpx.AsyncClient, aws: Sandbox
+) -> None:
+    made = (await deploy(deployer)).headers["location"]
+    await deployer.delete(made, params={"wait": "30"})
+    trail = {one["action"]: one["id"] for one in (await deployer.get("/v1/audit")).json()["items"]}
+    calls = [one for one in aws.calls() if one.service == "kube"]
+    changes = [one for one in calls if one.operation.startswith(("PATCH", "DELETE")) and "dryRun" not in one.parameters]
+    assert {one.operation: one.user_agent for one in changes} == {
+        "PATCH deployments": f"wharfinger wharfinger-operation/{trail['cluster.apply_deployment']}",
+        "PATCH services": f"wharfinger wharfinger-operation/{trail['cluster.apply_service']}",
+        "DELETE services": f"wharfinger wharfinger-operation/{trail['cluster.delete_service']}",
+        "DELETE deployments": f"wharfinger wharfinger-operation/{trail['cluster.delete_deployment']}",
+    }
+    reads = [one for one in calls if one.operation.startswith(("GET", "LIST", "WATCH"))]
+    assert {one.user_agent for one in reads} == {"wharfinger"}
