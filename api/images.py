@@ -18,7 +18,7 @@ from service.errors import (
     TooLargeError,
 )
 from service.image_resources import Image, ImagePage, ImageTagging, TaggedImage
-from service.resources import Reference, RepositoryName
+from service.resources import MOST_REFERENCE, REFERENCE_FORMS, Reference, RepositoryName
 
 router = APIRouter(prefix="/v1/images", tags=["images"], route_class=KeyedRoute)
 
@@ -27,9 +27,9 @@ async def image_reference(
     reference: Annotated[
         str,
         Path(
-            max_length=400,
+            max_length=MOST_REFERENCE,
             examples=["team/app:0.0.2"],
-            description="`team/app:0.0.2` or `team/app@sha256:…`, as it is or percent-encoded",
+            description=f"{REFERENCE_FORMS}; as it is or percent-encoded",
         ),
     ],
 ) -> Reference:
@@ -64,7 +64,7 @@ async def list_images(
     operation_id="get_image",
     summary="Get an image: its layers, and the platforms of an index",
     description="`Accept: text/plain` answers its fully qualified reference by digest alone. The ETag is its digest.",
-    responses=PLAIN_TEXT | TAGGED | declare(NotFoundError),
+    responses=PLAIN_TEXT | TAGGED | declare(NotFoundError, ConflictError),
     response_model=Image,
 )
 async def get_image(image: ImageReference, http: Http, registry: RegistryName = None) -> object:
@@ -77,7 +77,10 @@ async def get_image(image: ImageReference, http: Http, registry: RegistryName = 
     REFERENCE_IN_PATH,
     operation_id="tag_image",
     summary="Let a tag stand for an image of the same registry",
-    description="A tag that stands for it already stays, and that is a success.",
+    description=(
+        "A tag that stands for it already stays, and that is a success. With a digest beside the tag, it is moved only "
+        "if that is what it stands for now."
+    ),
     responses=declare(NotFoundError, ConflictError, PreconditionError, TooLargeError),
 )
 async def tag_image(
@@ -95,7 +98,10 @@ async def tag_image(
     status_code=204,
     operation_id="delete_image",
     summary="Delete a tag, or by digest an image with all its tags",
-    description="Removing the last tag of an image deletes the image.",
+    description=(
+        "Removing the last tag of an image deletes the image. With a tag and a digest, the digest rules: the image "
+        "goes, if the tag stands for it."
+    ),
     responses=declare(NotFoundError, ConflictError, PreconditionError),
 )
 async def delete_image(image: ImageReference, http: Http, registry: RegistryName = None) -> None:

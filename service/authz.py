@@ -190,11 +190,40 @@ def require(caller: Caller, action: Action, target: Target | None) -> None:
     """
     if is_allowed(caller, action, target):
         return
+    if target is not None and target.registry:
+        require_registry(caller, target.registry)
+    if target is not None and target.cluster:
+        require_cluster(caller, target.cluster)
     if target is not None and target.repository and not is_allowed(caller, Action.REPOSITORY_READ, target):
         raise NotFoundError("repository", target.repository)
     if target is not None and target.cluster and not is_allowed(caller, Action.DEPLOYMENT_READ, target):
         raise NotFoundError("namespace", f"{target.cluster}/{target.namespace}")
     raise ForbiddenError(f"No binding of {caller.label!r} grants {action} on {target or 'anything'}.")
+
+
+def reaches_registry(caller: Caller, name: str) -> bool:
+    return any(_is_in(binding.registry, name) for binding in caller.bindings)
+
+
+def reaches_cluster(caller: Caller, name: str) -> bool:
+    return any(_is_in(binding.cluster, name) for binding in caller.bindings)
+
+
+def require_registry(caller: Caller, name: str) -> None:
+    """:raises NotFoundError: no binding reaches the registry: as if it were not there."""
+    if not reaches_registry(caller, name):
+        raise no_registry()
+
+
+def require_cluster(caller: Caller, name: str) -> None:
+    """:raises NotFoundError: no binding reaches the cluster: as if it were not there."""
+    if not reaches_cluster(caller, name):
+        raise NotFoundError("cluster", name)
+
+
+def no_registry() -> NotFoundError:
+    """There is none, or none that the caller may know of. Without its name, which may be that of the default one."""
+    return NotFoundError("registry", None, why="Neither by name nor by default.")
 
 
 def _covers(binding: Binding, target: Target) -> bool:

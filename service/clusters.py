@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from service import authz
 from service.authz import Caller
 from service.clients.aws import RegistryClients
 from service.clients.eks import Eks
@@ -137,14 +138,13 @@ class Clusters:
         self._left.append(known)
 
     def list(self, caller: Caller) -> ClusterList:
-        known = [self._describe(one) for one in self._settings.values() if _may_know(caller, one.name)]
+        known = [self._describe(one) for one in self._settings.values() if authz.reaches_cluster(caller, one.name)]
         return ClusterList(items=known, next_cursor=None)
 
     async def get(self, caller: Caller, name: str) -> ClusterStatus:
         """:raises NotFoundError: there is none of that name that the caller may know of."""
         settings = self._find(name)
-        if not _may_know(caller, name):
-            raise NotFoundError("cluster", name)
+        authz.require_cluster(caller, name)
         facts = self._describe(settings).model_dump() | {"status": None, "version": None}
         try:
             if name in self._eks:
@@ -197,7 +197,3 @@ def _fits(namespace: str, pattern: str) -> bool:
 def _version(nodes: Sequence[Mapping[str, object]]) -> str | None:
     infos = [one.get("status", {}).get("nodeInfo", {}) for one in nodes]  # type: ignore[attr-defined] # JSON
     return next((str(one["kubeletVersion"]) for one in infos if "kubeletVersion" in one), None)
-
-
-def _may_know(caller: Caller, name: str) -> bool:
-    return any(binding.cluster in ("*", name) for binding in caller.bindings)

@@ -27,6 +27,7 @@ from service.ledger import Ledger
 from service.operations import Operations
 from service.policies import Policies
 from service.preflight import Preflights
+from service.references import References
 from service.registries import Registries
 from service.repositories import Repositories
 from service.repository_checks import Regions
@@ -73,6 +74,7 @@ class Container:
             clients={name: Ecr(client) for name, client in clients.items()}, default=settings.default_registry
         )
         images = {name: EcrImages(client) for name, client in clients.items()}
+        references = References(registries=registries, images=images)
         policies = {name: EcrPolicies(client) for name, client in clients.items()}
         clusters = Clusters(
             settings=settings.clusters,
@@ -109,6 +111,7 @@ class Container:
             images=Images(
                 registries=registries,
                 clients=images,
+                references=references,
                 operations=operations,
             ),
             policies=Policies(
@@ -125,6 +128,7 @@ class Container:
             preflights=Preflights(
                 registries=registries,
                 images=images,
+                references=references,
                 clusters=clusters,
                 iams={name: Iam(client) for name, client in clients.items()},
                 policies=policies,
@@ -133,7 +137,7 @@ class Container:
             deployments=Deployments(
                 registries=registries,
                 clusters=clusters,
-                checks=DeploymentChecks(registries=registries, images=images, clusters=clusters),
+                checks=DeploymentChecks(registries=registries, images=images, references=references, clusters=clusters),
                 store=store,
                 rollouts=rollouts,
                 operations=operations,

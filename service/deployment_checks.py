@@ -13,6 +13,7 @@ from service.deployment_resources import DeploymentCreate
 from service.errors import InvalidError
 from service.ledger import Json
 from service.platforms import are_unfit, built_for, platforms_of
+from service.references import References
 from service.registries import Registries
 from service.resources import Reference
 from service.rollout_steps import not_ours
@@ -36,14 +37,18 @@ class Checked:
 
 
 class DeploymentChecks:
-    def __init__(self, *, registries: Registries, images: Mapping[str, EcrImages], clusters: Clusters) -> None:
+    def __init__(
+        self, *, registries: Registries, images: Mapping[str, EcrImages], references: References, clusters: Clusters
+    ) -> None:
         self._registries = registries
+        self._references = references
         self._images = images
         self._clusters = clusters
 
     async def check(self, registry: str, asked: DeploymentCreate) -> Checked:
         """:raises WharfingerError: why it is not possible; `Deployments.create` says which."""
         image = Reference.parse(asked.image)
+        await self._references.require(registry, image)
         kube, repository, (digest, built) = await asyncio.gather(
             self._clusters.connect(asked.cluster),
             self._registries.find(registry).uri(image.repository),

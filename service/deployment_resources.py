@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, Field, StrictBool, StringConstraints
 
-from service.resources import Model, Page, Reference
+from service.resources import MOST_REFERENCE, REFERENCE_FORMS, Model, Page, Reference
 from service.workload_resources import Security, WorkloadSpec
 
 _LABEL = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -32,9 +32,9 @@ def _is_reference(text: str) -> str:
 
 ImageText = Annotated[
     str,
-    StringConstraints(max_length=400),
+    StringConstraints(max_length=MOST_REFERENCE),
     AfterValidator(_is_reference),
-    Field(examples=["team/app:0.0.2"], description="`team/app:0.0.2` or `team/app@sha256:…`, of the registry"),
+    Field(examples=["team/app:0.0.2"], description=REFERENCE_FORMS),
 ]
 
 

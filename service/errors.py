@@ -95,8 +95,10 @@ class NotFoundError(WharfingerError):
 
     status, code, title = 404, "not_found", "Not found"
 
-    def __init__(self, kind: Kind, name: str, *, aws: AwsRefusal | None = None) -> None:
-        super().__init__(f"There is no {kind.replace('_', ' ')} {name!r}.", code=f"{kind}_not_found", aws=aws)
+    def __init__(self, kind: Kind, name: str | None, *, why: str = "", aws: AwsRefusal | None = None) -> None:
+        what = f"{kind.replace('_', ' ')} {name!r}" if name else f"such {kind}"
+        detail = f"There is no {what}. {why}".strip()
+        super().__init__(detail, code=f"{kind}_not_found", aws=aws)
 
 
 class RequestTimeoutError(WharfingerError):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
-from service.resources import DIGEST_PATTERN, TAG_PATTERN, Model, Page, Reference
+from service.resources import DIGEST_PATTERN, MOST_REFERENCE, TAG_PATTERN, Model, Page, Reference
 
 
 class ImageSummary(Model):
@@ -58,7 +58,7 @@ def _is_local(text: str) -> bool:
 class ImageTagging(Model):
     """Which image the tag is to stand for."""
 
-    source: Annotated[str, StringConstraints(max_length=400), AfterValidator(_source)] = Field(
+    source: Annotated[str, StringConstraints(max_length=MOST_REFERENCE), AfterValidator(_source)] = Field(
         examples=["0.0.1"],
         description="A digest or a tag of the same repository, or a whole reference within the registry",
     )

@@ -10,13 +10,22 @@ from service.errors import FieldError, InvalidError, NotFoundError, ParameterErr
 from service.image_resources import Image, ImagePage, ImageSummary, ImageTagging, TaggedImage
 from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
 from service.operations import Operations
+from service.references import References
 from service.registries import Registries
 from service.resources import Reference
 
 
 class Images:
-    def __init__(self, *, registries: Registries, clients: Mapping[str, EcrImages], operations: Operations) -> None:
+    def __init__(
+        self,
+        *,
+        registries: Registries,
+        clients: Mapping[str, EcrImages],
+        references: References,
+        operations: Operations,
+    ) -> None:
         self._registries = registries
+        self._references = references
         self._clients = clients
         self._operations = operations
         operations.settles(Action.IMAGE_TAG, self._settle_tag)
@@ -40,9 +49,11 @@ class Images:
         """An image with its layers and platforms.
 
         :raises NotFoundError: there is no such image that the caller may know of.
+        :raises ConflictError: its tag does not stand for its digest.
         """
         client = self._find(registry)
         authz.require(caller, Action.REPOSITORY_READ, Target(client.settings.name, image.repository))
+        await self._references.require(client.settings.name, image)
         found, uri = await asyncio.gather(client.describe(image), self._registries.find(registry).uri(image.repository))
         # By digest: the tag may be moved in between.
         manifest = await client.manifest(Reference(image.repository, None, found.digest))
@@ -63,6 +74,7 @@ class Images:
         client, source, tag = self._find(registry), asked.within(image.repository), _tag_of(image)
 
         async def act(_: str) -> Outcome:
+            await self._references.require(client.settings.name, image, source)
             await _match(client, image, call)
             manifest = await client.manifest(source)
             await client.put(image.repository, tag, manifest)
@@ -70,7 +82,7 @@ class Images:
 
         target = Target(client.settings.name, image.repository)
         needed = ((Action.IMAGE_TAG, target), (Action.REPOSITORY_READ, Target(target.registry, source.repository)))
-        request = {"reference": str(image), "source": str(source)}
+        request = {"reference": f"{image.repository}:{tag}", "source": str(source)}
         intent = Intent(Action.IMAGE_TAG, target, request, requires=needed)
         return await self._operations.run(call, intent, act)
 
@@ -82,6 +94,7 @@ class Images:
         client = self._find(registry)
 
         async def act(_: str) -> Outcome:
+            await self._references.require(client.settings.name, image)
             await _match(client, image, call)
             await client.delete(image)
             return Outcome({})

@@ -14,6 +14,7 @@ from service.clusters import Clusters
 from service.errors import ClusterPermissionError, NotFoundError, WharfingerError
 from service.node_checks import check_roles, find_roles
 from service.platforms import are_unfit, built_for, fitting, platforms_of
+from service.references import References
 from service.registries import Registries
 from service.repository_checks import Regions, check_policy
 from service.resources import Model, Reference
@@ -54,6 +55,7 @@ class Preflights:
         *,
         registries: Registries,
         images: Mapping[str, EcrImages],
+        references: References,
         clusters: Clusters,
         iams: Mapping[str, Iam],
         policies: Mapping[str, EcrPolicies],
@@ -61,6 +63,7 @@ class Preflights:
     ) -> None:
         self._registries = registries
         self._images = images
+        self._references = references
         self._clusters = clusters
         self._iams = iams
         self._policies = policies
@@ -74,8 +77,8 @@ class Preflights:
         :raises NotFoundError: there is no such cluster, registry or repository that the caller may know of.
         """
         home = self._clusters.registry_of(cluster)
-        chosen = self._registries.find(registry or home).name
         authz.require(caller, Action.DEPLOYMENT_READ, Target(cluster=cluster, namespace=namespace))
+        chosen = self._registries.find(registry or home).name
         authz.require(caller, Action.REPOSITORY_READ, Target(chosen, image.repository))
         found = await asyncio.gather(
             self._platforms(cluster, chosen, image),
@@ -95,6 +98,7 @@ class Preflights:
 
     async def _platforms(self, cluster: str, registry: str, image: Reference) -> Finding:
         try:
+            await self._references.require(registry, image)
             _, built = await built_for(self._images[registry], image)
             found = await (await self._clusters.connect(cluster)).nodes()
         except WharfingerError as error:

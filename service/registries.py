@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
+from service import authz
 from service.authz import Caller
 from service.clients.ecr import Ecr
-from service.errors import NotFoundError, WharfingerError
+from service.errors import WharfingerError
 from service.resources import Model, Page
 from service.settings import RegistrySettings
 
@@ -40,18 +41,19 @@ class Registries:
         """:raises NotFoundError: there is none of that name, or none is named and there is no default."""
         chosen = name or self._default
         if chosen is None or chosen not in self._clients:
-            raise NotFoundError("registry", chosen or "default")
+            raise authz.no_registry()
         return self._clients[chosen]
 
     def list(self, caller: Caller) -> RegistryList:
-        known = [self._describe(one.settings) for name, one in self._clients.items() if _may_know(caller, name)]
+        known = [
+            self._describe(one.settings) for name, one in self._clients.items() if authz.reaches_registry(caller, name)
+        ]
         return RegistryList(items=known, next_cursor=None)
 
     async def get(self, caller: Caller, name: str) -> RegistryStatus:
         """:raises NotFoundError: there is none of that name that the caller may know of."""
         client = self.find(name)
-        if not _may_know(caller, name):
-            raise NotFoundError("registry", name)
+        authz.require_registry(caller, name)
         facts = self._describe(client.settings).model_dump()
         try:
             return RegistryStatus(**facts, reachable=True, problem=None, settings=await client.account_settings())
@@ -66,7 +68,3 @@ class Registries:
             is_default=settings.name == self._default,
             vends_credentials=settings.broker_role is not None,
         )
-
-
-def _may_know(caller: Caller, name: str) -> bool:
-    return any(binding.registry in ("*", name) for binding in caller.bindings)

@@ -67,6 +67,7 @@ class Repositories:
         ECR can't search, so its pages are read through; a page of ours may be short and still have a next one.
         """
         ecr = self._registries.find(registry)
+        authz.require_registry(caller, ecr.name)
         token, skip = _position(cursor)
         items: list[RepositorySummary] = []
         for _ in range(_MOST_PAGES_READ):

@@ -20,6 +20,7 @@ from service.ledger import Ledger, Open, Settled, Status
 from service.operations import Operations
 from service.policies import Policies
 from service.policy_documents import hash_of
+from service.references import References
 from service.registries import Registries
 from service.settings import Settings
 from tests.images import image, push_image
@@ -40,7 +41,12 @@ async def operations(settings: Settings, database: Database) -> AsyncIterator[Op
     registries = Registries(clients={name: Ecr(one) for name, one in clients.items()}, default="local")
     images = {name: EcrImages(one) for name, one in clients.items()}
     policies = {name: EcrPolicies(one) for name, one in clients.items()}
-    Images(registries=registries, clients=images, operations=known)
+    Images(
+        registries=registries,
+        clients=images,
+        references=References(registries=registries, images=images),
+        operations=known,
+    )
     Policies(registries=registries, clients=policies, operations=known)
     yield known
     await aws.close()

@@ -15,6 +15,7 @@ from service.images import Images
 from service.ledger import Ledger
 from service.operations import Operations
 from service.policies import Policies
+from service.references import References
 from service.registries import Registries
 from service.repositories import Repositories
 from service.settings import DeadlineSettings
@@ -38,7 +39,12 @@ class Replica:
         policies = {name: EcrPolicies(one) for name, one in clients.items()}
         brokers = {name: Broker(one) for name, one in clients.items()}
         self.repositories = Repositories(registries=registries, operations=operations)
-        self.images = Images(registries=registries, clients=images, operations=operations)
+        self.images = Images(
+            registries=registries,
+            clients=images,
+            references=References(registries=registries, images=images),
+            operations=operations,
+        )
         self.policies = Policies(registries=registries, clients=policies, operations=operations)
         self.tokens = Tokens(registries=registries, brokers=brokers, operations=operations)
         self.settlement = Settlement(
