@@ -1,13 +1,14 @@
-"""`python -m sandbox [FOLDER]`: serve the sandbox until interrupted, and say where.
+"""Serve a stand-in for AWS, with a Kubernetes cluster, on loopback until interrupted, and say where.
 
 The answer is one line of JSON on standard output: endpoints by account and Region, the variables by which an AWS SDK
 becomes the user that wharfinger runs as, or an account's operator, the name of the EKS cluster, and the file of a
 kubeconfig for its administrator.
 """
 
+import argparse
 import json
 import signal
-import sys
+from argparse import RawTextHelpFormatter
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,13 +23,20 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT; with a folder, the state outlives the process."""
     stop = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)
-    place = nullcontext(sys.argv[1]) if len(sys.argv) > 1 else TemporaryDirectory(prefix="sandbox-")
+    place = nullcontext(given) if (given := _folder()) else TemporaryDirectory(prefix="sandbox-")
     with place as folder, Sandbox(data=Path(folder)) as sandbox:
         kubeconfig = Path(folder) / "kubeconfig"
         kubeconfig.touch(mode=0o600)
         kubeconfig.write_text(sandbox.kubeconfig())
         print(json.dumps(_where(sandbox, kubeconfig)), flush=True)  # noqa: T201 - for whoever started it
         signal.sigwait(stop)
+
+
+def _folder() -> str | None:
+    parser = argparse.ArgumentParser("python -m sandbox", description=__doc__, formatter_class=RawTextHelpFormatter)
+    parser.add_argument("folder", nargs="?", help="where its state is kept; without one it forgets at the end")
+    folder: str | None = parser.parse_args().folder
+    return folder
 
 
 def _where(sandbox: Sandbox, kubeconfig: Path) -> dict[str, object]:

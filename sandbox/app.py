@@ -16,6 +16,7 @@ from sandbox.eks_nodes import NodeSources
 from sandbox.eks_shapes import ClusterFacts
 from sandbox.faults import FaultError, Faults, ResetError
 from sandbox.identities import Identities
+from sandbox.issuer import Issuer
 from sandbox.kube.access_entries import AccessEntries
 from sandbox.oci import api as oci
 from sandbox.oci.errors import of_ecr
@@ -32,6 +33,7 @@ class World:
 
     state: State
     identities: Identities
+    issuer: Issuer
     hosts: Hosts
     calls: Calls
     faults: Faults
@@ -54,7 +56,13 @@ class Application:
     def __init__(self, world: World, place: Place) -> None:
         self._world = world
         self._place = place
-        self._aws = aws.Aws(world.identities, world.registry, world.eks(place), place)
+        self._aws = aws.Aws(
+            identities=world.identities,
+            issuer=world.issuer,
+            registries=world.registry,
+            clusters=world.eks(place),
+            place=place,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -67,7 +75,7 @@ class Application:
     async def _answer(self, request: Request) -> Response:
         path = request.url.path
         if path.startswith("/_sandbox/"):
-            return await controls.answer(request, self._world.faults, self._world.calls)
+            return await controls.answer(request, self._world.faults, self._world.calls, self._world.issuer)
         if path.startswith("/v2/"):
             return await self._registry(request)
         sent = await aws.read(request)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox import eks_requests, iam, moto_server, sigv4, sts
+from sandbox import eks_requests, iam, moto_server, sigv4, sts, sts_web_identity
 from sandbox.calls import Asked
 from sandbox.clock import CLOCK
 from sandbox.ecr import api as ecr
@@ -22,6 +22,8 @@ from sandbox.ecr.registry import Registry
 from sandbox.eks import Eks
 from sandbox.faults import FaultError
 from sandbox.identities import Identities, Known
+from sandbox.issuer import Issuer
+from sandbox.moto_server import NotImitatedError
 from sandbox.places import Place
 from sandbox.sigv4 import SignatureError, Signed
 
@@ -29,6 +31,7 @@ _JSON = "application/x-amz-json-1.1"
 _REST_JSON = "application/json"
 _BAD_REQUEST, _FORBIDDEN = 400, 403
 _EKS_SCOPE = "/eks/aws4_request"
+_UNSIGNED = (sts_web_identity.ACTION, "AssumeRoleWithSAML")
 
 
 class Registries(Protocol):
@@ -51,7 +54,7 @@ class AwsRequest:
 
     @property
     def is_rest(self) -> bool:
-        return self.asked.service == "eks"
+        return not self.is_json and "Action" not in self.fields
 
     @property
     def path(self) -> str:
@@ -77,19 +80,23 @@ async def read(http: Request) -> AwsRequest:
 class Aws:
     """Answers the requests that come to one place."""
 
-    def __init__(self, identities: Identities, registries: Registries, clusters: Eks, place: Place) -> None:
+    def __init__(
+        self, *, identities: Identities, issuer: Issuer, registries: Registries, clusters: Eks, place: Place
+    ) -> None:
         self._identities = identities
+        self._issuer = issuer
         self._registries = registries
         self._clusters = clusters
         self._place = place
 
-    async def answer(self, request: AwsRequest) -> Response:
+    async def answer(self, request: AwsRequest) -> Response:  # noqa: PLR0911 - one for each kind of refusal
         """The answer; errors are answers too, noted in `request.asked`."""
         try:
-            signed, caller = self._authenticate(request)
-            request.asked.service = signed.service
-            request.asked.principal = caller.arn
-            return await self._dispatch(request, signed, caller)
+            if request.asked.operation in _UNSIGNED:
+                return self._unsigned(request)
+            return await self._signed(request)
+        except NotImitatedError:
+            return _not_imitated(request)
         except SignatureError as error:
             return _refusal(request, _FORBIDDEN, error.code, str(error))
         except EcrError as error:
@@ -97,23 +104,37 @@ class Aws:
         except eks_requests.EksError as error:
             return _refusal(request, error.status, error.code, error.message, error.members)
         except sts.StsError as error:
-            return _refusal(request, error.status, error.code, error.message)
+            return _query_refusal(request, error)
 
     def refuse(self, request: AwsRequest, fault: FaultError) -> Response:
         return _refusal(request, fault.status, fault.code, "made to fail by a fault of the sandbox")
 
-    async def _dispatch(self, request: AwsRequest, signed: Signed, caller: Known) -> Response:
+    async def _signed(self, request: AwsRequest) -> Response:
+        signed, caller = self._authenticate(request)
+        request.asked.service = signed.service
+        request.asked.principal = caller.arn
         if signed.service == "ecr":
             return await self._ecr(request, signed, caller)
         if signed.service == "eks":
             return self._eks(request, caller)
         action = request.asked.operation
-        if signed.service == "sts" and action in sts.ACTIONS:
+        if signed.service == "sts":
+            if action not in sts.ACTIONS:
+                raise NotImitatedError
             request.asked.parameters = dict(request.fields)
             return Response(sts.answer(self._identities, caller, action, request.fields), media_type="text/xml")
         if signed.service == "iam":
             iam.require(self._identities.principal(caller), action, request.fields)
-        return await asyncio.to_thread(moto_server.answer, request.http, request.body)
+        return await asyncio.to_thread(moto_server.answer, request.http, signed.service, request.body)
+
+    def _unsigned(self, request: AwsRequest) -> Response:
+        request.asked.service = "sts"
+        if request.asked.operation != sts_web_identity.ACTION:
+            raise NotImitatedError
+        # The token is a secret of its holder's.
+        request.asked.parameters = {**request.fields, "WebIdentityToken": "***"}
+        answer = sts_web_identity.answer(self._identities, self._issuer, request.fields)
+        return Response(answer, media_type="text/xml")
 
     async def _ecr(self, request: AwsRequest, signed: Signed, caller: Known) -> Response:
         try:
@@ -176,8 +197,18 @@ def _refusal(
         return _json(body, _BAD_REQUEST if status == _FORBIDDEN else status)
     if request.is_rest:
         return _json({"message": message, **(members or {})}, status, kind=_REST_JSON, error=code)
-    error = sts.StsError(status, _QUERY_CODES.get(code, code), message)
-    return Response(sts.error_body(error, secrets.token_hex(16)), status, media_type="text/xml")
+    return _query_refusal(request, sts.StsError(status, _QUERY_CODES.get(code, code), message))
+
+
+def _query_refusal(request: AwsRequest, error: sts.StsError) -> Response:
+    request.asked.error = error.code
+    return Response(sts.error_body(error, secrets.token_hex(16)), error.status, media_type="text/xml")
+
+
+def _not_imitated(request: AwsRequest) -> Response:
+    """What no SDK repeats: the code for a command that is not to be had, in the words of each protocol."""
+    code = "UnsupportedCommandException" if request.is_json or request.is_rest else "InvalidAction"
+    return _refusal(request, _BAD_REQUEST, code, f"The sandbox does not imitate {request.asked.operation}")
 
 
 _QUERY_CODES = {

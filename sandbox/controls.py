@@ -5,25 +5,29 @@ import json
 from datetime import timedelta
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from sandbox.calls import Calls
 from sandbox.clock import CLOCK
 from sandbox.faults import Fault, Faults, Hold
+from sandbox.issuer import Issuer
 
 _LONGEST_WAIT = 60.0
 
 
-async def answer(request: Request, faults: Faults, calls: Calls) -> Response:  # noqa: PLR0911 - a table
+async def answer(request: Request, faults: Faults, calls: Calls, issuer: Issuer) -> Response:  # noqa: PLR0911 - a table
     """`GET calls`; `POST faults`, `DELETE faults`; `GET faults/ID?wait=SECONDS`; `POST faults/ID/release|drop`.
 
     `GET clock`; `POST clock` with the `seconds` that it is to be put forward by.
+    `GET token/NAMESPACE/NAME` of a service account.
     """
     match request.method, request.url.path.strip("/").split("/")[1:]:
         case "GET", ["calls"]:
             return JSONResponse([call.to_json() for call in calls.all()])
         case "GET" | "POST" as method, ["clock"]:
             return _advance(await request.body()) if method == "POST" else _time()
+        case "GET", ["token", namespace, name]:
+            return PlainTextResponse(issuer.token(namespace, name))
         case "POST", ["faults"]:
             return _add(await request.json(), faults)
         case "DELETE", ["faults"]:

@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.issuer import ISSUER
 from sandbox.kube.seed import INSTANCE_TYPE
 from sandbox.places import Place
 
@@ -45,6 +46,7 @@ class ClusterFacts:
                 "publicAccessCidrs": ["127.0.0.0/8"],
             },
             "kubernetesNetworkConfig": {"serviceIpv4Cidr": "10.100.0.0/16", "ipFamily": "ipv4"},
+            "identity": {"oidc": {"issuer": f"https://{ISSUER}"}},
             "status": "ACTIVE",
             "certificateAuthority": {"data": self.authority},
             "platformVersion": "eks.1",

@@ -11,6 +11,7 @@ from typing import Any
 from moto.iam.models import AccessKey, AWSManagedPolicy, IAMBackend, iam_backends
 
 from sandbox.clock import CLOCK
+from sandbox.issuer import AUDIENCE, ISSUER
 from sandbox.places import MAIN_ACCOUNT, MAIN_REGION, OTHER_ACCOUNT
 from sandbox.policy import Principal
 from sandbox.state import State
@@ -107,6 +108,7 @@ class Identities:
             if account == MAIN_ACCOUNT:
                 self._seed_user(account, SERVICE_USER, _MAY_ASSUME)
                 _seed_node_role(account)
+                iam.create_open_id_connect_provider(f"https://{ISSUER}", [], [AUDIENCE], [])
             _seed_role(account, "wharfinger", "wharfinger-trust.json", "wharfinger-policy.json")
             _seed_role(account, "wharfinger-broker", "broker-trust.json", "broker-policy.json")
 
@@ -182,6 +184,11 @@ def role(arn: str) -> Any | None:  # noqa: ANN401 - moto's own class, untyped
     """The role as IAM has it; None where there is none."""
     account = arn.split(":")[4]
     return next((one for one in _iam(account).roles.values() if one.arn == arn), None)
+
+
+def has_identity_provider(account: str, issuer: str) -> bool:
+    """Whether an OIDC issuer, named without its scheme, is registered there."""
+    return f"arn:aws:iam::{account}:oidc-provider/{issuer}" in _iam(account).open_id_providers
 
 
 def managed_policy(account: str, arn: str) -> str | None:

@@ -8,6 +8,8 @@ OTHER_ACCOUNT = "222222222222"
 MAIN_REGION = "eu-central-1"
 PLACES = ((MAIN_ACCOUNT, MAIN_REGION), (MAIN_ACCOUNT, "us-east-1"), (OTHER_ACCOUNT, MAIN_REGION))
 
+_STS_OF_AWS = {"sts.amazonaws.com", *(f"sts.{region}.amazonaws.com" for _, region in PLACES)}
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -32,6 +34,12 @@ class Hosts:
         if place not in self.ports:
             return f"{place.account}.dkr.ecr.{place.region}.amazonaws.com"
         return f"127.0.0.1:{self.ports[place]}"
+
+    def is_sts(self, scheme: str, host: str) -> bool:
+        """Whether it is ours, or what `aws eks get-token` signs for where nobody tells it of ours."""
+        if scheme == "http":
+            return host in map(self.of, self.ports)
+        return scheme == "https" and host in _STS_OF_AWS
 
     @property
     def layers(self) -> str:

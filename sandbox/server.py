@@ -24,6 +24,7 @@ from sandbox.eks_nodes import NodeSources
 from sandbox.eks_shapes import ClusterFacts
 from sandbox.faults import Fault, Faults, Hold, Kind, When
 from sandbox.identities import OPERATOR, SERVICE_USER, Credentials, Identities
+from sandbox.issuer import Issuer
 from sandbox.kube.cluster import CLUSTER, Cluster
 from sandbox.kube.tls import Certificates
 from sandbox.layer_host import LayerHost
@@ -57,7 +58,15 @@ class Sandbox:
         self._cluster = Cluster(folder, state=state, identities=identities, hosts=hosts, calls=calls, faults=faults)
         facts = self._facts()
         self._world = World(
-            state, identities, hosts, calls, faults, facts, self._cluster.entries, NodeSources(state, facts)
+            state=state,
+            identities=identities,
+            issuer=Issuer(folder / "issuer-key.pem"),
+            hosts=hosts,
+            calls=calls,
+            faults=faults,
+            cluster=facts,
+            access_entries=self._cluster.entries,
+            node_sources=NodeSources(state, facts),
         )
         self._loop = asyncio.new_event_loop()
         self._servers = {
@@ -104,6 +113,10 @@ class Sandbox:
     def credentials(self, user: str = OPERATOR, account: str = MAIN_ACCOUNT) -> Credentials:
         """An IAM user's access key. `operator` is administrator of its account."""
         return self._world.identities.credentials(account, user)
+
+    def service_account_token(self, namespace: str, name: str) -> str:
+        """What a pod under a service account of the cluster holds, to become an IAM role that trusts it (IRSA)."""
+        return self._world.issuer.token(namespace, name)
 
     def environment(self) -> dict[str, str]:
         """The variables by which an AWS SDK becomes the IAM user that wharfinger runs as."""

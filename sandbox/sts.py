@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 from xml.sax.saxutils import escape
 
 from sandbox.identities import Identities, Known, managed_policy, role
@@ -20,6 +21,7 @@ _MOST_POLICY_CHARACTERS = 2048
 _MOST_POLICY_ARNS = 10
 
 Fields = Mapping[str, str]
+Members = dict[str, str | Mapping[str, str]]
 
 
 class StsError(Exception):
@@ -49,55 +51,73 @@ def error_body(error: StsError, request_id: str) -> str:
 
 def _caller_identity(caller: Known) -> str:
     user_id = "AROASANDBOX:" + caller.session if caller.session else f"AIDA{caller.user}"
-    return _result("GetCallerIdentity", {"Arn": caller.arn, "UserId": user_id, "Account": caller.account})
+    return result("GetCallerIdentity", {"Arn": caller.arn, "UserId": user_id, "Account": caller.account})
 
 
 def _assume_role(identities: Identities, caller: Known, fields: Fields) -> str:
+    arn = role_asked_for(fields)
+    context = {"sts:externalid": fields["ExternalId"]} if "ExternalId" in fields else {}
+    request = Request("sts:AssumeRole", arn, identities.principal(caller), context)
+    refusal = f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {arn}"
+    wanted = require_trust(arn, request, refusal)
+    return result("AssumeRole", start(identities, wanted, fields, most=_LONGEST_CHAINED if caller.is_session else None))
+
+
+def role_asked_for(fields: Fields) -> str:
+    """The ARN of the role that a session is asked of.
+
+    :raises StsError: it, or the session's name, has not the form that it must have.
+    """
     arn, name = fields.get("RoleArn", ""), fields.get("RoleSessionName", "")
     if not _ROLE_ARN.fullmatch(arn) or not _SESSION_NAME.fullmatch(name):
         raise _invalid(f"RoleArn {arn!r} or RoleSessionName {name!r} does not have the form it must have")
+    return arn
+
+
+def require_trust(arn: str, request: Request, refusal: str) -> Any:  # noqa: ANN401 - moto's own class, untyped
+    """The role, if there is one and it trusts who asks.
+
+    :raises StsError:
+    """
     wanted = role(arn)
-    principal = identities.principal(caller)
-    context = {"sts:externalid": fields["ExternalId"]} if "ExternalId" in fields else {}
-    request = Request(action="sts:AssumeRole", resource=arn, principal=principal, context=context)
     if wanted is None or not is_trusted(_text(wanted.assume_role_policy_document), request, account=arn.split(":")[4]):
-        raise StsError(
-            403,
-            "AccessDenied",
-            f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {arn}",
-        )
-    seconds = _seconds(fields, caller, int(wanted.max_session_duration or _DEFAULT))
-    policies = _session_policies(fields, arn.split(":")[4])
-    session = identities.start_session(arn, name, policies, seconds)
-    expires = datetime.fromtimestamp(session["expires_at"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    account, role_name = arn.split(":")[4], arn.rpartition("/")[2]
-    packed = math.ceil(100 * sum(map(len, policies)) / _MOST_POLICY_CHARACTERS)
-    return _result(
-        "AssumeRole",
-        {
-            "Credentials": {
-                "AccessKeyId": session["access_key"],
-                "SecretAccessKey": session["secret"],
-                "SessionToken": session["token"],
-                "Expiration": expires,
-            },
-            "AssumedRoleUser": {
-                "AssumedRoleId": f"{wanted.id}:{name}",
-                "Arn": f"arn:aws:sts::{account}:assumed-role/{role_name}/{name}",
-            },
-            "PackedPolicySize": str(packed),
+        raise StsError(403, "AccessDenied", refusal)
+    return wanted
+
+
+def start(identities: Identities, wanted: Any, fields: Fields, *, most: int | None) -> Members:  # noqa: ANN401 - as above
+    """A new session of a role: the members that all actions answer which give one.
+
+    :param most: seconds that it may last, where that is not the role's alone to say.
+    :raises StsError:
+    """
+    account, name = wanted.arn.split(":")[4], fields["RoleSessionName"]
+    policies = _session_policies(fields, account)
+    seconds = _seconds(fields, most, int(wanted.max_session_duration or _DEFAULT))
+    session = identities.start_session(wanted.arn, name, policies, seconds)
+    return {
+        "Credentials": {
+            "AccessKeyId": session["access_key"],
+            "SecretAccessKey": session["secret"],
+            "SessionToken": session["token"],
+            "Expiration": datetime.fromtimestamp(session["expires_at"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         },
-    )
+        "AssumedRoleUser": {
+            "AssumedRoleId": f"{wanted.id}:{name}",
+            "Arn": f"arn:aws:sts::{account}:assumed-role/{wanted.name}/{name}",
+        },
+        "PackedPolicySize": str(math.ceil(100 * sum(map(len, policies)) / _MOST_POLICY_CHARACTERS)),
+    }
 
 
-def _seconds(fields: Fields, caller: Known, most: int) -> int:
+def _seconds(fields: Fields, chained: int | None, most: int) -> int:
     try:
         seconds = int(fields.get("DurationSeconds", _DEFAULT))
     except ValueError:
         raise _invalid("DurationSeconds is not a number") from None
     if not _SHORTEST <= seconds <= _LONGEST:
         raise _invalid(f"DurationSeconds {seconds} is not between {_SHORTEST} and {_LONGEST}")
-    if caller.is_session and seconds > _LONGEST_CHAINED:
+    if chained is not None and seconds > chained:
         raise _invalid("The requested DurationSeconds exceeds the 1 hour limit for roles assumed by role chaining")
     if seconds > most:
         raise _invalid("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
@@ -132,14 +152,15 @@ def _text(document: object) -> str:
     return document if isinstance(document, str) else json.dumps(document)
 
 
-def _result(action: str, members: Mapping[str, str | Mapping[str, str]]) -> str:
+def result(action: str, members: Members) -> str:
+    """As XML."""
     return (
         f'<{action}Response xmlns="{_NAMESPACE}"><{action}Result>{_xml(members)}</{action}Result>'
         f"<ResponseMetadata><RequestId>{secrets.token_hex(16)}</RequestId></ResponseMetadata></{action}Response>"
     )
 
 
-def _xml(members: Mapping[str, str | Mapping[str, str]]) -> str:
+def _xml(members: Members | Mapping[str, str]) -> str:
     return "".join(
         f"<{name}>{escape(value) if isinstance(value, str) else _xml(value)}</{name}>"
         for name, value in members.items()

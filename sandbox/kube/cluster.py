@@ -57,7 +57,7 @@ class Cluster:
             cluster=CLUSTER,
             identities=identities,
             entries=self.entries,
-            is_sts=lambda host: host in map(hosts.of, hosts.ports),
+            is_sts=hosts.is_sts,
             admin_token=self._admin_token,
         )
         self.api = KubeApi(self._store, tokens.authenticate, faults, calls)

@@ -41,7 +41,7 @@ class TokenError(ValueError):
 class Tokens:
     """Tells whose a token is.
 
-    :param is_sts: whether STS answers at a host (`127.0.0.1:PORT`).
+    :param is_sts: whether a URL of this scheme and host is one of STS.
     :param admin_token: the bearer token of the cluster's administrator, for a kubeconfig.
     """
 
@@ -51,7 +51,7 @@ class Tokens:
         cluster: str,
         identities: Identities,
         entries: AccessEntries,
-        is_sts: Callable[[str], bool],
+        is_sts: Callable[[str, str], bool],
         admin_token: str,
     ) -> None:
         self._cluster = cluster
@@ -101,7 +101,7 @@ class Tokens:
         return caller
 
     def _check(self, url: SplitResult) -> None:
-        if url.scheme != "http" or not self._is_sts(url.netloc) or url.path != "/" or url.fragment:
+        if not self._is_sts(url.scheme, url.netloc) or url.path != "/" or url.fragment:
             raise TokenError("not a URL of STS")
         pairs = [part.partition("=") for part in url.query.split("&")]
         fields = {unquote(name).lower(): unquote(value) for name, _, value in pairs}

@@ -14,7 +14,7 @@ _VERSIONS = ("2012-10-17", "2008-10-17")
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
 _ROOT_ARN = re.compile(r"arn:aws[a-z-]*:iam::([0-9]{12}):root")
 _PRINCIPAL_ARN = re.compile(
-    r"arn:aws[a-z-]*:(?:iam::[0-9]{12}:(?:user|role)/[\w+=,.@/-]+|sts::[0-9]{12}:assumed-role/[\w+=,.@-]+/[\w+=,.@-]+)",
+    r"arn:aws[a-z-]*:(?:iam::[0-9]{12}:(?:user|role|oidc-provider|saml-provider)/[\w+=,.@/-]+|sts::[0-9]{12}:assumed-role/[\w+=,.@-]+/[\w+=,.@-]+)",
     re.ASCII,
 )
 _DOCUMENT_KEYS = frozenset({"Version", "Id", "Statement"})
@@ -160,14 +160,14 @@ def _principals(given: Mapping[str, object], where: str) -> Principals | None:
 
 
 def _aws_principals(value: object, where: str) -> tuple[str, ...]:
-    """Those of type AWS: no request here is made by a service or a federated identity."""
+    """Those of types AWS and Federated: no request here is made by a service."""
     if value == "*":
         return ("*",)
     if not isinstance(value, dict) or not value:
         raise MalformedPolicyError(f"{where} must be '*' or an object such as {{\"AWS\": …}}")
     _check_keys(value, _PRINCIPAL_TYPES, where)
     named = {kind: strings(given, f"{where}.{kind}") for kind, given in value.items()}
-    return named.get("AWS", ())
+    return (*named.get("AWS", ()), *named.get("Federated", ()))
 
 
 def _account(principal: str) -> str | None:

@@ -1,14 +1,18 @@
 """Who may do what in the sandbox: roles, sessions, and policies that are changed."""
 
 import json
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
 
 from sandbox.identities import SERVICE_USER, Credentials
+from sandbox.issuer import ISSUER
 from sandbox.server import Sandbox
-from tests.conftest import ACCOUNT
+from tests.conftest import ACCOUNT, REGION
 from tests.sandbox.clients import sdk, session_sdk
 
 pytestmark = pytest.mark.asyncio
@@ -128,3 +132,86 @@ async def test_a_wrong_key_is_refused(aws: Sandbox, access_key: str | None, secr
         with pytest.raises(ClientError) as caught:
             await ecr.describe_repositories()
     assert caught.value.response["Error"]["Code"] == code
+
+
+def pod_trust(subject: str = "system:serviceaccount:team:app") -> str:
+    """As `deploy/kubernetes/README.md` writes it."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{ISSUER}"},
+        "Action": "sts:AssumeRoleWithWebIdentity",
+        "Condition": {"StringEquals": {f"{ISSUER}:aud": "sts.amazonaws.com", f"{ISSUER}:sub": subject}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+async def test_a_pod_becomes_its_role_by_what_the_sdk_does_by_itself(
+    aws: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with sdk("iam", aws) as iam, sdk("eks", aws) as eks:
+        cluster = (await eks.describe_cluster(name="demo"))["cluster"]
+        assert cluster["identity"]["oidc"]["issuer"] == f"https://{ISSUER}"
+        role = (await iam.create_role(RoleName="pod", AssumeRolePolicyDocument=pod_trust()))["Role"]["Arn"]
+    (tmp_path / "token").write_text(aws.service_account_token("team", "app"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ROLE_ARN", role)
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint())
+    async with AioSession().create_client("sts", REGION) as sts:
+        arn = (await sts.get_caller_identity())["Arn"]
+    assert arn.startswith(f"arn:aws:sts::{ACCOUNT}:assumed-role/pod/")
+    [call] = [call for call in aws.calls() if call.operation == "AssumeRoleWithWebIdentity"]
+    assert call.parameters["WebIdentityToken"] == "***"
+
+
+@pytest.mark.parametrize(
+    ("subject", "token", "code"),
+    [
+        ("system:serviceaccount:team:other", None, "AccessDenied"),
+        ("system:serviceaccount:team:app", "made.up.token", "InvalidIdentityToken"),
+    ],
+)
+async def test_a_web_identity_is_refused(aws: Sandbox, subject: str, token: str | None, code: str) -> None:
+    mine = token or aws.service_account_token("team", "app")
+    assert await web_identity_refused(aws, pod_trust(subject), mine) == code
+
+
+async def test_a_web_identity_lasts_a_day(aws: Sandbox) -> None:
+    token = aws.service_account_token("team", "app")
+    aws.advance(timedelta(days=1, seconds=1))
+    assert await web_identity_refused(aws, pod_trust(), token) == "ExpiredTokenException"
+
+
+async def web_identity_refused(aws: Sandbox, trust: str, token: str) -> str:
+    async with sdk("iam", aws) as iam, sdk("sts", aws) as sts:
+        role = (await iam.create_role(RoleName="pod", AssumeRolePolicyDocument=trust))["Role"]["Arn"]
+        with pytest.raises(ClientError) as caught:
+            await sts.assume_role_with_web_identity(RoleArn=role, RoleSessionName="me", WebIdentityToken=token)
+    code: str = caught.value.response["Error"]["Code"]
+    return code
+
+
+_NOT_IMITATED: tuple[tuple[str, str, dict[str, Any], str], ...] = (
+    ("ecr-public", "describe_repositories", {}, "UnsupportedCommandException"),
+    ("sts", "get_session_token", {}, "InvalidAction"),
+    ("sts", "get_federation_token", {"Name": "me"}, "InvalidAction"),
+    ("sts", "decode_authorization_message", {"EncodedMessage": "x"}, "InvalidAction"),
+    ("sts", "get_access_key_info", {"AccessKeyId": "AKIA0000000000000000"}, "InvalidAction"),
+    ("cloudformation", "list_stacks", {}, "InvalidAction"),
+    ("iam", "get_context_keys_for_custom_policy", {"PolicyInputList": ["{}"]}, "InvalidAction"),
+    ("fis", "list_actions", {}, "UnsupportedCommandException"),
+)
+
+
+@pytest.mark.parametrize("call", _NOT_IMITATED, ids=lambda call: f"{call[0]}-{call[1]}")
+async def test_what_is_not_imitated_is_refused_in_its_own_protocol(
+    aws: Sandbox, capfd: pytest.CaptureFixture[str], call: tuple[str, str, dict[str, Any], str]
+) -> None:
+    service, operation, asked, code = call
+    async with sdk(service, aws) as client:
+        with pytest.raises(ClientError) as caught:
+            await getattr(client, operation)(**asked)
+    response = caught.value.response
+    assert (response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]) == (code, 400)
+    assert capfd.readouterr() == ("", "")

@@ -253,3 +253,26 @@ def test_what_is_pushed_runs_and_its_node_port_answers(aws: Sandbox, reference: 
     port = made.json()["spec"]["ports"][0]["nodePort"]
     told = httpx.get(f"http://{pod['status']['hostIP']}:{port}/", trust_env=False).json()
     assert (told["pod"], told["image"]) == (pod["metadata"]["name"], reference)
+
+
+@pytest.mark.needs("aws")
+def test_the_cli_makes_a_token_without_knowing_of_the_sandbox(aws: Sandbox) -> None:
+    keys = aws.credentials()
+    variables = {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key}
+    done = subprocess.run(  # noqa: S603 - as a user types it
+        ["aws", "eks", "get-token", "--cluster-name", "demo", "--region", REGION],  # noqa: S607 - likewise
+        env={"PATH": os.environ["PATH"], "HOME": "/nowhere", **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    with cluster(aws, json.loads(done.stdout)["status"]["token"]) as kube:
+        assert kube.get("/api/v1/namespaces").status_code == 200
+
+
+def test_a_token_for_the_sts_of_another_region_is_refused(aws: Sandbox) -> None:
+    for host, status in (("sts.eu-central-1.amazonaws.com", 200), ("sts.sa-east-1.amazonaws.com", 401)):
+        url = presigned(aws, host=host).replace("http://", "https://")
+        with cluster(aws, token_of(url)) as kube:
+            assert kube.get("/api/v1/namespaces").status_code == status

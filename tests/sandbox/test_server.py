@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -49,6 +50,16 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
         process.terminate()
         process.communicate()
     assert process.returncode == 0
+
+
+def test_help_is_no_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sandbox", "--help"]
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(  # noqa: S603 - ours
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "usage: python -m sandbox" in done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.asyncio
