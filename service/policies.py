@@ -8,7 +8,8 @@ from service.clients.ecr_policies import EcrPolicies
 from service.errors import FieldError, InvalidError, NotFoundError
 from service.ledger import Call, Done, Intent, Open, Outcome, Settled, Status
 from service.operations import Operations
-from service.policy_documents import Document, hash_of, names_others, parse, places_of_role
+from service.policy_documents import Document, hash_of, names_others, parse
+from service.policy_reach import places_of_broker
 from service.registries import Registries
 
 
@@ -36,7 +37,7 @@ class Policies:
     async def put(self, call: Call, registry: str | None, name: str, content: bytes) -> Done:
         """Set the policy of repository `name` to a document, sent to AWS as it came.
 
-        :raises InvalidError: the document has mistakes, or names the role that vended credentials are narrowed from.
+        :raises InvalidError: the document has mistakes, or lets in the role that vended credentials are narrowed from.
         :raises PreconditionError: `If-Match` names a policy that is gone.
         """
         client = self._find(registry)
@@ -88,14 +89,13 @@ class Policies:
 
 
 def _keep_broker_out(document: Document, role: str | None) -> None:
-    """A policy that names a session grants beside its session policy (IAM User Guide, "Session policies").
-
-    So one that names the broker role may widen credentials that were vended for less.
-    """
-    if role and (places := places_of_role(document, role)):
-        mistakes = [FieldError(place, "is the role that wharfinger narrows credentials from") for place in places]
+    if role and (places := places_of_broker(document, role)):
+        kept_out = f'{{"ArnNotEquals": {{"aws:PrincipalArn": "{role}"}}}}'
+        reason = f"lets in the role that wharfinger narrows credentials from; the condition {kept_out} keeps it out"
         raise InvalidError(
-            "A repository policy may not name the broker role.", code="broker_role_in_policy", errors=mistakes
+            "A repository policy may not let in the broker role.",
+            code="broker_role_in_policy",
+            errors=[FieldError(place, reason) for place in places],
         )
 
 

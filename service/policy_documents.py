@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from service.errors import FieldError, InvalidError
-from service.policy_grammar import check, each, key_path
+from service.policy_grammar import check, key_path
 
 Document = dict[str, Any]
 
@@ -42,14 +42,6 @@ def names_others(document: Document, account_id: str) -> bool:
     )
 
 
-def places_of_role(document: Document, role_arn: str) -> list[str]:
-    """Where an Allow names a role or a session of it: `body.Statement[0].Principal.AWS`."""
-    account, _, name = role_arn.split(":", 4)[4].partition(":")
-    session = re.escape(name.rpartition("/")[2])
-    named = re.compile(rf"arn:[a-z-]+:(?:iam::{account}:{re.escape(name)}|sts::{account}:assumed-role/{session}/.*)")
-    return [place for place, one in _allowed(document) if named.fullmatch(one)]
-
-
 def canonical(document: Document) -> str:
     """The same text for documents that say the same.
 
@@ -76,14 +68,6 @@ def _is_own(statement: Document, account_id: str) -> bool:
         return False
     accounts = [_ACCOUNT.fullmatch(one) for one in as_list(principal["AWS"])]
     return all(found and found[1] == account_id for found in accounts)
-
-
-def _allowed(document: Document) -> Iterator[tuple[str, str]]:
-    """The principals of AWS that an Allow names, with their places."""
-    for path, statement in each("body.Statement", document["Statement"]):
-        principal = statement.get("Principal")
-        if statement["Effect"] == "Allow" and isinstance(principal, dict) and "AWS" in principal:
-            yield from each(f"{path}.Principal.AWS", principal["AWS"])
 
 
 def _canonical_statement(statement: Document) -> Document:

@@ -8,23 +8,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 from weakref import WeakValueDictionary
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
 from service.authz import Action, Caller, Target
-from service.clients.broker import MOST_POLICY_CHARACTERS, PULL, PUSH, Broker, Credential
+from service.clients.broker import MOST_POLICY_CHARACTERS, PULL, PUSH, SESSION_SECONDS, Broker, Credential
 from service.clock import utcnow
 from service.errors import ConflictError, DeadlineError, FieldError, InvalidError
 from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
 from service.operations import Operations
 from service.registries import Registries
-from service.resources import Model, RepositoryName
+from service.resources import REPOSITORY_PATTERN, Model
 from service.telemetry import VENDS
 
 LEAST_LEFT = timedelta(minutes=15)
-"""A credential with less time left is not handed out: a slow build must not end in a refused push."""
+"""With less time left, a credential is given only to who asks for less: a slow build must not end in a refusal."""
 
 _TOKEN_LIFE = timedelta(hours=12)
 _MOST_CACHED = 10_000
@@ -40,10 +40,25 @@ class TokenScope(StrEnum):
     REGISTRY = "registry"
 
 
+RepositoryScope = Annotated[
+    str,
+    StringConstraints(pattern=REPOSITORY_PATTERN.removesuffix("$") + r"(?:/\*)?$", min_length=2, max_length=256),
+    Field(
+        examples=["team/app"], description="A repository, or with `/*` all that are below a prefix, present or to come"
+    ),
+]
+
+
 class TokenRequest(Model):
-    repositories: tuple[RepositoryName, ...] = Field((), max_length=100, examples=[["myapp"]])
+    repositories: tuple[RepositoryScope, ...] = Field((), max_length=100, examples=[["myapp"], ["team/*"]])
     actions: frozenset[TokenAction] = Field(min_length=1, examples=[["pull", "push"]])
     scope: TokenScope = Field(TokenScope.REPOSITORIES, description="`registry` must be asked for, and is for admins")
+    min_seconds: int = Field(
+        round(LEAST_LEFT.total_seconds()),
+        ge=60,
+        le=SESSION_SECONDS - 60,
+        description="How long it has to be good for, at the least: of the one that is known already, too",
+    )
 
     @model_validator(mode="after")
     def _scope_fits(self) -> Self:
@@ -94,17 +109,20 @@ class Tokens:
         :raises ConflictError: the registry has no broker role (`broker_role_missing`).
         :raises InvalidError: the repositories don't fit in one session policy.
         """
+        least = timedelta(seconds=asked.min_seconds)
         broker = self._brokers[self._registries.find(registry).name]
         key = _key(call.caller, broker.settings.name, asked)
         intent = _intent(key)
-        if (known := self._cached(key)) is None:
-            known, done = await self._vend_once(call, broker, key, intent)
+        if (known := self._cached(key, least)) is None:
+            known, done = await self._vend_once(call, broker, key, intent, least)
         else:
             done = await self._operations.record(call, intent, Outcome(_facts(known, is_cached=True)))
         VENDS.labels("cache" if done.result["from_cache"] else "aws").inc()
         return _token(known, key), done
 
-    async def _vend_once(self, call: Call, broker: Broker, key: _Key, intent: Intent) -> tuple[Credential, Done]:
+    async def _vend_once(
+        self, call: Call, broker: Broker, key: _Key, intent: Intent, least: timedelta
+    ) -> tuple[Credential, Done]:
         """Requests for the same credential wait for the first of them, then have it from the cache."""
         lock = self._vending.setdefault(key, asyncio.Lock())
         try:
@@ -113,7 +131,7 @@ class Tokens:
         except TimeoutError:
             raise DeadlineError("Another request for this credential is still at work.", retry_after=1) from None
         try:
-            if (known := self._cached(key)) is not None:
+            if (known := self._cached(key, least)) is not None:
                 return known, await self._operations.record(call, intent, Outcome(_facts(known, is_cached=True)))
             return await self._vend(call, broker, key, intent)
         finally:
@@ -129,16 +147,14 @@ class Tokens:
         # A secret is never replayed: a repeated vend is a new operation, so the Idempotency-Key is not claimed.
         done = await self._operations.run(replace(call, idempotency_key=None), intent, act)
         self._cache[key] = made[0]
+        self._cache.move_to_end(key)
         if len(self._cache) > _MOST_CACHED:
             self._cache.popitem(last=False)
         return made[0], done
 
-    def _cached(self, key: _Key) -> Credential | None:
+    def _cached(self, key: _Key, least: timedelta) -> Credential | None:
         known = self._cache.get(key)
-        if known is not None and known.expires_at - utcnow() < LEAST_LEFT:
-            del self._cache[key]
-            return None
-        return known
+        return known if known is not None and known.expires_at - utcnow() >= least else None
 
 
 def _key(caller: Caller, registry: str, asked: TokenRequest) -> _Key:
@@ -175,7 +191,9 @@ async def _from_aws(broker: Broker, key: _Key, caller: Caller) -> Credential:
     policy = broker.policy(key.repositories or ("*",), list(actions))
     if len(policy) > MOST_POLICY_CHARACTERS:
         mistake = FieldError(
-            "body.repositories", f"too many: their session policy has {len(policy)} characters of 2048"
+            "body.repositories",
+            f"too many: their session policy has {len(policy):,} characters of {MOST_POLICY_CHARACTERS:,}; "
+            "name a prefix, as `team/*`, or ask for several credentials",
         )
         raise InvalidError("These repositories don't fit in one credential.", errors=[mistake])
     return await broker.vend(policy, _session_name(caller))

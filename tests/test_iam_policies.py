@@ -18,9 +18,10 @@ PLACEHOLDERS = {
     "WharfingerPrincipalArn": "arn:aws:iam::111111111111:role/pod",
     "ExternalId": "shared",
 }
-PULL = {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
+PULL = {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:ListImages"}
 PUSH = {
     "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
     "ecr:InitiateLayerUpload",
     "ecr:UploadLayerPart",
     "ecr:CompleteLayerUpload",

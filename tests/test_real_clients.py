@@ -71,6 +71,29 @@ async def test_a_pull_credential_can_not_push(
     await _denied("copy", *_PLAIN_HTTP, "--authfile", login, layout, f"docker://{repository}:0.0.1")
 
 
+async def test_a_push_credential_sees_what_is_there_already(
+    admin: httpx.AsyncClient, repository: str, layout: str, tmp_path: Path
+) -> None:
+    login = await _login(admin, tmp_path, ["team/app"], ["push"])
+    copy = ("copy", "--dest-tls-verify=false", "--authfile", login, layout, f"docker://{repository}:0.0.1")
+    await _done(*copy)
+    await _done("inspect", "--raw", "--tls-verify=false", "--authfile", login, f"docker://{repository}:0.0.1")
+    await _done(*copy)
+
+
+async def test_a_pull_credential_lists_tags(
+    admin: httpx.AsyncClient, repository: str, layout: str, tmp_path: Path
+) -> None:
+    login = await _login(admin, tmp_path, ["team/*"], ["pull", "push"])
+    await _done("copy", *_PLAIN_HTTP, "--authfile", login, layout, f"docker://{repository}:0.0.1")
+    login = await _login(admin, tmp_path, ["team/app"], ["pull"])
+
+    status, output = await _skopeo("list-tags", "--tls-verify=false", "--authfile", login, f"docker://{repository}")
+
+    assert status == 0, output
+    assert json.loads(output)["Tags"] == ["0.0.1"]
+
+
 async def test_another_account_is_denied_until_a_policy_lets_it_in(
     admin: httpx.AsyncClient, aws: Sandbox, repository: str, layout: str
 ) -> None:

@@ -33,6 +33,9 @@ class Request:
     """Condition keys in lower case. `aws:principalarn` and `aws:principalaccount` are known without being given."""
 
 
+_WHO = "aws:principalarn"
+
+
 class _Grant(IntEnum):
     """How far an Allow of a resource's policy carries within the resource's own account."""
 
@@ -87,19 +90,22 @@ class _Facts:
         self._session = None if self._principal.session is None else [parse(text) for text in self._principal.session]
         # The ARN is the role's for a session: IAM user guide, "AWS global condition context keys", aws:PrincipalArn.
         self._context = {
-            "aws:principalarn": self._principal.role_arn or self._principal.arn,
+            _WHO: self._principal.role_arn or self._principal.arn,
             "aws:principalaccount": self._principal.account,
             **request.context,
         }
 
     def is_denied(self) -> bool:
         return self._says([*self._identity, *(self._session or ())], is_deny=True) or any(
-            _is_denied_to(principals, self._principal) for principals in self._attached_principals(is_deny=True)
+            _is_denied_to(principals, self._principal) for principals, _ in self._attached_principals(is_deny=True)
         )
 
     def grant(self) -> _Grant:
         """The widest that the resource's policy gives."""
-        grants = (_grant(principals, self._principal) for principals in self._attached_principals(is_deny=False))
+        grants = (
+            _grant(principals, self._principal, asks_who=asks_who)
+            for principals, asks_who in self._attached_principals(is_deny=False)
+        )
         return max(grants, default=_Grant.NONE)
 
     def is_allowed_by_own_policies(self) -> bool:
@@ -121,7 +127,8 @@ class _Facts:
             for statement in policy.statements
         )
 
-    def _attached_principals(self, *, is_deny: bool) -> Iterable[Principals]:
+    def _attached_principals(self, *, is_deny: bool) -> Iterable[tuple[Principals, bool]]:
+        """Whom the statements that speak of the request name, and whether a condition asks who they are."""
         request, context = self._request, self._context
         for statement in self._attached.statements if self._attached else ():
             if (
@@ -129,13 +136,14 @@ class _Facts:
                 and statement.principals
                 and statement.covers(request.action, request.resource, context)
             ):
-                yield statement.principals
+                yield statement.principals, any(one.key == _WHO for one in statement.conditions)
 
 
-def _grant(named: Principals, principal: Principal) -> _Grant:
-    if principal.arn in named.arns:
+def _grant(named: Principals, principal: Principal, *, asks_who: bool = False) -> _Grant:
+    # "*" with a condition on aws:PrincipalArn is not limited by a session policy: IAM user guide, "How AWS enforcement
+    # code logic evaluates requests". Of "*" alone AWS does not say it: the narrower reading is taken.
+    if principal.arn in named.arns or (named.is_everyone and asks_who):
         return _Grant.DIRECT
-    # AWS does not say whether "*" reaches a session past its policy: the narrower reading is taken.
     if named.is_everyone or principal.role_arn in named.arns:
         return _Grant.DIRECT if principal.role_arn is None else _Grant.ROLE
     if principal.account in named.accounts:

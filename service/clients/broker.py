@@ -5,22 +5,30 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from service.clients.aws import RegistryClients, lent, translated
 
 if TYPE_CHECKING:
     from types_aiobotocore_ecr import ECRClient
 
-PULL = ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer")
+PULL = ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer", "ListImages")
+"""What pulling needs, and listing tags (`/v2/NAME/tags/list`), by which image updaters find what to pull."""
+
 PUSH = (
     "BatchCheckLayerAvailability",
-    "InitiateLayerUpload",
-    "UploadLayerPart",
+    "BatchGetImage",
     "CompleteLayerUpload",
+    "InitiateLayerUpload",
     "PutImage",
+    "UploadLayerPart",
 )
-"""What pulling and pushing need: https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html."""
+"""What pushing needs: https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html.
+
+BatchGetImage is among them for a HEAD of the manifest, by which clients tell what is there already.
+"""
+
+_LOGIN = "ecr:GetAuthorizationToken"
 
 SESSION_SECONDS = 3600
 """STS caps a session at one hour under role chaining, which is how a service that runs on a role assumes another."""
@@ -47,12 +55,19 @@ class Broker:
         self._clients = clients
 
     def policy(self, repositories: Sequence[str], actions: Sequence[str]) -> str:
-        """The session policy for ECR actions on repositories (`*` for all); compact, as its size is limited."""
+        """The session policy for ECR actions on repositories (`team/*` and `*` too); compact, as its size is limited.
+
+        What it does not grant it denies: a repository's policy can let a session in past what is merely left out (IAM
+        User Guide, "How AWS enforcement code logic evaluates requests to allow or deny access"), but not past a Deny.
+        So each name stands once, in what is spared, and the Allow may be wide.
+        """
         of = self.settings
         arn = f"arn:{of.partition}:ecr:{of.region}:{of.account_id}:repository/"
+        spared = [_LOGIN, *(f"ecr:{action}" for action in actions)]
         statements = [
-            _allow(["ecr:GetAuthorizationToken"], ["*"]),
-            _allow([f"ecr:{action}" for action in actions], [arn + name for name in repositories]),
+            {"Effect": "Allow", "Action": "ecr:*", "Resource": "*"},
+            {"Effect": "Deny", "NotAction": spared, "Resource": "*"},
+            {"Effect": "Deny", "NotAction": _LOGIN, "NotResource": _single([arn + name for name in repositories])},
         ]
         return json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
 
@@ -79,10 +94,6 @@ async def _login(ecr: "ECRClient", session_ends: datetime | None) -> Credential:
     # AWS says 12 hours for every token and nothing of the session it came from: the earlier end is the safe one.
     ends = min(login["expiresAt"], session_ends or login["expiresAt"])
     return Credential(username, password, login["proxyEndpoint"], ends)
-
-
-def _allow(actions: list[str], resources: list[str]) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": _single(actions), "Resource": _single(resources)}
 
 
 def _single(values: list[str]) -> str | list[str]:

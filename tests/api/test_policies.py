@@ -62,16 +62,28 @@ async def test_aws_is_sent_the_document_as_it_was_written(aws: Sandbox, develope
     assert [call["policyText"] for call in puts(aws)] == [text]
 
 
-@pytest.mark.parametrize("principal", ["*", {"AWS": OTHER}, {"AWS": [OWN, OTHER]}, {"Service": "ecs.amazonaws.com"}])
+BROKER = f"arn:aws:iam::{OWN}:role/wharfinger-broker"
+NOT_THE_BROKER = {"ArnNotEquals": {"aws:PrincipalArn": BROKER}}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"principal": {"AWS": OTHER}},
+        {"principal": {"AWS": [OWN, OTHER]}},
+        {"principal": {"Service": "ecs.amazonaws.com"}},
+        {"principal": "*", "Condition": NOT_THE_BROKER},
+    ],
+)
 async def test_letting_others_in_takes_an_admin(
-    aws: Sandbox, developer: httpx.AsyncClient, admin: httpx.AsyncClient, principal: object
+    aws: Sandbox, developer: httpx.AsyncClient, admin: httpx.AsyncClient, statement: dict[str, Any]
 ) -> None:
-    refused = await developer.put(PATH, json=policy(principal))
+    refused = await developer.put(PATH, json=policy(**statement))
     assert refused.status_code == 403
     assert await audit(admin) == ("policy.put_foreign", "refused")
     assert puts(aws) == []
 
-    assert (await admin.put(PATH, json=policy(principal))).status_code == 200
+    assert (await admin.put(PATH, json=policy(**statement))).status_code == 200
     assert await audit(admin) == ("policy.put_foreign", "succeeded")
 
 
@@ -110,12 +122,25 @@ async def test_what_is_no_policy_at_all_is_refused(developer: httpx.AsyncClient,
     assert answer.json()["errors"][0]["path"].startswith("body")
 
 
-async def test_the_role_that_credentials_are_narrowed_from_stays_out(aws: Sandbox, admin: httpx.AsyncClient) -> None:
-    session = f"arn:aws:sts::{OWN}:assumed-role/wharfinger-broker/somebody"
-    answer = await admin.put(PATH, json=policy({"AWS": [OWN, session]}))
+@pytest.mark.parametrize(
+    ("statement", "place"),
+    [
+        ({"principal": {"AWS": [OWN, f"arn:aws:sts::{OWN}:assumed-role/wharfinger-broker/somebody"]}}, "AWS[1]"),
+        ({"principal": {"AWS": [BROKER.replace("broker", "Broker")]}}, "AWS[0]"),
+        ({"principal": {"AWS": "*"}}, "AWS"),
+        ({"principal": {"AWS": OWN}, "Condition": {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/w*"}}}, "AWS"),
+        ({"principal": {"AWS": "*"}, "Condition": {"ArnEquals": {"aws:PrincipalArn": BROKER}}}, "AWS"),
+    ],
+)
+async def test_the_role_that_credentials_are_narrowed_from_stays_out(
+    aws: Sandbox, admin: httpx.AsyncClient, statement: dict[str, Any], place: str
+) -> None:
+    answer = await admin.put(PATH, json=policy(**statement))
     assert answer.status_code == 422
     assert answer.json()["code"] == "broker_role_in_policy"
-    assert [one["path"] for one in answer.json()["errors"]] == ["body.Statement[0].Principal.AWS[1]"]
+    [mistake] = answer.json()["errors"]
+    assert mistake["path"] == f"body.Statement[0].Principal.{place}"
+    assert json.dumps(NOT_THE_BROKER) in mistake["reason"]
     assert puts(aws) == []
 
 

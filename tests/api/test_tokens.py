@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from service.settings import Settings
 from service.tables import operations
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey, Serve
 from tests.marks import only_sqlite
+from tests.sandbox.clients import sdk
 
 pytestmark = pytest.mark.asyncio
 
@@ -57,6 +59,108 @@ async def test_a_credential_reaches_what_was_asked_for_and_no_more(admin: httpx.
     assert await reaches(aws, push["password"], "POST", "/v2/team/app/blobs/uploads/") == 202
     assert await reaches(aws, push["password"], "POST", "/v2/other/app/blobs/uploads/") == 403
     assert await reaches(aws, push["password"], "GET", "/v2/other/app/manifests/none") == 403
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("actions", "allowed"),
+    [
+        (["pull"], {"manifest", "tags"}),
+        (["push"], {"manifest", "upload"}),
+        (["pull", "push"], {"manifest", "tags", "upload"}),
+    ],
+)
+async def test_each_kind_may_what_its_clients_ask(
+    admin: httpx.AsyncClient, aws: Sandbox, actions: list[str], allowed: set[str]
+) -> None:
+    """Of a push credential also whether a manifest is there, and of a pull credential which tags there are."""
+    asked = {
+        "manifest": ("HEAD", "/v2/team/app/manifests/none", 404),
+        "tags": ("GET", "/v2/team/app/tags/list", 200),
+        "upload": ("POST", "/v2/team/app/blobs/uploads/", 202),
+    }
+    token = (await admin.post("/v1/tokens", json=_PULL | {"actions": actions})).json()
+
+    answers = {name: await reaches(aws, token["password"], method, path) for name, (method, path, _) in asked.items()}
+
+    assert answers == {name: status if name in allowed else 403 for name, (_, _, status) in asked.items()}
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("actions", "granted"),
+    [
+        (["pull"], {"BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer", "ListImages"}),
+        (
+            ["push"],
+            {
+                "BatchCheckLayerAvailability",
+                "BatchGetImage",
+                "CompleteLayerUpload",
+                "InitiateLayerUpload",
+                "PutImage",
+                "UploadLayerPart",
+            },
+        ),
+    ],
+)
+async def test_aws_is_told_to_deny_all_but_what_was_asked(
+    admin: httpx.AsyncClient, aws: Sandbox, actions: list[str], granted: set[str]
+) -> None:
+    (await admin.post("/v1/tokens", json=_PULL | {"actions": actions})).raise_for_status()
+
+    [vend] = vends(aws)
+    allow, other_actions, other_repositories = json.loads(vend.parameters["Policy"])["Statement"]
+    assert (allow["Effect"], other_actions["Effect"], other_repositories["Effect"]) == ("Allow", "Deny", "Deny")
+    assert other_actions["Resource"] == "*"
+    assert set(other_actions["NotAction"]) == {f"ecr:{name}" for name in {"GetAuthorizationToken"} | granted}
+    assert other_repositories["NotAction"] == "ecr:GetAuthorizationToken"
+    assert other_repositories["NotResource"] == f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/team/app"
+
+
+@only_sqlite
+async def test_as_many_repositories_as_fit_are_vended_at_once(admin: httpx.AsyncClient, aws: Sandbox) -> None:
+    """AWS takes 2,048 characters of session policy (STS API reference, AssumeRole)."""
+    names = [f"team/{'x' * 15}" + letter for letter in "abcdefghijklmnopqrstuvwxyz"]
+    answers = [
+        await admin.post("/v1/tokens", json={"repositories": names[:count], "actions": ["pull", "push"]})
+        for count in (22, 23)
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 422]
+    [vend] = vends(aws)
+    assert (
+        2048 - len(f'"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{names[0]}",') < len(vend.parameters["Policy"]) <= 2048
+    )
+    [mistake] = answers[1].json()["errors"]
+    assert (mistake["path"], "of 2,048; name a prefix" in mistake["reason"]) == ("body.repositories", True)
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"Principal": "*", "Condition": {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/wharfinger-*"}}},
+        {"Principal": {"AWS": f"arn:aws:sts::{ACCOUNT}:assumed-role/wharfinger-broker/SESSION"}},
+    ],
+)
+async def test_a_repositorys_policy_does_not_widen_a_credential(
+    admin: httpx.AsyncClient, aws: Sandbox, statement: dict[str, Any]
+) -> None:
+    """Such a policy gets past what a session policy leaves out, and may have been put by others than wharfinger."""
+    token = (await admin.post("/v1/tokens", json=_PULL)).json()
+    [vend] = vends(aws)
+    allowed = {"Effect": "Allow", "Action": ["ecr:BatchGetImage", "ecr:InitiateLayerUpload"]} | statement
+    text = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    policy = text.replace("SESSION", vend.parameters["RoleSessionName"])
+    async with sdk("ecr", aws) as ecr:
+        for name in ("team/app", "other/app"):
+            await ecr.set_repository_policy(repositoryName=name, policyText=policy)
+
+    assert await reaches(aws, token["password"], "GET", "/v2/team/app/manifests/none") == 404
+    assert await reaches(aws, token["password"], "POST", "/v2/team/app/blobs/uploads/") == 403
+    assert await reaches(aws, token["password"], "GET", "/v2/other/app/manifests/none") == 403
+    assert await reaches(aws, token["password"], "POST", "/v2/other/app/blobs/uploads/") == 403
 
 
 @only_sqlite
@@ -163,6 +267,43 @@ async def test_who_may_have_which(ask_as: AskAs, role: Role, body: dict[str, Any
 
 
 @only_sqlite
+@pytest.mark.parametrize(
+    ("prefix", "scope", "status"),
+    [
+        ("*", "team/*", 200),
+        ("team", "team/*", 200),
+        ("team", "team/app/*", 200),
+        ("team", "teams/*", 404),
+        ("team/app", "team/*", 404),
+        ("team/app", "team/app/*", 200),
+        ("tea", "team/*", 404),
+    ],
+)
+async def test_a_prefix_is_vended_within_the_callers_binding(
+    app: ASGIApp, connect: Connect, make_key: MakeKey, *, prefix: str, scope: str, status: int
+) -> None:
+    caller = connect(app, await make_key(Role.DEVELOPER, repository=prefix))
+    assert (await caller.post("/v1/tokens", json={"repositories": [scope], "actions": ["pull"]})).status_code == status
+
+
+@only_sqlite
+async def test_a_prefix_reaches_all_that_is_below_it(admin: httpx.AsyncClient, aws: Sandbox) -> None:
+    body = {"repositories": ["team/*"], "actions": ["push"]}
+    password = (await admin.post("/v1/tokens", json=body)).json()["password"]
+    for name in ("team/later/app", "team-b/app", "team"):
+        (await admin.post("/v1/repositories", json={"name": name})).raise_for_status()
+
+    uploads = {
+        name: await reaches(aws, password, "POST", f"/v2/{name}/blobs/uploads/")
+        for name in ("team/app", "team/later/app", "team-b/app", "team", "other/app")
+    }
+
+    assert uploads == {"team/app": 202, "team/later/app": 202, "team-b/app": 403, "team": 403, "other/app": 403}
+    [row] = (await admin.get("/v1/audit", params={"action": "token.push", "target": "local/team/*"})).json()["items"]
+    assert row["request"]["repositories"] == ["team/*"]
+
+
+@only_sqlite
 async def test_an_admin_may_ask_for_the_whole_registry(admin: httpx.AsyncClient, aws: Sandbox) -> None:
     token = (await admin.post("/v1/tokens", json={"scope": "registry", "actions": ["pull"]})).json()
     assert await reaches(aws, token["password"], "GET", "/v2/other/app/manifests/none") == 404
@@ -179,6 +320,12 @@ async def test_an_admin_may_ask_for_the_whole_registry(admin: httpx.AsyncClient,
         {"repositories": ["team/app"], "actions": ["delete"]},
         {"repositories": ["team/app"], "actions": ["pull"], "scope": "registry"},
         {"repositories": ["*"], "actions": ["pull"]},
+        {"repositories": ["team*"], "actions": ["pull"]},
+        {"repositories": ["*/app"], "actions": ["pull"]},
+        {"repositories": ["team/*/app"], "actions": ["pull"]},
+        {"repositories": ["team/"], "actions": ["pull"]},
+        {"repositories": ["team/app"], "actions": ["pull"], "min_seconds": 59},
+        {"repositories": ["team/app"], "actions": ["pull"], "min_seconds": 3541},
         {"repositories": [f"team/{'long' * 20}-{number}" for number in range(40)], "actions": ["pull"]},
     ],
 )

@@ -87,6 +87,16 @@ IN_OWN_ACCOUNT = {
     "the role is named, the session's policy allows": (role(session=(ANYTHING,)), attached({"AWS": ROLE}), True),
     "the role is named, the session's policy does not": (role(session=LIMITED), attached({"AWS": ROLE}), False),
     "everyone is named, the session's policy does not allow": (role(session=LIMITED), attached("*"), False),
+    "the role is named in a condition, the session's policy does not allow": (
+        role(session=LIMITED),
+        attached("*", Condition={"ArnEquals": {"aws:PrincipalArn": ROLE}}),
+        True,
+    ),
+    "the role is named in a condition, the session's policy denies": (
+        role(session=(DENY,)),
+        attached("*", Condition={"ArnEquals": {"aws:PrincipalArn": ROLE}}),
+        False,
+    ),
     "the account is named, only the session's policy allows": (
         role(session=(ANYTHING,)),
         attached({"AWS": HOME}),
