@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from service.errors import FieldError, ParameterError
+from service.untrusted import read_json
 
 
 def encode(position: dict[str, Any]) -> str:
@@ -19,7 +20,7 @@ def decode(cursor: str, *names: str) -> tuple[Any, ...]:
     :raises ParameterError: it is not one that we gave.
     """
     try:
-        position = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        position = read_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return tuple(position[name] for name in names)
     except (binascii.Error, ValueError, KeyError, TypeError):
         raise refusal() from None

@@ -3,12 +3,12 @@
 Whoever may push has written them, so anything may be missing or of another type: what can't be told is left out.
 """
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeGuard
 
 from service.image_resources import Layer
+from service.untrusted import NotJsonError, read_json
 
 _UNKNOWN = "unknown"
 """The platform that buildx gives to the attestations it puts in an index beside the images."""
@@ -48,7 +48,10 @@ class Manifest:
 
     @cached_property
     def _document(self) -> dict[str, Any]:
-        found = json.loads(self.text)
+        try:
+            found = read_json(self.text)
+        except NotJsonError:
+            return {}
         return found if isinstance(found, dict) else {}
 
 
@@ -57,9 +60,13 @@ def written(platform: object) -> str | None:
     if not isinstance(platform, dict):
         return None
     system, architecture, variant = (platform.get(name) for name in ("os", "architecture", "variant"))
-    if not system or not architecture or system == _UNKNOWN:
+    if not _is_named(system) or not _is_named(architecture) or system == _UNKNOWN:
         return None
-    return "/".join(str(part) for part in (system, architecture, variant) if part)
+    return "/".join(part for part in (system, architecture, variant) if _is_named(part))
+
+
+def _is_named(part: object) -> TypeGuard[str]:
+    return isinstance(part, str) and part != ""
 
 
 def _objects(found: object) -> list[dict[str, Any]]:

@@ -5,8 +5,8 @@ Guide, "Private repository policies". AWS has the last word; this finds the mist
 """
 
 import json
-import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -245,7 +245,7 @@ def _condition_keys(path: str, keys: Mapping[str, Value]) -> Mistakes:
         for inner, one in each(place, values):
             if isinstance(one, str):
                 yield from _text_at(inner, one)
-            elif not (isinstance(one, int | float) and math.isfinite(one)):
+            elif not (isinstance(one, int | float) and abs(one) <= sys.float_info.max):
                 yield FieldError(inner, "must be a string, a finite number or a boolean")
 
 

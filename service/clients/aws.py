@@ -23,6 +23,7 @@ from botocore.exceptions import (
     ProxyConnectionError,
 )
 
+from service.clients.aws_answers import refuse_unreadable
 from service.clients.aws_errors import credentials_missing, from_client_error
 from service.clients.aws_telemetry import count_calls
 from service.clients.on_first_use import OnFirstUse
@@ -168,6 +169,7 @@ class Aws:
             # botocore builds the User-Agent anew for every attempt, as the last that is done to it.
             client.meta.events.register_last("request-created", _name_operation)
             client.meta.events.register("needs-retry", _note_doubt)
+            refuse_unreadable(client)
             count_calls(client.meta.events)
             yield client
 

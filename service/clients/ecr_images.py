@@ -11,6 +11,7 @@ from service.errors import AwsRefusal, AwsUnavailableError
 from service.image_resources import ImageSummary
 from service.manifests import Manifest, written
 from service.resources import Reference
+from service.untrusted import NotJsonError, read_json
 
 if TYPE_CHECKING:
     from types_aiobotocore_ecr.type_defs import (
@@ -29,6 +30,9 @@ _MEDIA_TYPES = (
 )
 """All that ECR stores, so that a manifest comes as it was pushed."""
 _DOWNLOAD_SECONDS = 10.0
+_MOST_CONFIG_BYTES = 4 * 1024 * 1024
+"""As much as registries take for a manifest; configs of real images have some kilobytes."""
+_PART_BYTES = 65_536
 
 
 class EcrImages:
@@ -65,19 +69,17 @@ class EcrImages:
         return Manifest(found["imageId"]["imageDigest"], found["imageManifest"], found.get("imageManifestMediaType"))
 
     async def platforms(self, repository: str, manifest: Manifest) -> tuple[str, ...]:
-        """`os/architecture` of an index or of a single image, whose config is read for it; none where it has none."""
+        """`os/architecture` of an index or of a single image, whose config is read for it.
+
+        None where it tells none: a config is what somebody pushed, so it may be anything, and of any size.
+        """
         if manifest.platforms is not None or manifest.config_digest is None:
             return manifest.platforms or ()
         with translated("GetDownloadUrlForLayer", repository=repository):
             answer = await self._ecr.get_download_url_for_layer(
                 repositoryName=repository, layerDigest=manifest.config_digest
             )
-        try:
-            async with httpx.AsyncClient(timeout=_DOWNLOAD_SECONDS) as client:
-                config = (await client.get(answer["downloadUrl"])).raise_for_status().json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise AwsUnavailableError("The image's config could not be read.", retry_after=5) from error
-        found = written(config)
+        found = written(await _config(answer["downloadUrl"]))
         return (found,) if found else ()
 
     async def put(self, repository: str, tag: str, manifest: Manifest) -> None:
@@ -119,6 +121,24 @@ class EcrImages:
             pushed_at=found.get("imagePushedAt"),
             pulled_at=found.get("lastRecordedPullTime"),
         )
+
+
+async def _config(url: str) -> object:
+    """The document at `url`, or None where that is no JSON or too much of it."""
+    content = bytearray()
+    try:
+        async with httpx.AsyncClient(timeout=_DOWNLOAD_SECONDS) as client, client.stream("GET", url) as answer:
+            answer.raise_for_status()
+            async for part in answer.aiter_bytes(_PART_BYTES):
+                content += part
+                if len(content) > _MOST_CONFIG_BYTES:
+                    return None
+    except httpx.HTTPError as error:
+        raise AwsUnavailableError("The image's config could not be read.", retry_after=5) from error
+    try:
+        return read_json(bytes(content))
+    except NotJsonError:
+        return None
 
 
 def _id(image: Reference) -> "ImageIdentifierTypeDef":

@@ -1,9 +1,10 @@
 """Repository policies at Amazon ECR, translated. A missing policy is None, not an error."""
 
-import json
 from typing import Any, cast
 
 from service.clients.aws import RegistryClients, translated
+from service.errors import AwsUnavailableError
+from service.untrusted import NotJsonError, read_json
 
 Document = dict[str, Any]
 
@@ -36,4 +37,7 @@ class EcrPolicies:
 
 
 def _document(text: str) -> Document:
-    return cast("Document", json.loads(text))
+    try:
+        return cast("Document", read_json(text))
+    except NotJsonError as error:
+        raise AwsUnavailableError("The policy that AWS has can't be read.") from error
