@@ -5,6 +5,12 @@ import sys
 
 import structlog
 
+_OUTSPOKEN = (
+    *("botocore", "aiobotocore", "boto3", "aioboto3", "urllib3"),
+    *("httpx", "httpcore", "httpx2", "httpcore2", "lightkube"),
+    *("sqlalchemy", "aiosqlite", "psycopg"),
+)
+
 
 def configure_logs(level: str) -> None:
     shared: list[structlog.types.Processor] = [
@@ -30,6 +36,6 @@ def configure_logs(level: str) -> None:
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # botocore logs whole requests at DEBUG: credentials must not depend on a log level.
-    for library in ("botocore", "aiobotocore", "boto3", "aioboto3", "httpx", "httpcore", "urllib3"):
+    # At DEBUG they log whole requests, statements with their values and rows: secrets must not depend on a log level.
+    for library in _OUTSPOKEN:
         logging.getLogger(library).setLevel(logging.WARNING)

@@ -1,9 +1,10 @@
 """The database: SQLite embedded, PostgreSQL shared, one way to read and one to write."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,7 +31,7 @@ class Database:
         timeout = self._timeout = settings.database.timeout.total_seconds()
         if self.is_sqlite:
             if url.database and url.database != ":memory:":
-                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+                _make_private(Path(url.database))
             connect_args: dict[str, Any] = {"timeout": timeout}
         else:
             connect_args = {"connect_timeout": max(1, round(timeout)), "prepare_threshold": 1}
@@ -41,6 +42,7 @@ class Database:
             max_overflow=0,
             pool_timeout=timeout,
             pool_pre_ping=not self.is_sqlite,
+            hide_parameters=True,
         )
         # SQLite has one writer: queueing here is fair, where its busy handler polls (p99 631 -> 40 ms).
         self._writer: asyncio.Lock | nullcontext[None] = asyncio.Lock() if self.is_sqlite else nullcontext()
@@ -48,7 +50,9 @@ class Database:
         self._blocking: Engine | None = None
         if self.is_sqlite:
             _configure_sqlite(self.engine.sync_engine, patience=_PATIENCE)
-            self._blocking = create_engine(url.set(drivername="sqlite"), connect_args=connect_args)
+            self._blocking = create_engine(
+                url.set(drivername="sqlite"), connect_args=connect_args, hide_parameters=True
+            )
             _configure_sqlite(self._blocking, patience=timeout)
         self._reading = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._writing = self.engine.execution_options(**{_WRITES: True})
@@ -128,6 +132,17 @@ class Database:
         await self.engine.dispose()
         if self._blocking is not None:
             self._blocking.dispose()
+
+
+def _make_private(file: Path) -> None:
+    """Make the folder and the file where they are missing, for their owner alone; a file that is there becomes so."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Whatever is wrong with it is told when it is opened. SQLite gives the files beside it the same mode.
+    with suppress(OSError):
+        os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600))
+        for one in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm"))):
+            if one.exists():
+                one.chmod(0o600)
 
 
 @contextmanager

@@ -18,9 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.clock import utcnow
 from service.db import Database
 from service.deployment_resources import DeploymentKind, DeploymentStatus
+from service.deployment_values import forget
 from service.ledger import Json, Status
 from service.tables import UtcDateTime, deployment_events, deployment_targets, deployments, operations
 
+_PLACE = (deployments.c.cluster, deployments.c.namespace, deployments.c.name)
 _POLL = 0.5
 """How soon a change by another replica is seen, in seconds; our own are told at once."""
 
@@ -57,6 +59,7 @@ class DeploymentStore:
         if guard:
             await guard(connection, generation - 1)
         row = vars_of(place) | facts | {"generation": generation, "status": DeploymentStatus.ACCEPTED, "urls": []}
+        row |= {"keeps_values": bool(facts["spec"].get("env"))}
         row |= {"accepted_at": utcnow(), "lease_owner": self._owner, "lease_until": self._clock(self._lease)}
         await connection.execute(insert(deployments).values(row))
         await _log(connection, facts["id"], "accepted", {"generation": generation, "image_uri": facts["image_uri"]})
@@ -64,7 +67,8 @@ class DeploymentStore:
         older = (*_of(place), deployments.c.generation < generation, deployments.c.finished_at.is_(None))
         ended = update(deployments).where(*older).values(over).returning(deployments.c.id)
         superseded = list((await connection.execute(ended)).scalars())
-        await _close_steps(connection, superseded)
+        if superseded:
+            await _put_away(connection, place, superseded)
         for one in superseded:
             await _log(connection, one, DeploymentStatus.SUPERSEDED, {"by": facts["id"]})
         return superseded
@@ -147,10 +151,11 @@ class DeploymentStore:
         """As `note`, in a transaction of the caller's, who tells of it after the commit."""
         mine = (deployments.c.id == deployment_id, *self._is_ours())
         changed = update(deployments).where(*mine).values({"lease_owner": self._owner, **values})
-        if not (await connection.execute(changed.returning(deployments.c.id))).first():
+        found = (await connection.execute(changed.returning(*_PLACE))).first()
+        if found is None:
             raise LostError(deployment_id)
         if values.get("finished_at") is not None:
-            await _close_steps(connection, [deployment_id])
+            await _put_away(connection, place_of(found), [deployment_id])
         if event is not None:
             await _log(connection, deployment_id, event, data)
 
@@ -158,10 +163,10 @@ class DeploymentStore:
         """End one that is not over, whoever runs it; says whether it was."""
         running = (deployments.c.id == deployment_id, deployments.c.finished_at.is_(None))
         over = {"status": DeploymentStatus.CANCELLED, "finished_at": utcnow()}
-        ended = update(deployments).where(*running).values(over).returning(deployments.c.id)
-        if not (await connection.execute(ended)).first():
+        ended = update(deployments).where(*running).values(over).returning(*_PLACE)
+        if (found := (await connection.execute(ended)).first()) is None:
             return False
-        await _close_steps(connection, [deployment_id])
+        await _put_away(connection, place_of(found), [deployment_id])
         await _log(connection, deployment_id, DeploymentStatus.CANCELLED, {})
         return True
 
@@ -175,6 +180,13 @@ class DeploymentStore:
         old = select(deployments.c.id).where(deployments.c.finished_at < utcnow() - keep)
         async with self._database.write() as connection:
             await connection.execute(delete(deployment_events).where(deployment_events.c.deployment_id.in_(old)))
+
+    async def forget_values(self, keep: timedelta) -> None:
+        """Drop the values of environments that an older version left, and those of what was removed long ago."""
+        is_more = True
+        while is_more:
+            async with self._database.write() as connection:
+                is_more = await forget(connection, removed_before=utcnow() - keep)
 
     def tell(self, deployment_id: str) -> None:
         """Wake those who wait for a change of this deployment."""
@@ -224,6 +236,12 @@ def place_of(row: Row[Any]) -> Place:
 
 def _of(place: Place) -> tuple[ColumnElement[bool], ...]:
     return tuple(deployments.c[name] == value for name, value in vars_of(place).items())
+
+
+async def _put_away(connection: AsyncConnection, place: Place, ids: Sequence[str]) -> None:
+    """What is left to do for deployments of a target that are over."""
+    await _close_steps(connection, ids)
+    await forget(connection, *_of(place))
 
 
 async def _close_steps(connection: AsyncConnection, ids: Sequence[str]) -> None:

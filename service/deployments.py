@@ -24,6 +24,7 @@ from service.deployment_resources import (
     DryRun,
 )
 from service.deployment_store import DeploymentStore, Guard, Place, place_of
+from service.deployment_values import FORGOTTEN, without_values
 from service.errors import (
     ConflictError,
     DeploymentFailedError,
@@ -122,6 +123,11 @@ class Deployments:
         async def act(operation_id: str) -> Outcome:
             if goal is None:
                 raise ConflictError("There is no such deployment that succeeded.", code="nothing_to_roll_back_to")
+            if goal.spec.get(FORGOTTEN):
+                raise ConflictError(
+                    f"The values of the environment of deployment {goal.id} are not kept any more: deploy it anew.",
+                    code="environment_forgotten",
+                )
             facts = {"id": operation_id, "kind": DeploymentKind.ROLLBACK, "rollback_to": goal.id}
             return self._accepted(call, place_of(row), carried(goal) | facts)
 
@@ -152,7 +158,7 @@ class Deployments:
                 )
 
         async def act(operation_id: str) -> Outcome:
-            facts = {"id": operation_id, "kind": DeploymentKind.DELETE}
+            facts = {"id": operation_id, "kind": DeploymentKind.DELETE, "spec": without_values(row.spec)}
             return self._accepted(call, place_of(row), carried(row) | facts, guard=guard)
 
         target, request = _target(row), {"deployment": row.id, "force": force}

@@ -71,6 +71,7 @@ class Rollouts:
                     self.begin(deployment_id)
                 if clock() - cleaned > _CLEANING.total_seconds():
                     await self._store.forget_events(self._keep)
+                    await self._store.forget_values(self._keep)
                     cleaned = clock()
             except DatabaseError:
                 log.warning("rollouts_wait", reason="database_unavailable")

@@ -173,6 +173,7 @@ class DeploymentRow(SQLModel, table=True):
     rolled_back_by: str | None = Field(None, max_length=36)
     lease_owner: str | None = Field(None, max_length=36)
     lease_until: datetime | None = Field(None, sa_type=UtcDateTime)
+    keeps_values: bool | None = None
 
 
 class DeploymentEventRow(SQLModel, table=True):
