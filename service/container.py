@@ -105,6 +105,7 @@ class Container:
                 operations=operations,
                 grace=settings.deadlines.settle_grace,
                 interval=settings.deadlines.sweep_interval,
+                second_look=settings.deadlines.second_look,
             ),
             registries=registries,
             repositories=Repositories(registries=registries, operations=operations),

@@ -119,6 +119,12 @@ class InProgressError(ConflictError):
     code, title, retryable = "operation_in_progress", "The first request with this key is still at work", True
 
 
+class UndeterminedError(ConflictError):
+    """Nobody can tell any more whether the first request with this Idempotency-Key was done: nothing is done again."""
+
+    code, title = "outcome_undetermined", "What became of the first request with this key can't be told"
+
+
 class PreconditionError(WharfingerError):
     """`If-Match` names a state that is no longer there: read again, then decide."""
 
@@ -180,7 +186,7 @@ class AnswerLostError(AwsUnavailableError):
 
 
 class PartialError(WharfingerError):
-    """Some of a change was made, then AWS refused the rest. A repeat is safe."""
+    """Some of a change was made, then AWS refused the rest. A repeat with the same key sends the rest alone."""
 
     status, code, title = 502, "partially_applied", "Only part of the change was made"
 

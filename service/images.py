@@ -1,18 +1,21 @@
 """Images: list, get, tag, delete."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import TypeVar
 
-from service import authz, cursors
+from service import authz, cursors, settling
 from service.authz import Action, Caller, Target
 from service.clients.ecr_images import EcrImages
 from service.errors import FieldError, InvalidError, NotFoundError, ParameterError
 from service.image_resources import Image, ImagePage, ImageSummary, ImageTagging, TaggedImage
-from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
+from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled
 from service.operations import Operations
 from service.references import References
 from service.registries import Registries
 from service.resources import Reference
+
+T = TypeVar("T")
 
 
 class Images:
@@ -28,8 +31,8 @@ class Images:
         self._references = references
         self._clients = clients
         self._operations = operations
-        operations.settles(Action.IMAGE_TAG, self._settle_tag)
-        operations.settles(Action.IMAGE_DELETE, self._settle_delete)
+        operations.settles(Action.IMAGE_TAG, self._settle_tag, looks=True)
+        operations.settles(Action.IMAGE_DELETE, self._settle_delete, looks=True)
 
     async def list(
         self, caller: Caller, registry: str | None, repository: str, *, cursor: str | None, limit: int
@@ -72,18 +75,20 @@ class Images:
         :raises PreconditionError: `If-Match` names another digest than the tag stands for.
         """
         client, source, tag = self._find(registry), asked.within(image.repository), _tag_of(image)
+        moved = Reference(image.repository, tag, None)
 
-        async def act(_: str) -> Outcome:
+        async def act(operation_id: str) -> Outcome:
             await self._references.require(client.settings.name, image, source)
-            await _match(client, image, call)
-            manifest = await client.manifest(source)
+            there, manifest = await asyncio.gather(self._state(client, moved), client.manifest(source))
+            _require_match(call, moved, there)
+            await self._operations.keep(operation_id, there | {"wanted": manifest.digest})
             await client.put(image.repository, tag, manifest)
             return Outcome(_tagged(client, image.repository, tag, manifest.digest))
 
         target = Target(client.settings.name, image.repository)
         needed = ((Action.IMAGE_TAG, target), (Action.REPOSITORY_READ, Target(target.registry, source.repository)))
-        request = {"reference": f"{image.repository}:{tag}", "source": str(source)}
-        intent = Intent(Action.IMAGE_TAG, target, request, requires=needed)
+        request = {"reference": str(moved), "source": str(source)}
+        intent = Intent(Action.IMAGE_TAG, target, request, requires=needed, keeps_before=True)
         return await self._operations.run(call, intent, act)
 
     async def delete(self, call: Call, registry: str | None, image: Reference) -> Done:
@@ -93,35 +98,40 @@ class Images:
         """
         client = self._find(registry)
 
-        async def act(_: str) -> Outcome:
+        async def act(operation_id: str) -> Outcome:
             await self._references.require(client.settings.name, image)
-            await _match(client, image, call)
+            there = await self._state(client, image)
+            _require_match(call, image, there)
+            await self._operations.keep(operation_id, there)
             await client.delete(image)
             return Outcome({})
 
         target = Target(client.settings.name, image.repository)
-        intent = Intent(Action.IMAGE_DELETE, target, {"reference": str(image)})
+        intent = Intent(Action.IMAGE_DELETE, target, {"reference": str(image)}, keeps_before=True)
         return await self._operations.run(call, intent, act)
 
     def _find(self, registry: str | None) -> EcrImages:
         return self._clients[self._registries.find(registry).name]
 
+    async def _state(self, client: EcrImages, image: Reference) -> Json:
+        """What the reference stands for; and when image and repository were made, which tells them from later ones."""
+        ecr = self._registries.find(client.settings.name)
+        found, repository = await asyncio.gather(
+            _or_none(client.describe(image)), _or_none(ecr.created_at(image.repository))
+        )
+        pushed_at = found.pushed_at.isoformat() if found and found.pushed_at else None
+        return {"digest": found and found.digest, "pushed_at": pushed_at, "repository": repository}
+
     async def _settle_tag(self, operation: Open) -> Settled:
-        client = self._find(operation.registry)
-        image, source = (Reference.parse(operation.request[name]) for name in ("reference", "source"))
-        digest = await _digest(client, image)
-        if digest is None:
-            return Settled(Status.FAILED, "the tag is not there")
-        if digest != (source.digest or await _digest(client, source)):
-            return Settled(Status.FAILED, "the tag stands for another image than its source does now")
-        result = _tagged(client, image.repository, _tag_of(image), digest)
-        return Settled(Status.SUCCEEDED, "the tag stands for the image that was asked for", result)
+        client, image = self._find(operation.registry), Reference.parse(operation.request["reference"])
+        there = await self._state(client, image)
+        wanted = await _wanted(client, operation)
+        result = _tagged(client, image.repository, _tag_of(image), wanted)
+        return settling.change(operation, there | {"wanted": wanted}, {"digest": wanted}, result=result, found=there)
 
     async def _settle_delete(self, operation: Open) -> Settled:
-        image = Reference.parse(operation.request["reference"])
-        if await _digest(self._find(operation.registry), image) is None:
-            return Settled(Status.SUCCEEDED, "absent; who deleted it is not proven", {})
-        return Settled(Status.FAILED, "it is still there")
+        there = await self._state(self._find(operation.registry), Reference.parse(operation.request["reference"]))
+        return settling.deletion(operation, there if there["digest"] else None, found=there)
 
 
 async def _page(
@@ -148,14 +158,22 @@ def _tagged(client: EcrImages, repository: str, tag: str, digest: str) -> Json:
     return TaggedImage(registry=client.settings.name, repository=repository, tag=tag, digest=digest).model_dump()
 
 
-async def _digest(client: EcrImages, image: Reference) -> str | None:
+async def _wanted(client: EcrImages, operation: Open) -> str:
+    """The digest that a tag is to stand for; of an operation that kept nothing, what its source stands for now."""
+    if operation.before:
+        return str(operation.before["wanted"])
+    source = Reference.parse(operation.request["source"])
+    found = await _or_none(client.describe(source))
+    return found.digest if found else str(source)
+
+
+async def _or_none(asked: Awaitable[T]) -> T | None:
     try:
-        return (await client.describe(image)).digest
+        return await asked
     except NotFoundError:
         return None
 
 
-async def _match(client: EcrImages, image: Reference, call: Call) -> None:
-    if call.if_match is not None:
-        digest = await _digest(client, image)
-        call.require_match(digest and f'"{digest}"', str(image))
+def _require_match(call: Call, image: Reference, there: Json) -> None:
+    digest = there["digest"]
+    call.require_match(digest and f'"{digest}"', str(image))

@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -72,6 +72,8 @@ class Intent:
     """What it is about, where that is more than `target`: it is found by each of them."""
     is_repeatable: bool = True
     """Whether the stored answer may be given again; one that shows a secret may not."""
+    keeps_before: bool = False
+    """Whether what was there before is kept (`Operations.keep`) before AWS is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +99,25 @@ class Open:
     action: Action
     registry: str | None
     request: Json
+    before: Json | None = None
+    """What was there before it, by the action's own way of saying it; None where that is not known."""
+    applied: Sequence[str] = ()
+    """What an operation before it, under the same key, did already."""
+    is_unsent: bool = False
+    """AWS was not asked yet: what was there before is kept first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a check of AWS found out about an operation whose answer was lost."""
+    """What was found out about an operation whose answer was lost."""
 
     status: Status
     note: str
     result: Json | None = None
+    found: Json | None = None
+    """What AWS has now, where that was looked at."""
+    is_certain: bool = False
+    """It follows from our own rows, and not from what AWS answered, which may be stale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +128,12 @@ class Twin:
     fingerprint: str
     status: Status
     result: Json | None
+    note: str | None = None
+
+    @property
+    def applied(self) -> Sequence[str]:
+        """What it did, where it did a part."""
+        return tuple((self.result or {}).get("applied", ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +155,10 @@ class Child:
     status: Status
     code: str | None
     note: str | None
+
+
+MOST_CLAIMED = 100
+"""Rows that a sweep takes at once: the rest is for other replicas, or for its next beat."""
 
 
 class Ledger:
@@ -163,6 +185,34 @@ class Ledger:
             if twin:
                 await connection.rollback()
         return twin or str(row["id"])
+
+    async def continue_from(self, call: Call, intent: Intent, twin: Twin) -> str | None:
+        """A new pending row that holds the key in place of a twin that did a part; None if another request has it."""
+        row = self._row(call, intent, Status.PENDING) | {"replay_of": twin.id, "before": {"applied": twin.applied}}
+        c = idempotency_keys.c
+        held = (c.actor == call.caller.id, c.key == call.idempotency_key, c.operation_id == twin.id)
+        async with self._database.write() as connection:
+            await connection.execute(insert(operations).values(row))
+            taken = update(idempotency_keys).where(*held).values(operation_id=row["id"])
+            if (await connection.execute(taken)).rowcount == 1:
+                return str(row["id"])
+            await connection.rollback()
+        return None
+
+    async def keep(self, operation_id: str, before: Json, applied: Sequence[str]) -> bool:
+        """Write down what was there before; says whether the operation may still act."""
+        values = {"before": {"was": before, "applied": applied}}
+        async with self._database.write() as connection:
+            done = await connection.execute(
+                update(operations).where(*_is_with_its_request(operation_id)).values(values)
+            )
+        return done.rowcount == 1
+
+    async def find(self, operation_id: str) -> Open:
+        c = operations.c
+        query = select(c.id, c.action, c.registry_name, c.request, c.before).where(c.id == operation_id)
+        async with self._database.read() as connection:
+            return open_of(dict((await connection.execute(query)).mappings().one()))
 
     async def record(self, call: Call, intent: Intent, status: Status, **facts: object) -> str:
         """A row that is complete from the start: a refusal, a replay, a credential handed out from the cache."""
@@ -202,42 +252,49 @@ class Ledger:
 
         :raises WharfingerError: `write` refused; the row stays open.
         """
-        is_open = (
-            operations.c.id == operation_id,
-            operations.c.completed_at.is_(None),
-            operations.c.claimed_until.is_(None),
-        )
         values = {"status": status, "completed_at": utcnow(), "settled_by": "request"} | facts
         async with self._database.write() as connection:
-            done = await connection.execute(update(operations).where(*is_open).values(values))
+            done = await connection.execute(
+                update(operations).where(*_is_with_its_request(operation_id)).values(values)
+            )
             if done.rowcount == 1:
                 await self._finish(connection, operation_id, write, forget_key=forget_key)
         return done.rowcount == 1 or await self._is_completed_by_request(operation_id)
 
     async def claim(
-        self, actions: Collection[Action], *, overdue_since: timedelta, hold: timedelta
+        self,
+        actions: Collection[str],
+        *,
+        overdue_since: timedelta,
+        hold: timedelta,
+        most: int = MOST_CLAIMED,
     ) -> Sequence[Mapping[str, Any]]:
-        """Open rows of `actions` past their deadline, taken for settling: nobody else completes them meanwhile."""
-        now = utcnow()
-        is_free = operations.c.claimed_until.is_(None) | (operations.c.claimed_until < now)
-        overdue = (
-            operations.c.action.in_(actions),
-            operations.c.completed_at.is_(None),
-            operations.c.parent_id.is_(None),
-            operations.c.deadline_at < now - overdue_since,
-            is_free,
-        )
-        async with self._database.write() as connection:
-            take = update(operations).where(*overdue).values(claimed_until=now + hold).returning(operations)
-            return list((await connection.execute(take)).mappings())
+        """Open rows of `actions` past their deadline, taken for settling: nobody else completes them meanwhile.
 
-    async def settle(self, row: Mapping[str, Any], settled: Settled) -> None:
-        """Complete a claimed row with what was found; a known failure frees its key."""
-        is_ours = (
-            operations.c.id == row["id"],
-            operations.c.completed_at.is_(None),
-            operations.c.claimed_until == row["claimed_until"],
+        Those that were never looked at come first, then those that were not for the longest time.
+        """
+        now, c = utcnow(), operations.c
+        overdue = (
+            c.action.in_(actions),
+            c.completed_at.is_(None),
+            c.parent_id.is_(None),
+            c.deadline_at < now - overdue_since,
+            c.claimed_until.is_(None) | (c.claimed_until < now),
         )
+        oldest = func.coalesce(c.claimed_until, c.deadline_at)
+        free = select(c.id).where(*overdue).order_by(oldest).limit(most).with_for_update(skip_locked=True)
+        async with self._database.write() as connection:
+            take = update(operations).where(c.id.in_(free), *overdue).values(claimed_until=now + hold)
+            return list((await connection.execute(take.returning(operations))).mappings())
+
+    async def postpone(self, row: Mapping[str, Any], wait: timedelta, *, seen: Json | None) -> None:
+        """Give a claimed row back, to be looked at again after a while, with what was seen of it now."""
+        values = {"claimed_until": utcnow() + wait, "seen": seen}
+        async with self._database.write() as connection:
+            await connection.execute(update(operations).where(*_is_claimed(row)).values(values))
+
+    async def settle(self, row: Mapping[str, Any], settled: Settled) -> bool:
+        """Complete a claimed row with what was found; a known failure frees its key. False: the claim was lost."""
         values = {
             "status": settled.status,
             "completed_at": utcnow(),
@@ -246,9 +303,10 @@ class Ledger:
             "result": settled.result,
         }
         async with self._database.write() as connection:
-            done = await connection.execute(update(operations).where(*is_ours).values(values))
+            done = await connection.execute(update(operations).where(*_is_claimed(row)).values(values))
             if done.rowcount == 1:
-                await self._finish(connection, row["id"], None, forget_key=settled.status != Status.SUCCEEDED)
+                await self._finish(connection, row["id"], None, forget_key=settled.status == Status.FAILED)
+        return done.rowcount == 1
 
     async def count_unsettled(self) -> int:
         """Open rows past their deadline: their answer was lost, and no sweep has settled them yet."""
@@ -276,6 +334,7 @@ class Ledger:
             "status": status,
             "started_at": utcnow(),
             "deadline_at": call.deadline.at,
+            "before": {} if intent.keeps_before else None,
         }
 
     def _child_row(self, parent: Parent, action: Action | Step, request: Json) -> Json:
@@ -323,13 +382,14 @@ class Ledger:
         return None
 
     async def _twin(self, connection: AsyncConnection, mine: Mapping[str, str | None]) -> Twin | None:
+        c = operations.c
         query = (
-            select(operations.c.id, operations.c.status, operations.c.result, idempotency_keys.c.fingerprint)
+            select(c.id, c.status, c.result, c.note, idempotency_keys.c.fingerprint)
             .join_from(idempotency_keys, operations)
             .where(idempotency_keys.c.actor == mine["actor"], idempotency_keys.c.key == mine["key"])
         )
         row = (await connection.execute(query)).one_or_none()
-        return Twin(row.id, row.fingerprint, Status(row.status), row.result) if row else None
+        return Twin(row.id, row.fingerprint, Status(row.status), row.result, row.note) if row else None
 
     async def _finish(
         self, connection: AsyncConnection, operation_id: str, write: Write | None, *, forget_key: bool
@@ -344,3 +404,28 @@ class Ledger:
         query = select(operations.c.settled_by).where(operations.c.id == operation_id)
         async with self._database.read() as connection:
             return bool((await connection.execute(query)).scalar_one() == "request")
+
+
+def open_of(row: Mapping[str, Any]) -> Open:
+    kept = row["before"] or {}
+    return Open(
+        row["id"],
+        Action(row["action"]),
+        row["registry_name"],
+        row["request"],
+        before=kept.get("was"),
+        applied=tuple(kept.get("applied", ())),
+        is_unsent=row["before"] is not None and "was" not in kept,
+    )
+
+
+def _is_with_its_request(operation_id: str) -> tuple[ColumnElement[bool], ...]:
+    """Open, and no sweep has claimed it."""
+    c = operations.c
+    return (c.id == operation_id, c.completed_at.is_(None), c.claimed_until.is_(None))
+
+
+def _is_claimed(row: Mapping[str, Any]) -> tuple[ColumnElement[bool], ...]:
+    """Still by the sweep that took `row`."""
+    c = operations.c
+    return (c.id == row["id"], c.completed_at.is_(None), c.claimed_until == row["claimed_until"])

@@ -2,11 +2,14 @@
 
     record the intent (commit) -> authorise -> replay? -> act (no transaction open) -> record the outcome (commit)
 
-Authorisation is a pure function of what is already loaded, so a refusal and its row are one commit.
+Authorisation is a pure function of what is already loaded, so a refusal and its row are one commit. An action that
+changes what is there already also keeps, before AWS is asked to, what that is: without it nobody could tell later
+whether AWS acted, or whether somebody else did.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 
 import stamina
@@ -28,15 +31,16 @@ from service.errors import (
     NotFoundError,
     OutcomeUnknownError,
     PartialError,
+    UndeterminedError,
     WharfingerError,
 )
-from service.ledger import Call, Done, Intent, Ledger, Open, Outcome, Settled, Status, Twin
+from service.ledger import Call, Done, Intent, Json, Ledger, Open, Outcome, Settled, Status, Twin
 
 Act = Callable[[str], Awaitable[Outcome]]
 """Makes the change; it is told the operation's id, to leave it on what it makes."""
 
 Settler = Callable[[Open], Awaitable[Settled | None]]
-"""Looks at AWS and says what became of an open operation; None where that can't be told now."""
+"""Says what became of an open operation; None where that can't be told now."""
 
 _RETRY_AFTER = 5
 
@@ -49,15 +53,28 @@ class Operations:
     def __init__(self, *, ledger: Ledger) -> None:
         self._ledger = ledger
         self._settlers: dict[Action, Settler] = {}
+        self._looking: set[Action] = set()
+        self._proving: set[Action] = set()
 
-    def settles(self, action: Action, settler: Settler) -> None:
-        """Register how operations of this kind are settled."""
+    def settles(self, action: Action, settler: Settler, *, looks: bool = False, proves: bool = False) -> None:
+        """Register how operations of this kind are settled.
+
+        :param looks: it asks AWS, which takes time and may read back stale.
+        :param proves: where it finds a success, that is this operation's own doing.
+        """
         self._settlers[action] = settler
+        (self._looking.add if looks else self._looking.discard)(action)
+        (self._proving.add if proves else self._proving.discard)(action)
 
     @property
-    def settled_actions(self) -> Collection[Action]:
-        """Those this version can settle: a replica of another version may have opened others."""
-        return self._settlers.keys()
+    def looking_actions(self) -> Collection[str]:
+        """Those that are settled by looking at AWS."""
+        return self._looking
+
+    @property
+    def told_actions(self) -> Collection[str]:
+        """Those whose outcome is known without asking AWS. A replica of another version may have opened others."""
+        return self._settlers.keys() - self._looking
 
     async def run(self, call: Call, intent: Intent, act: Act) -> Done:
         """Do what `intent` says by calling `act`, once, with everything about it in the audit trail.
@@ -70,9 +87,22 @@ class Operations:
         if call.idempotency_key is None:
             return await self._act(call, intent, await self._ledger.open(call, intent), act)
         opened = await self._ledger.open_with_key(call, intent)
-        if isinstance(opened, Twin):
-            return await self._replay(call, intent, opened)
-        return await self._act(call, intent, opened, act)
+        if not isinstance(opened, Twin):
+            return await self._act(call, intent, opened, act)
+        if opened.fingerprint != call.fingerprint:
+            raise InvalidError("This Idempotency-Key came with another request before.", code="idempotency_key_reused")
+        if opened.status == Status.PARTIAL and (continued := await self._ledger.continue_from(call, intent, opened)):
+            return await self._act(call, intent, continued, act, applied=opened.applied)
+        return await self._replay(call, intent, opened)
+
+    async def keep(self, operation_id: str, before: Json) -> None:
+        """Keep what was there before, durably, and only then may AWS be asked to change it.
+
+        :raises OutcomeUnknownError: a sweep has taken the operation over, so it may not act any more.
+        """
+        leave = permit.get()
+        if not await self._ledger.keep(operation_id, before, leave.applied if leave else ()):
+            raise _unknown(operation_id)
 
     async def record(self, call: Call, intent: Intent, outcome: Outcome) -> Done:
         """Record a change that asks nothing of AWS, with its outcome: durable when this returns."""
@@ -82,6 +112,8 @@ class Operations:
 
     async def settle(self, operation: Open) -> Settled | None:
         """What became of an open operation; None where that can't be told now."""
+        if operation.is_unsent:
+            return _unsent(operation)
         try:
             return await self._settlers[operation.action](operation)
         except WharfingerError as error:
@@ -100,39 +132,62 @@ class Operations:
             raise
 
     async def _replay(self, call: Call, intent: Intent, twin: Twin) -> Done:
-        if twin.fingerprint != call.fingerprint:
-            raise InvalidError("This Idempotency-Key came with another request before.", code="idempotency_key_reused")
-        if twin.status != Status.SUCCEEDED or twin.result is None:
-            await self._ledger.record(call, intent, Status.REFUSED, code=InProgressError.code, replay_of=twin.id)
-            raise InProgressError("Ask again: the first request has no outcome yet.", retry_after=_RETRY_AFTER)
-        if not intent.is_repeatable:
-            code = "secret_not_replayable"
-            await self._ledger.record(call, intent, Status.REFUSED, code=code, replay_of=twin.id)
-            raise ConflictError(f"It was done as operation {twin.id}; a secret is shown once only.", code=code)
+        if (error := await self._not_repeatable(call, intent, twin)) is not None:
+            await self._ledger.record(call, intent, Status.REFUSED, code=error.code, replay_of=twin.id)
+            raise error
         await self._ledger.record(call, intent, Status.REPLAYED, replay_of=twin.id)
-        return Done(twin.id, twin.result, is_replayed=True)
+        return Done(twin.id, twin.result or {}, is_replayed=True)
 
-    async def _act(self, call: Call, intent: Intent, operation_id: str, act: Act) -> Done:
+    async def _not_repeatable(self, call: Call, intent: Intent, twin: Twin) -> WharfingerError | None:
+        """Why the first request's answer can't be given again."""
+        if twin.status == Status.UNKNOWN:
+            return await self._undetermined(call, twin)
+        if twin.status != Status.SUCCEEDED or twin.result is None:
+            return InProgressError("Ask again: the first request has no outcome yet.", retry_after=_RETRY_AFTER)
+        if not intent.is_repeatable:
+            return ConflictError(
+                f"It was done as operation {twin.id}; a secret is shown once only.", code="secret_not_replayable"
+            )
+        return None
+
+    async def _undetermined(self, call: Call, twin: Twin) -> WharfingerError:
+        found: Settled | None = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(call.deadline.loop_time):
+                found = await self.settle(await self._ledger.find(twin.id))
+        return UndeterminedError(
+            f"Whether operation {twin.id} did this is not known, and will not be: {twin.note}. Nothing was done now. "
+            "See what is there; to do it again, send it with a new Idempotency-Key.",
+            members={
+                "operation": twin.id,
+                "known": twin.note,
+                "now": None if found is None else {"note": found.note, "found": found.found},
+            },
+        )
+
+    async def _act(
+        self, call: Call, intent: Intent, operation_id: str, act: Act, *, applied: Sequence[str] = ()
+    ) -> Done:
         """Act and record, each in its time: cut off in between by anybody else, the answer would not be true."""
+        leave = Permit(operation_id, until=call.deadline.act_by, applied=applied)
         with unbounded():
             try:
                 async with asyncio.timeout_at(call.deadline.loop_time):
-                    return await self._act_once(call, intent, operation_id, act)
+                    return await self._act_once(call, intent, leave, act)
             except TimeoutError as error:
                 raise _unknown(operation_id) from error
 
-    async def _act_once(self, call: Call, intent: Intent, operation_id: str, act: Act) -> Done:
-        leave = Permit(operation_id)
+    async def _act_once(self, call: Call, intent: Intent, leave: Permit, act: Act) -> Done:
         token = permit.set(leave)
         try:
             async with asyncio.timeout_at(call.deadline.act_by):
-                outcome = await act(operation_id)
+                outcome = await act(leave.operation_id)
         except Exception as error:  # noqa: BLE001 - each becomes a typed error and a row
             return await self._fail(intent, leave, _typed(error))
         finally:
             permit.reset(token)
-        await self._succeed(operation_id, outcome)
-        return Done(operation_id, outcome.result)
+        await self._succeed(leave.operation_id, outcome)
+        return Done(leave.operation_id, outcome.result)
 
     async def _succeed(self, operation_id: str, outcome: Outcome) -> None:
         try:
@@ -144,23 +199,27 @@ class Operations:
             raise
 
     async def _fail(self, intent: Intent, leave: Permit, error: WharfingerError) -> Done:
+        if leave.is_doubtful and error.aws is not None:
+            return await self._prove(intent, leave.operation_id, error)
         if _is_lost(error, leave):
             raise _unknown(leave.operation_id) from error
-        if leave.is_doubtful and not isinstance(error, PartialError):
-            return await self._settle_at_once(intent, leave.operation_id, error)
+        if leave.applied and not isinstance(error, PartialError):
+            error = PartialError(leave.applied, error)
         await self._complete(leave.operation_id, _status_of(error), _facts_of(error), error)
         raise error
 
-    async def _settle_at_once(self, intent: Intent, operation_id: str, error: WharfingerError) -> Done:
-        """An attempt before the last had no answer, so the refusal of the last may be of our own doing."""
-        settled = await self.settle(Open(operation_id, intent.action, intent.target.registry, intent.request))
-        if settled is None:
+    async def _prove(self, intent: Intent, operation_id: str, error: WharfingerError) -> Done:
+        """An attempt before had no answer, so the refusal may be of our own doing, and AWS may act on it even now.
+
+        What is proven to be this operation's is believed at once, nothing else is: that is for the sweep.
+        """
+        found: Settled | None = None
+        if intent.action in self._proving:
+            found = await self.settle(Open(operation_id, intent.action, intent.target.registry, intent.request))
+        if found is None or found.status != Status.SUCCEEDED or found.result is None:
             raise _unknown(operation_id) from error
-        if settled.status != Status.SUCCEEDED or settled.result is None:
-            await self._complete(operation_id, settled.status, Outcome(settled.result or {}), error)
-            raise error
-        await self._complete(operation_id, Status.SUCCEEDED, Outcome(settled.result))
-        return Done(operation_id, settled.result)
+        await self._complete(operation_id, Status.SUCCEEDED, Outcome(found.result))
+        return Done(operation_id, found.result)
 
     async def _complete(
         self, operation_id: str, status: Status, outcome: Outcome, error: WharfingerError | None = None
@@ -173,7 +232,7 @@ class Operations:
                         operation_id,
                         status,
                         write=outcome.write,
-                        forget_key=status != Status.SUCCEEDED,
+                        forget_key=status == Status.FAILED,
                         result=outcome.result,
                         **facts,
                     )
@@ -181,6 +240,13 @@ class Operations:
             raise _unknown(operation_id) from away
         if not done:
             raise _unknown(operation_id)
+
+
+def _unsent(operation: Open) -> Settled:
+    note = "AWS was not asked to do it"
+    if operation.applied:
+        return Settled(Status.PARTIAL, note, {"applied": list(operation.applied)}, is_certain=True)
+    return Settled(Status.FAILED, note, is_certain=True)
 
 
 def _typed(error: Exception) -> WharfingerError:
@@ -193,7 +259,7 @@ def _typed(error: Exception) -> WharfingerError:
 
 
 def _is_lost(error: WharfingerError, leave: Permit) -> bool:
-    if isinstance(error, AnswerLostError) or (leave.is_doubtful and error.aws is None):
+    if isinstance(error, AnswerLostError) or leave.is_doubtful:
         return True
     return leave.is_sent and isinstance(error, DeadlineError | InternalError)
 

@@ -1,16 +1,33 @@
 """Repository policies: get, put, delete."""
 
+import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from service import authz
+from service import authz, settling
 from service.authz import Action, Caller, Target
 from service.clients.ecr_policies import EcrPolicies
 from service.errors import FieldError, InvalidError, NotFoundError
-from service.ledger import Call, Done, Intent, Open, Outcome, Settled, Status
+from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled
 from service.operations import Operations
 from service.policy_documents import Document, hash_of, names_others, parse
 from service.policy_reach import places_of_broker
 from service.registries import Registries
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What a repository has for a policy; and when it was made, as another one of its name is another matter."""
+
+    document: Document | None
+    created_at: str | None
+
+    @property
+    def sha256(self) -> str | None:
+        return None if self.document is None else hash_of(self.document)
+
+    def facts(self) -> Json:
+        return {"sha256": self.sha256, "repository": self.created_at}
 
 
 class Policies:
@@ -18,9 +35,9 @@ class Policies:
         self._registries = registries
         self._clients = clients
         self._operations = operations
-        operations.settles(Action.POLICY_PUT, self._settle_put)
-        operations.settles(Action.POLICY_PUT_FOREIGN, self._settle_put)
-        operations.settles(Action.POLICY_DELETE, self._settle_delete)
+        operations.settles(Action.POLICY_PUT, self._settle_put, looks=True)
+        operations.settles(Action.POLICY_PUT_FOREIGN, self._settle_put, looks=True)
+        operations.settles(Action.POLICY_DELETE, self._settle_delete, looks=True)
 
     async def get(self, caller: Caller, registry: str | None, name: str) -> Document:
         """The policy of repository `name`.
@@ -44,48 +61,58 @@ class Policies:
         document = parse(content)
         _keep_broker_out(document, client.settings.broker_role)
 
-        async def act(_: str) -> Outcome:
-            await _match(client, name, call)
+        async def act(operation_id: str) -> Outcome:
+            await self._keep(call, operation_id, client.settings.name, name)
             return Outcome(await client.put(name, content.decode()))
 
         lets_others_in = names_others(document, client.settings.account_id)
         action = Action.POLICY_PUT_FOREIGN if lets_others_in else Action.POLICY_PUT
         request = {"name": name, "document": document, "sha256": hash_of(document)}
-        return await self._operations.run(call, Intent(action, Target(client.settings.name, name), request), act)
+        intent = Intent(action, Target(client.settings.name, name), request, keeps_before=True)
+        return await self._operations.run(call, intent, act)
 
     async def delete(self, call: Call, registry: str | None, name: str) -> Done:
         """:raises NotFoundError: there is none."""
         client = self._find(registry)
 
-        async def act(_: str) -> Outcome:
-            await _match(client, name, call)
+        async def act(operation_id: str) -> Outcome:
+            await self._keep(call, operation_id, client.settings.name, name)
             await client.delete(name)
             return Outcome({})
 
-        intent = Intent(Action.POLICY_DELETE, Target(client.settings.name, name), {"name": name})
+        target = Target(client.settings.name, name)
+        intent = Intent(Action.POLICY_DELETE, target, {"name": name}, keeps_before=True)
         return await self._operations.run(call, intent, act)
 
     def _find(self, registry: str | None) -> EcrPolicies:
         return self._clients[self._registries.find(registry).name]
 
+    async def _keep(self, call: Call, operation_id: str, registry: str, name: str) -> None:
+        """Keep what is there, which is read once: for `If-Match` and for settling."""
+        there = await self._state(registry, name)
+        call.require_match(there.sha256 and f'"{there.sha256}"', f"The policy of {name}")
+        await self._operations.keep(operation_id, there.facts())
+
+    async def _state(self, registry: str | None, name: str) -> _State:
+        try:
+            document, repository = await asyncio.gather(
+                self._find(registry).get(name), self._registries.find(registry).created_at(name)
+            )
+        except NotFoundError:
+            return _State(None, None)
+        return _State(document, repository)
+
     async def _settle_put(self, operation: Open) -> Settled:
-        found = await self._found(operation)
-        if found is None:
-            return Settled(Status.FAILED, "absent: it was not put")
-        if hash_of(found) != operation.request["sha256"]:
-            return Settled(Status.FAILED, "there is another policy than the one sent")
-        return Settled(Status.SUCCEEDED, "found as it was sent", found)
+        there = await self._state(operation.registry, operation.request["name"])
+        asked = {"sha256": operation.request["sha256"]}
+        return settling.change(
+            operation, there.facts(), asked, result=operation.request["document"], found=there.document
+        )
 
     async def _settle_delete(self, operation: Open) -> Settled:
-        if await self._found(operation) is None:
-            return Settled(Status.SUCCEEDED, "absent; who deleted it is not proven", {})
-        return Settled(Status.FAILED, "it is still there")
-
-    async def _found(self, operation: Open) -> Document | None:
-        try:
-            return await self._find(operation.registry).get(operation.request["name"])
-        except NotFoundError:
-            return None
+        there = await self._state(operation.registry, operation.request["name"])
+        now = None if there.document is None else there.facts()
+        return settling.deletion(operation, now, found=there.document)
 
 
 def _keep_broker_out(document: Document, role: str | None) -> None:
@@ -97,9 +124,3 @@ def _keep_broker_out(document: Document, role: str | None) -> None:
             code="broker_role_in_policy",
             errors=[FieldError(place, reason) for place in places],
         )
-
-
-async def _match(client: EcrPolicies, name: str, call: Call) -> None:
-    if call.if_match is not None:
-        found = await client.get(name)
-        call.require_match(None if found is None else f'"{hash_of(found)}"', f"The policy of {name}")

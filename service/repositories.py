@@ -1,9 +1,11 @@
 """Repositories: create, find, change, delete."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
-from service import authz, cursors
+from service import authz, cursors, settling
 from service.authz import Action, Caller, Target
+from service.clients.aws import permit
 from service.clients.ecr import MOST_PER_PAGE, Ecr
 from service.errors import (
     AnswerLostError,
@@ -34,9 +36,9 @@ class Repositories:
     def __init__(self, *, registries: Registries, operations: Operations) -> None:
         self._registries = registries
         self._operations = operations
-        operations.settles(Action.REPOSITORY_CREATE, self._settle_create)
-        operations.settles(Action.REPOSITORY_UPDATE, self._settle_update)
-        operations.settles(Action.REPOSITORY_DELETE, self._settle_delete)
+        operations.settles(Action.REPOSITORY_CREATE, self._settle_create, looks=True, proves=True)
+        operations.settles(Action.REPOSITORY_UPDATE, self._settle_update, looks=True)
+        operations.settles(Action.REPOSITORY_DELETE, self._settle_delete, looks=True)
 
     async def create(self, call: Call, registry: str | None, asked: RepositoryCreate) -> Done:
         """Create a repository, tagged with the operation that made it.
@@ -85,20 +87,22 @@ class Repositories:
     async def update(self, call: Call, registry: str | None, name: str, change: RepositoryUpdate) -> Done:
         """Change what `change` names, field by field.
 
-        :raises PartialError: AWS took one field and refused another.
+        :raises PartialError: AWS took one field and refused another. A repeat with the same key sends the rest alone.
         :raises PreconditionError: `If-Match` names a state that is gone.
         """
         ecr = self._registries.find(registry)
 
-        async def act(_: str) -> Outcome:
+        async def act(operation_id: str) -> Outcome:
             # Read before and not after: once it is changed, nothing may stand between that and its record.
             found = await ecr.repository(name)
             call.require_match(etag_of(found), f"Repository {name}")
-            await _apply(_steps(ecr, name, change))
+            await self._operations.keep(operation_id, _facts(found, change))
+            await _apply(_steps(ecr, name, change), _applied_before())
             return Outcome(_changed(found, change).model_dump(mode="json"))
 
         request = change.model_dump(mode="json", exclude_unset=True) | {"name": name}
-        return await self._operations.run(call, Intent(Action.REPOSITORY_UPDATE, Target(ecr.name, name), request), act)
+        intent = Intent(Action.REPOSITORY_UPDATE, Target(ecr.name, name), request, keeps_before=True)
+        return await self._operations.run(call, intent, act)
 
     async def delete(self, call: Call, registry: str | None, name: str, *, force: bool) -> Done:
         """Delete a repository; one with images only by `force`.
@@ -107,14 +111,16 @@ class Repositories:
         """
         ecr = self._registries.find(registry)
 
-        async def act(_: str) -> Outcome:
-            if call.if_match is not None:
-                call.require_match(etag_of(await ecr.repository(name)), f"Repository {name}")
+        async def act(operation_id: str) -> Outcome:
+            found = await _find(ecr, name)
+            call.require_match(etag_of(found) if found else None, f"Repository {name}")
+            await self._operations.keep(operation_id, _born(found))
             await ecr.delete_repository(name, force=force)
             return Outcome({})
 
         request = {"name": name, "force": force}
-        return await self._operations.run(call, Intent(Action.REPOSITORY_DELETE, Target(ecr.name, name), request), act)
+        intent = Intent(Action.REPOSITORY_DELETE, Target(ecr.name, name), request, keeps_before=True)
+        return await self._operations.run(call, intent, act)
 
     async def _settle_create(self, operation: Open) -> Settled:
         ecr, name = self._registries.find(operation.registry), operation.request["name"]
@@ -132,27 +138,64 @@ class Repositories:
         change = RepositoryUpdate.model_validate(
             {field: value for field, value in operation.request.items() if field != "name"}
         )
-        try:
-            found = await self._registries.find(operation.registry).repository(name)
-        except NotFoundError:
-            return Settled(Status.FAILED, "the repository is gone")
-        wrong = [field for field in change.model_fields_set if not _holds(found, change, field)]
-        result = found.model_dump(mode="json")
-        if not wrong:
-            return Settled(Status.SUCCEEDED, "every field is as asked", result)
-        status = Status.FAILED if len(wrong) == len(change.model_fields_set) else Status.PARTIAL
-        return Settled(status, f"not as asked: {', '.join(sorted(wrong))}", result)
+        found = await _find(self._registries.find(operation.registry), name)
+        if found is None:
+            return Settled(Status.UNKNOWN, "the repository is gone")
+        asked = {field: value for field, value in _asked(change).items() if field not in operation.applied}
+        return settling.fields(operation, _facts(found, change), asked, result=found.model_dump(mode="json"))
 
     async def _settle_delete(self, operation: Open) -> Settled:
-        name = operation.request["name"]
-        try:
-            await self._registries.find(operation.registry).repository(name)
-        except NotFoundError:
-            return Settled(Status.SUCCEEDED, "absent; who deleted it is not proven", {})
-        return Settled(Status.FAILED, "it is still there")
+        found = await _find(self._registries.find(operation.registry), operation.request["name"])
+        if found is None:
+            return settling.deletion(operation, None, found=None)
+        return settling.deletion(operation, _born(found), found=found.model_dump(mode="json"))
 
 
-_Step = tuple[str, Callable[[], Awaitable[None]]]
+async def _find(ecr: Ecr, name: str) -> Repository | None:
+    try:
+        return await ecr.repository(name)
+    except NotFoundError:
+        return None
+
+
+def _born(found: Repository | None) -> Json:
+    """What tells a repository from another one of its name."""
+    return {"created_at": found and found.created_at.isoformat()}
+
+
+def _asked(change: RepositoryUpdate) -> Json:
+    """What each field that a change names is to be: each tag is one, and is None where it is to be removed."""
+    asked: Json = {}
+    if change.tag_mutability is not None:
+        asked["tag_mutability"] = change.tag_mutability
+    if change.mutability_exclusions is not None:
+        asked["mutability_exclusions"] = list(change.mutability_exclusions)
+    if change.scan_on_push is not None:
+        asked["scan_on_push"] = change.scan_on_push
+    return asked | {_tag(key): value for key, value in change.tags.items()}
+
+
+def _facts(found: Repository, change: RepositoryUpdate) -> Json:
+    """What the fields that a change names are; and when the repository was made."""
+    facts: Json = {
+        "tag_mutability": found.tag_mutability,
+        "mutability_exclusions": list(found.mutability_exclusions),
+        "scan_on_push": found.scan_on_push,
+    }
+    facts |= {_tag(key): found.tags.get(key) for key in change.tags}
+    return {field: facts[field] for field in _asked(change)} | _born(found)
+
+
+def _tag(key: str) -> str:
+    return f"tags.{key}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One call to AWS, and the fields that it sets."""
+
+    fields: Sequence[str]
+    send: Callable[[], Awaitable[None]]
 
 
 def _steps(ecr: Ecr, name: str, change: RepositoryUpdate) -> list[_Step]:
@@ -161,26 +204,36 @@ def _steps(ecr: Ecr, name: str, change: RepositoryUpdate) -> list[_Step]:
         wanted = TagSettings(
             tag_mutability=change.tag_mutability, mutability_exclusions=change.mutability_exclusions or ()
         )
-        steps.append(("tag_mutability", lambda: ecr.set_mutability(name, wanted)))
+        fields = [one for one in ("tag_mutability", "mutability_exclusions") if one in _asked(change)]
+        steps.append(_Step(fields, lambda: ecr.set_mutability(name, wanted)))
     if (enabled := change.scan_on_push) is not None:
-        steps.append(("scan_on_push", lambda: ecr.set_scan_on_push(name, enabled=enabled)))
+        steps.append(_Step(("scan_on_push",), lambda: ecr.set_scan_on_push(name, enabled=enabled)))
     if added := {key: value for key, value in change.tags.items() if value is not None}:
-        steps.append(("tags", lambda: ecr.add_tags(name, added)))
+        steps.append(_Step([*map(_tag, added)], lambda: ecr.add_tags(name, added)))
     if removed := [key for key, value in change.tags.items() if value is None]:
-        steps.append(("tags (removed)", lambda: ecr.remove_tags(name, removed)))
+        steps.append(_Step([*map(_tag, removed)], lambda: ecr.remove_tags(name, removed)))
     return steps
 
 
-async def _apply(steps: list[_Step]) -> None:
-    for position, (_, step) in enumerate(steps):
+def _applied_before() -> Sequence[str]:
+    leave = permit.get()
+    return leave.applied if leave else ()
+
+
+async def _apply(steps: Sequence[_Step], applied_before: Sequence[str]) -> None:
+    applied = list(applied_before)
+    for step in steps:
+        if set(step.fields) <= set(applied_before):
+            continue
         try:
-            await step()
+            await step.send()
         except AnswerLostError:
             raise
         except WharfingerError as error:
-            if position == 0:
+            if not applied:
                 raise
-            raise PartialError([field for field, _ in steps[:position]], error) from error
+            raise PartialError(applied, error) from error
+        applied += step.fields
 
 
 def _changed(found: Repository, change: RepositoryUpdate) -> Repository:
@@ -193,13 +246,6 @@ def _changed(found: Repository, change: RepositoryUpdate) -> Repository:
     tags = found.tags | change.tags
     facts["tags"] = {key: value for key, value in tags.items() if value is not None}
     return found.model_copy(update=facts)
-
-
-def _holds(found: Repository, change: RepositoryUpdate, field: str) -> bool:
-    if field == "tags":
-        return all(found.tags.get(key) == value for key, value in change.tags.items())
-    wanted = getattr(change, field)
-    return wanted is None or getattr(found, field) == wanted
 
 
 def _may_read(caller: Caller, one: RepositorySummary) -> bool:

@@ -155,6 +155,9 @@ class DeadlineSettings(_Section):
     settle_grace: PositiveSpan = Field(
         timedelta(seconds=15), description="Past its deadline, before an open row is settled"
     )
+    second_look: PositiveSpan = Field(
+        timedelta(seconds=10), description="Between two looks at AWS that must agree before a failure is believed"
+    )
     sweep_interval: PositiveSpan = timedelta(seconds=5)
     drain: PositiveSpan = Field(timedelta(seconds=35), description="For requests in flight to finish after SIGTERM")
     drain_delay: Annotated[timedelta, Field(ge=timedelta(0))] = Field(

@@ -71,6 +71,8 @@ class OperationRow(SQLModel, table=True):
     settled_by: str | None = Field(None, max_length=16)
     note: str | None = Field(None, max_length=512)
     claimed_until: datetime | None = Field(None, sa_type=UtcDateTime)
+    before: dict[str, Any] | None = Field(None, sa_type=_NullableJson)
+    seen: dict[str, Any] | None = Field(None, sa_type=_NullableJson)
     client_address: str | None = Field(None, max_length=64)
     subjects: list[str] | None = Field(None, sa_type=_NullableJson)
 

@@ -111,6 +111,7 @@ def bare_settings(database_url: str, tmp_path: Path) -> Settings:
             aws_read=timedelta(seconds=2),
             aws_attempts=2,
             settle_grace=timedelta(milliseconds=100),
+            second_look=timedelta(milliseconds=100),
             # Tests that want a sweep ask for one, so that none comes in between.
             sweep_interval=timedelta(hours=1),
         ),
@@ -308,6 +309,7 @@ url = "{url}"
 request = "PT4S"
 aws_attempts = 1
 settle_grace = "PT0.3S"
+second_look = "PT0.3S"
 sweep_interval = "PT0.2S"
 
 [[registries]]

@@ -3,6 +3,9 @@
 Nothing outside this package knows botocore.
 """
 
+import asyncio
+import math
+import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentialResolver, AioCredentials, AioDeferredRefreshableCredentials
 from aiobotocore.session import AioSession, ClientCreatorContext
+from aiohttp import ClientConnectorError
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import (
     BotoCoreError,
@@ -21,13 +25,14 @@ from botocore.exceptions import (
     NoCredentialsError,
     ParamValidationError,
     ProxyConnectionError,
+    SSLError,
 )
 
 from service.clients.aws_answers import refuse_unreadable
-from service.clients.aws_errors import credentials_missing, from_client_error
+from service.clients.aws_errors import credentials_missing, from_client_error, is_throttle
 from service.clients.aws_telemetry import count_calls
 from service.clients.on_first_use import OnFirstUse
-from service.errors import AnswerLostError, AwsUnavailableError, WharfingerError
+from service.errors import AnswerLostError, AwsUnavailableError, DeadlineError, WharfingerError
 from service.settings import DeadlineSettings, RegistrySettings
 
 if TYPE_CHECKING:
@@ -65,9 +70,13 @@ READS = frozenset(
 )
 """Operations that change nothing and give nothing away. What is not in this list needs an open operation."""
 
+HARMLESS_TWICE = frozenset({"AssumeRole", "CreateRepository", "GetAuthorizationToken"})
+"""Changes that may be sent again though an attempt had no answer: AWS refuses to create twice, and a credential that
+was lost is of no use to anybody. Any other would undo what somebody else did since the attempt that AWS acted on."""
+
 SESSION_NAME = "wharfinger"
-_NEVER_CONNECTED = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
 _SERVER_ERROR = 500
+_SUCCESS = range(200, 300)
 
 
 class UnrecordedCallError(RuntimeError):
@@ -79,9 +88,13 @@ class Permit:
     """Leave to change something at AWS, given by an open operation, and what became of the requests it let through."""
 
     operation_id: str
+    until: float = math.inf
+    """In the loop's time: a process that slept past it must send nothing, as a sweep may have settled the operation."""
+    applied: Sequence[str] = ()
+    """What an operation before, under the same key, did already: this one continues it."""
     is_sent: bool = False
     is_doubtful: bool = False
-    """An attempt ended without a definite answer, so AWS may have acted on it."""
+    """An attempt of the last call ended without a definite answer, so AWS may have acted on it or may still."""
 
 
 permit: ContextVar[Permit | None] = ContextVar("permit", default=None)
@@ -100,12 +113,19 @@ def translated(operation: str, **subject: str) -> Iterator[None]:
         raise from_client_error(error, subject) from error
     except NoCredentialsError as error:
         raise credentials_missing() from error
-    except _NEVER_CONNECTED as error:
-        raise AwsUnavailableError("AWS could not be reached.", retry_after=5) from error
     except ParamValidationError:
         raise  # a defect of ours, refused by the SDK: nothing was sent, so no answer is lost
     except BotoCoreError as error:
+        if _is_never_connected(error):
+            raise AwsUnavailableError("AWS could not be reached.", retry_after=5) from error
         raise _without_answer(operation) from error
+
+
+def _is_never_connected(error: Exception) -> bool:
+    """Whether nothing was sent. aiobotocore has one error for that and for a connection that was reset after."""
+    if isinstance(error, EndpointConnectionError | SSLError):
+        return isinstance(error.__context__, ClientConnectorError | socket.gaierror)
+    return isinstance(error, ConnectTimeoutError | ProxyConnectionError)
 
 
 def _without_answer(operation: str) -> WharfingerError:
@@ -168,7 +188,8 @@ class Aws:
             client.meta.events.register("before-call", _require_permit)
             # botocore builds the User-Agent anew for every attempt, as the last that is done to it.
             client.meta.events.register_last("request-created", _name_operation)
-            client.meta.events.register("needs-retry", _note_doubt)
+            # Before botocore's own, which would retry.
+            client.meta.events.register_first("needs-retry", _note_doubt)
             refuse_unreadable(client)
             count_calls(client.meta.events)
             yield client
@@ -243,13 +264,21 @@ def _require_permit(model: "OperationModel", **_: object) -> None:
     current = permit.get()
     if current is None:
         raise UnrecordedCallError(f"{model.name} outside an open operation")
+    _require_time(current)
     current.is_sent = True
+    current.is_doubtful = False
+
+
+def _require_time(current: Permit) -> None:
+    if asyncio.get_running_loop().time() > current.until:
+        raise DeadlineError("The deadline passed before AWS was asked.", retry_after=5)
 
 
 def _name_operation(request: "AWSRequest", operation_name: str, **_: object) -> None:
     """CloudTrail keeps the User-Agent, so its events and the audit trail can be joined."""
     current = permit.get()
     if current is not None and operation_name not in READS:
+        _require_time(current)
         named = f"{request.headers['User-Agent']} wharfinger-operation/{current.operation_id}"
         request.headers.replace_header("User-Agent", named)
 
@@ -260,9 +289,21 @@ def _note_doubt(
     caught_exception: Exception | None,
     **_: object,
 ) -> None:
+    """:raises AnswerLostError: there was no definite answer, and to send it again could do harm."""
     current = permit.get()
     if current is None or operation.name in READS:
         return
-    is_lost = caught_exception is not None and not isinstance(caught_exception, _NEVER_CONNECTED)
-    if is_lost or (response is not None and response[0].status_code >= _SERVER_ERROR):
+    if _is_without_answer(response, caught_exception):
         current.is_doubtful = True
+        if operation.name not in HARMLESS_TWICE:
+            raise _without_answer(operation.name) from caught_exception
+    elif response is not None and response[0].status_code in _SUCCESS:
+        current.is_doubtful = False
+
+
+def _is_without_answer(response: Any, caught_exception: Exception | None) -> bool:  # noqa: ANN401 - botocore's own type
+    if caught_exception is not None:
+        return not _is_never_connected(caught_exception)
+    answer, parsed = response
+    code = str(parsed.get("Error", {}).get("Code", ""))
+    return bool(answer.status_code >= _SERVER_ERROR) and not is_throttle(answer.status_code, code)

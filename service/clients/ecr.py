@@ -46,6 +46,10 @@ class Ecr:
         described, tags = await asyncio.gather(self._describe(name), self.tags(name))
         return self._repository(described, {key: tags[key] for key in tags if not key.startswith(OWN_TAG_PREFIX)})
 
+    async def created_at(self, name: str) -> str:
+        """What tells a repository from another one of its name."""
+        return (await self._describe(name))["createdAt"].isoformat()
+
     async def uri(self, name: str) -> str:
         """What docker pulls and pushes, without a tag."""
         return (await self._describe(name))["repositoryUri"]

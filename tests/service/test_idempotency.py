@@ -1,12 +1,14 @@
 """Repeats with an Idempotency-Key: done once, answered from the record, and never to someone who may not."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from service.authz import Caller
+from service.authz import Action, Caller
+from service.clients.aws import permit
 from service.errors import (
     AnswerLostError,
     ConflictError,
@@ -15,10 +17,11 @@ from service.errors import (
     NotFoundError,
     OutcomeUnknownError,
     PartialError,
+    UndeterminedError,
 )
-from service.ledger import Done, Ledger, Status
+from service.ledger import Done, Ledger, Settled, Status
 from service.operations import Operations
-from tests.service.acts import RESULT, Act, HeldAct
+from tests.service.acts import RESULT, Act, HeldAct, Look
 from tests.service.calls import CALLER, intent, make_call
 from tests.service.conftest import Remembered, Rows
 
@@ -68,15 +71,70 @@ async def test_a_repeat_of_what_is_still_at_work_is_told_to_wait(operate: Operat
     assert [(row["status"], row["replay_of"]) for row in (await rows())[1:]] == [(Status.REFUSED, done.operation_id)]
 
 
-@pytest.mark.parametrize("error", [REFUSED, PartialError(["tags"], REFUSED)], ids=["nothing", "part"])
-async def test_a_known_failure_frees_the_key(
-    operate: Operations, remembered: Remembered, error: ConflictError | PartialError
-) -> None:
-    with pytest.raises(type(error)):
-        await operate.run(make_call(key="k"), intent(), Act(fails_with=error))
+async def test_a_known_failure_frees_the_key(operate: Operations, remembered: Remembered) -> None:
+    with pytest.raises(ConflictError):
+        await operate.run(make_call(key="k"), intent(), Act(fails_with=REFUSED))
     assert await remembered() == []
     done = await operate.run(make_call(key="k"), intent(), Act())
     assert not done.is_replayed
+
+
+async def test_a_repeat_of_what_was_done_in_part_goes_on_from_there(
+    operate: Operations, rows: Rows, remembered: Remembered
+) -> None:
+    told: list[Sequence[str]] = []
+
+    async def note() -> None:
+        leave = permit.get()
+        assert leave
+        told.append(leave.applied)
+
+    with pytest.raises(PartialError):
+        await operate.run(make_call(key="k"), intent(), Act(fails_with=PartialError(["tags"], REFUSED)))
+    with pytest.raises(PartialError) as caught:
+        await operate.run(make_call(key="k"), intent(), Act(before=note, fails_with=REFUSED))
+    done = await operate.run(make_call(key="k"), intent(), Act(before=note))
+    again = await operate.run(make_call(key="k"), intent(), Act(before=note))
+
+    first, second, third, _ = await rows()
+    assert (caught.value.applied, told) == (("tags",), [("tags",), ("tags",)])
+    assert [row["status"] for row in (first, second, third)] == [Status.PARTIAL, Status.PARTIAL, Status.SUCCEEDED]
+    assert (second["replay_of"], third["replay_of"]) == (first["id"], second["id"])
+    assert again == replace(done, is_replayed=True)
+    assert await remembered() == [done.operation_id]
+
+
+async def test_of_repeats_at_once_one_goes_on(operate: Operations) -> None:
+    with pytest.raises(PartialError):
+        await operate.run(make_call(key="k"), intent(), Act(fails_with=PartialError(["tags"], REFUSED)))
+    act = Act()
+    answers = await asyncio.gather(
+        *(operate.run(make_call(key="k"), intent(), act) for _ in range(10)), return_exceptions=True
+    )
+    assert len(act.calls) == 1
+    assert {type(answer) for answer in answers} <= {Done, InProgressError}
+
+
+async def test_a_repeat_of_what_nobody_can_tell_does_nothing_and_says_what_is_there(
+    operate: Operations, ledger: Ledger, rows: Rows
+) -> None:
+    found = {"digest": "another"}
+    operate.settles(Action.REPOSITORY_CREATE, Look(Settled(Status.UNKNOWN, "changed since", found=found)))
+    past = make_call(key="k", within=timedelta(seconds=-1))
+    operation_id = await ledger.open_with_key(past, intent())
+    [claimed] = await ledger.claim(list(Action), overdue_since=timedelta(0), hold=timedelta(seconds=30))
+    await ledger.settle(claimed, Settled(Status.UNKNOWN, "neither"))
+    act = Act()
+    with pytest.raises(UndeterminedError, match="new Idempotency-Key") as caught:
+        await operate.run(make_call(key="k"), intent(), act)
+    assert (caught.value.code, caught.value.retryable) == ("outcome_undetermined", False)
+    assert caught.value.members == {
+        "operation": operation_id,
+        "known": "neither",
+        "now": {"note": "changed since", "found": found},
+    }
+    refused = (await rows())[1]
+    assert (act.calls, refused["code"], refused["replay_of"]) == ([], "outcome_undetermined", operation_id)
 
 
 async def test_an_unknown_outcome_keeps_the_key(operate: Operations, remembered: Remembered) -> None:

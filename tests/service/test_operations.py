@@ -165,7 +165,7 @@ async def test_a_refusal_after_an_attempt_without_an_answer_may_be_of_our_own_do
     operate: Operations, rows: Rows
 ) -> None:
     look = Look(Settled(Status.SUCCEEDED, "found", {"uri": "found"}))
-    operate.settles(Action.REPOSITORY_CREATE, look)
+    operate.settles(Action.REPOSITORY_CREATE, look, proves=True)
     done = await operate.run(make_call(), intent(), Act(fails_with=REFUSED, is_sent=True, is_doubtful=True))
     [row] = await rows()
     assert (done.operation_id, done.result) == (row["id"], {"uri": "found"})
@@ -173,21 +173,31 @@ async def test_a_refusal_after_an_attempt_without_an_answer_may_be_of_our_own_do
     assert [operation.id for operation in look.looked_at] == [row["id"]]
 
 
-async def test_a_refusal_after_an_attempt_without_an_answer_is_believed_once_checked(
-    operate: Operations, rows: Rows
+@pytest.mark.parametrize("finds", [Settled(Status.FAILED, "absent"), Settled(Status.PARTIAL, "some", {})])
+async def test_a_refusal_after_an_attempt_without_an_answer_is_not_judged_at_once(
+    operate: Operations, rows: Rows, remembered: Remembered, finds: Settled
 ) -> None:
-    operate.settles(Action.REPOSITORY_CREATE, Look(Settled(Status.FAILED, "somebody else's")))
-    with pytest.raises(ConflictError):
+    operate.settles(Action.REPOSITORY_CREATE, Look(finds), proves=True)
+    with pytest.raises(OutcomeUnknownError):
+        await operate.run(make_call(key="k"), intent(), Act(fails_with=REFUSED, is_sent=True, is_doubtful=True))
+    [row] = await rows()
+    assert (row["completed_at"], await remembered()) == (None, [row["id"]])
+
+
+async def test_a_success_that_may_be_somebody_elses_is_not_believed_at_once(operate: Operations, rows: Rows) -> None:
+    look = Look(Settled(Status.SUCCEEDED, "found", {"uri": "found"}))
+    operate.settles(Action.REPOSITORY_CREATE, look)
+    with pytest.raises(OutcomeUnknownError):
         await operate.run(make_call(), intent(), Act(fails_with=REFUSED, is_sent=True, is_doubtful=True))
     [row] = await rows()
-    assert (row["status"], row["code"]) == (Status.FAILED, "repository_exists")
+    assert (row["completed_at"], look.looked_at) == (None, [])
 
 
 @pytest.mark.parametrize("finds", [None, THROTTLED], ids=["nothing", "error"])
 async def test_a_refusal_that_can_not_be_checked_is_unknown(
     operate: Operations, rows: Rows, finds: Exception | None
 ) -> None:
-    operate.settles(Action.REPOSITORY_CREATE, Look(finds))
+    operate.settles(Action.REPOSITORY_CREATE, Look(finds), proves=True)
     with pytest.raises(OutcomeUnknownError):
         await operate.run(make_call(), intent(), Act(fails_with=REFUSED, is_sent=True, is_doubtful=True))
     [row] = await rows()
@@ -269,3 +279,32 @@ async def test_a_write_of_ours_that_refuses_fails_the_operation(
         await operate.run(make_call(key="k"), intent(), act)
     [row] = await rows()
     assert (row["status"], row["code"], await remembered()) == (Status.FAILED, "repository_exists", [])
+
+
+async def test_what_was_there_before_is_durable_before_aws_is_asked(operate: Operations, rows: Rows) -> None:
+    seen: list[object] = []
+
+    async def act(operation_id: str) -> Outcome:
+        await operate.keep(operation_id, {"digest": "before"})
+        seen.extend(row["before"] for row in await rows())
+        return Outcome(RESULT)
+
+    await operate.run(make_call(), replace(intent(), keeps_before=True), act)
+    assert seen == [{"was": {"digest": "before"}, "applied": []}]
+
+
+async def test_once_a_sweep_has_taken_over_nothing_is_sent_any_more(
+    operate: Operations, ledger: Ledger, rows: Rows
+) -> None:
+    sent: list[str] = []
+
+    async def act(operation_id: str) -> Outcome:
+        await ledger.claim(list(Action), overdue_since=timedelta(hours=-1), hold=timedelta(seconds=30))
+        await operate.keep(operation_id, {"digest": "before"})
+        sent.append(operation_id)
+        return Outcome(RESULT)
+
+    with pytest.raises(OutcomeUnknownError):
+        await operate.run(make_call(), replace(intent(), keeps_before=True), act)
+    [row] = await rows()
+    assert (sent, row["before"], row["completed_at"]) == ([], {}, None)
