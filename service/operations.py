@@ -67,13 +67,18 @@ class Operations:
         (self._proving.add if proves else self._proving.discard)(action)
 
     @property
+    def settled_actions(self) -> Collection[str]:
+        """Those this version can settle: a replica of another version may have opened others."""
+        return self._settlers.keys()
+
+    @property
     def looking_actions(self) -> Collection[str]:
         """Those that are settled by looking at AWS."""
         return self._looking
 
     @property
     def told_actions(self) -> Collection[str]:
-        """Those whose outcome is known without asking AWS. A replica of another version may have opened others."""
+        """Those whose outcome is known without asking AWS."""
         return self._settlers.keys() - self._looking
 
     async def run(self, call: Call, intent: Intent, act: Act) -> Done:

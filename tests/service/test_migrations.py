@@ -10,9 +10,10 @@ import pytest
 import pytest_asyncio
 from alembic import command
 from pydantic import SecretStr
-from sqlalchemy import Connection, Executable, delete, inspect, select, text, update
+from sqlalchemy import Connection, Executable, delete, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 
+from service.clock import new_id
 from service.db import Database
 from service.ledger import Ledger, Status
 from service.migrate import config, migrate
@@ -149,9 +150,11 @@ async def test_rows_of_before_are_found_by_each_of_their_targets(empty_settings:
 
 async def test_a_row_of_the_version_before_is_found_by_its_target(database: Database) -> None:
     ledger = Ledger(database=database, remember=timedelta(hours=1))
-    operation_id = await ledger.open(make_call(), intent())
+    opened = await ledger.open(make_call(), intent())
+    operation_id = new_id()
     async with database.write() as connection:
-        await connection.execute(update(operations).where(operations.c.id == operation_id).values(subjects=None))
+        row = (await connection.execute(select(operations).where(operations.c.id == opened))).mappings().one()
+        await connection.execute(insert(operations).values({**row, "id": operation_id, "subjects": None}))
 
     await ledger.complete(operation_id, Status.SUCCEEDED)
 
