@@ -24,8 +24,9 @@ def settle() -> Settle:
     async def wait(client: httpx.AsyncClient) -> Entries:
         async with asyncio.timeout(_SETTLED_WITHIN):
             while True:
-                rows = (await client.get("/v1/audit", params={"limit": 1000})).raise_for_status().json()["items"]
-                if all(row["completed_at"] for row in rows):
+                open_rows = (await client.get("/v1/audit?status=pending")).raise_for_status().json()["items"]
+                if not open_rows:
+                    rows = (await client.get("/v1/audit?limit=1000")).raise_for_status().json()["items"]
                     return {(row["action"], row["target"]): row for row in rows}
                 await asyncio.sleep(_POLL)
 
