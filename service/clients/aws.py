@@ -4,7 +4,6 @@ Nothing outside this package knows botocore.
 """
 
 import asyncio
-import json
 import math
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -28,7 +27,6 @@ from botocore.exceptions import (
     ProxyConnectionError,
     SSLError,
 )
-from botocore.parsers import ResponseParserError
 
 from service.clients.aws_answers import refuse_unreadable
 from service.clients.aws_errors import credentials_missing, from_client_error, is_throttle
@@ -190,7 +188,6 @@ class Aws:
             client.meta.events.register("before-call", _require_permit)
             # botocore builds the User-Agent anew for every attempt, as the last that is done to it.
             client.meta.events.register_last("request-created", _name_operation)
-            client.meta.events.register("before-parse", _require_json)
             # Before botocore's own, which would retry.
             client.meta.events.register_first("needs-retry", _note_doubt)
             refuse_unreadable(client)
@@ -302,20 +299,6 @@ def _note_doubt(
             raise _without_answer(operation.name) from caught_exception
     elif response is not None and response[0].status_code in _SUCCESS:
         current.is_doubtful = False
-
-
-def _require_json(operation_model: "OperationModel", response_dict: dict[str, Any], **_: object) -> None:
-    """To botocore a body that is no JSON is an empty answer: to a change, that would be a success.
-
-    :raises ResponseParserError: what came was not written by AWS.
-    """
-    is_json = operation_model.service_model.resolved_protocol == "json"
-    if not is_json or operation_model.name in READS or response_dict["status_code"] not in _SUCCESS:
-        return
-    try:
-        json.loads(response_dict["body"])
-    except ValueError as error:
-        raise ResponseParserError("not JSON") from error
 
 
 def _is_without_answer(response: Any, caught_exception: Exception | None) -> bool:  # noqa: ANN401 - botocore's own type
