@@ -74,7 +74,7 @@ class Attendance:
     async def _process_ends(self) -> WharfingerError:
         await readiness_of(self._request).ending.wait()
         text, again = "This process ends; the work goes on.", self._is_repeatable
-        return UnavailableError(text, retry_after=1, retryable=again, location=self._where)
+        return UnavailableError(text, retry_after=1 if again else None, retryable=again, location=self._where)
 
     async def _key_refused(self) -> WharfingerError:
         identity, secret = services_of(self._request).identity, bearer_of(self._request)

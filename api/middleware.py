@@ -15,11 +15,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.deps import KEY_HEADER, READINESS
 from api.problems import defect, render
 from service.clock import new_id
-from service.errors import RequestTimeoutError, TooLargeError, WharfingerError
+from service.errors import (
+    OutcomeUnknownError,
+    RequestTimeoutError,
+    TooLargeError,
+    UnavailableError,
+    WharfingerError,
+)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 REQUESTS = Counter("wharfinger_requests", "Requests answered", ["method", "route", "status"])
@@ -55,11 +63,29 @@ class RequestContext:
 
         try:
             await self._app(scope, receive, send_noted)
+        except asyncio.CancelledError:
+            if is_answered or not _is_ending(scope):
+                raise
+            # The time to finish after SIGTERM is up; nothing but that cancels a request.
+            await render(request_id, _cut_off(scope))(scope, receive, send_noted)
         except Exception as error:
             # Here and not in the framework's own handler, which is outside of this: without an id, and not counted.
             if is_answered:
                 raise
             await defect(request_id, error)(scope, receive, send_noted)
+
+
+def _is_ending(scope: Scope) -> bool:
+    readiness = scope["state"].get(READINESS)
+    return readiness is not None and readiness.is_draining
+
+
+def _cut_off(scope: Scope) -> WharfingerError:
+    if scope["method"] in _SAFE:
+        return UnavailableError("This process ended before the answer was there.", retry_after=1)
+    is_keyed = KEY_HEADER in Headers(scope=scope)
+    text = "This process ended before the answer was there; the audit trail will have what became of it."
+    return OutcomeUnknownError(text, retry_after=5, retryable=is_keyed)
 
 
 class BodyLimit:

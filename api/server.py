@@ -3,11 +3,15 @@
 import asyncio
 import gc
 import socket
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
+from typing import cast
 
 import uvicorn
 
 from api.app import create
+from api.connections import GuardedProtocol
 from api.deps import READINESS
 from api.logs import configure_logs
 from service.settings import Settings
@@ -29,9 +33,17 @@ def serve(settings: Settings) -> None:
         # The address of the client is recorded: a header is believed of the proxies that are named, and of no others.
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=[str(one) for one in settings.trusted_proxies],
+        http=cast("type[asyncio.Protocol]", _guarded(settings)),
+        ws="none",
+        timeout_keep_alive=round(settings.deadlines.idle.total_seconds()),
         timeout_graceful_shutdown=round(settings.deadlines.drain.total_seconds()),
     )
     _Server(config, delay=settings.deadlines.drain_delay.total_seconds()).run()
+
+
+def _guarded(settings: Settings) -> Callable[..., asyncio.Protocol]:
+    seconds = settings.deadlines.headers.total_seconds()
+    return partial(GuardedProtocol, header_bytes=settings.limits.header_bytes, header_seconds=seconds)
 
 
 class _Server(uvicorn.Server):

@@ -216,7 +216,8 @@ class Deployments:
             left = ends - asyncio.get_running_loop().time()
             if left <= 0:
                 text, where = f"Deployment {deployment_id} is {found.status}.", path_of(deployment_id)
-                raise WaitTimeoutError(text, retry_after=1, retryable=is_repeatable, location=where)
+                after = 1 if is_repeatable else None
+                raise WaitTimeoutError(text, retry_after=after, retryable=is_repeatable, location=where)
             await self._store.changed(deployment_id, left)
 
     async def events(self, caller: Caller, deployment_id: str, after: int) -> AsyncGenerator[DeploymentEvent]:

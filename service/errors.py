@@ -50,7 +50,7 @@ class WharfingerError(Exception):
         self.code = code or type(self).code
         self.errors = tuple(errors)
         self.retryable = type(self).retryable if retryable is None else retryable
-        self.retry_after = None if retryable is False else retry_after
+        self.retry_after = retry_after
         self.aws = aws
         self.location = location
         """Where the work that goes on, or has ended, can be looked at."""

@@ -330,7 +330,7 @@ def replica(aws: "Sandbox", database_url: str, tmp_path: Path) -> Iterator[Servi
     """A second process on the database of `service`, not started yet."""
     folder = tmp_path / "replica"
     folder.mkdir()
-    process = ServiceProcess(folder, _process_settings(aws, database_url))
+    process = ServiceProcess(folder, process_settings(aws, database_url))
     yield process
     process.stop()
 
@@ -338,12 +338,12 @@ def replica(aws: "Sandbox", database_url: str, tmp_path: Path) -> Iterator[Servi
 @pytest.fixture
 def service(aws: "Sandbox", database_url: str, tmp_path: Path) -> Iterator[ServiceProcess]:
     """The service as a process, not started yet, on a database of its own against the stand-in for AWS."""
-    process = ServiceProcess(tmp_path, _process_settings(aws, database_url))
+    process = ServiceProcess(tmp_path, process_settings(aws, database_url))
     yield process
     process.stop()
 
 
-def _process_settings(aws: "Sandbox", database_url: str) -> str:
+def process_settings(aws: "Sandbox", database_url: str) -> str:
     return _PROCESS_SETTINGS.format(
         url=database_url, account=ACCOUNT, region=REGION, endpoint=aws.endpoint(ACCOUNT, REGION)
     )

@@ -39,6 +39,11 @@ class ServiceProcess:
             assert time.monotonic() < ends, self.log()
             time.sleep(_POLL)
 
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL, as when a node dies."""
         self._end(signal.SIGKILL)

@@ -1,0 +1,110 @@
+"""What a connection may cost before there is a request: httptools, which reads them, has neither limit nor patience."""
+
+import asyncio
+from typing import Any
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from api.middleware import REQUESTS
+from api.problems import render
+from service.clock import new_id
+from service.errors import HeadersTooLargeError, RequestTimeoutError, WharfingerError
+
+_LINGER = 1.0
+"""Seconds in which a caller who is still sending can read why they are refused."""
+
+log = structlog.get_logger()
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, which refuses heads that are too large (431) or too slow (408), and ends idle connections.
+
+    A head is the request's line with its headers. It is counted as it comes, so what is over is not kept.
+    """
+
+    def __init__(self, *, header_bytes: int, header_seconds: float, **given: Any) -> None:  # noqa: ANN401 - uvicorn's
+        super().__init__(**given)
+        self._most = self._left = header_bytes
+        self._seconds = header_seconds
+        self._timer: asyncio.TimerHandle | None = None
+        self._heads = 0
+        self._is_head = self._is_body = self._is_refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
+        if self._timer is None and not self._is_answering():
+            self._expect_head()
+        if self._is_body:
+            super().data_received(data)
+            return
+        heads, first, rest = self._heads, data[: self._left], data[self._left :]
+        super().data_received(first)
+        # Of requests that come one upon another in one piece, the last one's part is not known.
+        if self._is_head and self._heads <= heads + 1:
+            self._left -= len(first)
+            if self._left <= 0:
+                self._refuse(HeadersTooLargeError(f"A request's line and headers have at most {self._most} bytes."))
+                return
+        if rest and not self.transport.is_closing():
+            super().data_received(rest)
+
+    def on_message_begin(self) -> None:
+        self._is_head = True
+        self._heads += 1
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._is_head, self._is_body, self._left = False, True, self._most
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._is_body = False
+        super().on_message_complete()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _expect_head(self) -> None:
+        self._timer = self.loop.call_later(self._seconds, self._too_slow)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        if self._is_head:
+            self._refuse(RequestTimeoutError(f"A request's line and headers come within {self._seconds:g} seconds."))
+        else:
+            self.transport.close()
+
+    def _refuse(self, error: WharfingerError) -> None:
+        self._is_refused = True
+        self._stop_timer()
+        self._unset_keepalive_if_required()
+        if self._is_answering():
+            self.transport.close()  # the answer to another request is under way, so there is no place for this one
+            return
+        self.transport.pause_reading()
+        self.transport.write(self._answer(error))
+        self.loop.call_later(_LINGER, self.transport.close)
+
+    def _answer(self, error: WharfingerError) -> bytes:
+        request_id = new_id()
+        answer = render(request_id, error)
+        headers = [*self.server_state.default_headers, *answer.raw_headers, (b"x-request-id", request_id.encode())]
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in [*headers, (b"connection", b"close")])
+        REQUESTS.labels("none", "none", error.status).inc()
+        log.info("refused", request_id=request_id, client=self.client and self.client[0], status=error.status)
+        return STATUS_LINE[error.status] + lines + b"\r\n" + bytes(answer.body)
