@@ -1,0 +1,108 @@
+"""A replica that lost a rollout, or is late with it: it changes nothing any more."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from sqlalchemy import update
+from starlette.types import ASGIApp
+
+from sandbox.calls import Call
+from sandbox.faults import Hold
+from sandbox.server import Sandbox
+from service.clock import utcnow
+from service.db import Database
+from service.settings import RolloutSettings, Settings
+from service.tables import deployments
+from tests.administrator import administrator
+from tests.conftest import Connect, MakeKey, Serve
+from tests.images import publish
+from tests.marks import only_postgresql
+from tests.sandbox.kube import DEPLOYMENTS
+
+pytestmark = pytest.mark.asyncio
+BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
+_WITHIN = 10
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def pushed(aws: Sandbox) -> None:
+    await publish(aws, "myapp", "1", "2")
+
+
+@pytest.fixture
+def unhurried(settings: Settings) -> Settings:
+    """Leases that are not looked after while a test lasts: only what is written can tell a replica that it lost one."""
+    return settings.model_copy(update={"rollouts": RolloutSettings(lease=timedelta(hours=1))})
+
+
+@pytest_asyncio.fixture
+async def one(unhurried: Settings, serve: Serve) -> AsyncIterator[ASGIApp]:
+    async with serve(unhurried) as started:
+        yield started
+
+
+async def caught(client: httpx.AsyncClient, aws: Sandbox, call: str) -> tuple[Hold, str]:
+    """Deploy, and stop the rollout at this call, which the checks before it is accepted make as well."""
+    dry_run = aws.hold("PATCH deployments")
+    request = asyncio.create_task(client.post("/v1/deployments", json=BODY))
+    assert await asyncio.to_thread(dry_run.reached, _WITHIN)
+    hold = aws.hold(call)
+    dry_run.release()
+    made = await request
+    assert made.status_code == 202, made.text
+    assert await asyncio.to_thread(hold.reached, _WITHIN)
+    return hold, made.headers["location"]
+
+
+async def give_up() -> None:
+    """Until no rollout is at work in this process."""
+    at_work = [task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") == "_run"]
+    assert at_work
+    _, pending = await asyncio.wait(at_work, timeout=_WITHIN)
+    assert not pending
+
+
+def changes(aws: Sandbox, operation: str) -> list[Call]:
+    """Changes of the cluster, dry runs aside."""
+    return [one for one in aws.calls() if one.operation == operation and "dryRun" not in one.parameters]
+
+
+async def test_a_replica_whose_rollout_went_to_another_takes_no_further_step(
+    one: ASGIApp, connect: Connect, make_key: MakeKey, database: Database, aws: Sandbox
+) -> None:
+    deployer = connect(one, await make_key("deployer"))
+    hold, path = await caught(deployer, aws, "PATCH deployments")
+    taken = {"lease_owner": "another", "lease_until": utcnow() + timedelta(hours=1)}
+    async with database.write() as connection:
+        await connection.execute(update(deployments).values(taken))
+    hold.release()
+    await give_up()
+    assert changes(aws, "PATCH services") == []
+    stream = await deployer.get(path)
+    assert (stream.json()["status"], stream.json()["progress"]) == ("progressing", None)
+
+
+@only_postgresql
+async def test_a_replica_that_is_late_does_not_write_over_what_is_newer(  # noqa: PLR0917 - fixtures
+    one: ASGIApp, unhurried: Settings, serve: Serve, connect: Connect, make_key: MakeKey, aws: Sandbox
+) -> None:
+    secret = await make_key("deployer")
+    hold, path = await caught(connect(one, secret), aws, "GET deployments")
+    async with serve(unhurried) as other:
+        newer = await connect(other, secret).post(
+            "/v1/deployments", params={"wait": "30"}, json=BODY | {"image": "myapp:2"}
+        )
+        assert newer.status_code == 200, newer.text
+    hold.release()
+    await give_up()
+    assert len(changes(aws, "PATCH deployments")) == 1
+    async with administrator(aws) as kube:
+        running = (await kube.get(f"{DEPLOYMENTS}/myapp")).json()
+    assert running["spec"]["template"]["spec"]["containers"][0]["image"] == newer.json()["image_uri"]
+    older = (await connect(one, secret).get(path)).json()
+    assert (older["status"], older["superseded_by"], older["reason"]) == ("superseded", newer.json()["id"], None)
