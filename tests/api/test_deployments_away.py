@@ -1,5 +1,6 @@
 """A cluster that goes away while a deployment is under way."""
 
+import json
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ from sandbox.server import Sandbox
 from service.settings import Settings
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
+from tests.sandbox.clients import sdk
 
 pytestmark = pytest.mark.asyncio
 BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
@@ -67,3 +69,14 @@ async def test_aws_that_fails_while_a_rollout_looks_for_its_cluster_is_waited_fo
     async with serve(settings) as app:
         over = await connect(app, secret).get(accepted.headers["location"], params={"wait": "30"})
     assert (over.status_code, over.json().get("status")) == (200, "succeeded"), over.text
+
+
+async def test_a_permission_that_the_role_lacks_is_named(deployer: httpx.AsyncClient, aws: Sandbox) -> None:
+    denied = {"Effect": "Deny", "Action": "eks:DescribeCluster", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [denied]})
+    async with sdk("iam", aws) as iam:
+        await iam.put_role_policy(RoleName="wharfinger", PolicyName="deny", PolicyDocument=policy)
+    refused = await deploy(deployer)
+    assert (refused.status_code, refused.json()["code"]) == (502, "aws_permission_missing")
+    assert refused.json()["detail"] == "Wharfinger's role lacks eks:DescribeCluster on demo: grant it."
+    assert refused.json()["retryable"] is False

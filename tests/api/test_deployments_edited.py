@@ -142,6 +142,23 @@ async def test_what_is_no_name_is_told(deployer: httpx.AsyncClient, query: str) 
     assert (await deployer.get("/v1/deployments", params={query: "\0"})).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "deployed", "listed"),
+    [
+        ("namespace", "n" * 63, 404, 200),
+        ("namespace", "n" * 64, 422, 400),
+        ("name", "n" * 63, 200, 200),
+        ("name", "n" * 64, 422, 400),
+    ],
+)
+async def test_names_are_as_long_as_kubernetes_takes_them(
+    deployer: httpx.AsyncClient, field: str, value: str, deployed: int, listed: int
+) -> None:
+    answer = await deployer.post("/v1/deployments", params={"dry_run": "true"}, json=BODY | {field: value})
+    assert answer.status_code == deployed, answer.text
+    assert (await deployer.get("/v1/deployments", params={field: value})).status_code == listed
+
+
 @pytest.mark.parametrize("amount", ["٣", "1e99999999", "1e", ""])
 async def test_what_is_no_quantity_is_told(deployer: httpx.AsyncClient, amount: str) -> None:
     answer = await deploy(deployer, resources={"requests": {"cpu": amount}})

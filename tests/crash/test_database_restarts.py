@@ -26,15 +26,20 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @only_postgresql
+@pytest.mark.parametrize("call", ["PATCH deployments", "WATCH pods"])
 @pytest.mark.asyncio
 async def test_a_rollout_goes_on_when_the_database_is_back(
-    service: ServiceProcess, postgres: PostgresServer, secret: str, aws: Sandbox
+    service: ServiceProcess, postgres: PostgresServer, secret: str, aws: Sandbox, call: str
 ) -> None:
     await publish(aws, "myapp", "1")
     service.start()
     async with service.client(secret) as client:
-        hold = aws.hold("WATCH pods")
-        made = await client.post("/v1/deployments", json=BODY)
+        dry_run = aws.hold("PATCH deployments")
+        request = asyncio.create_task(client.post("/v1/deployments", json=BODY))
+        assert await asyncio.to_thread(dry_run.reached, _WITHIN)
+        hold = aws.hold(call)
+        dry_run.release()
+        made = await request
         assert await asyncio.to_thread(hold.reached, _WITHIN)
         await asyncio.to_thread(postgres.stop)
         hold.release()
