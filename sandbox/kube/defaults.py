@@ -3,6 +3,7 @@
 Source: Kubernetes API reference for apps/v1 and core/v1, and pkg/apis/{apps,core}/v1/defaults.go.
 """
 
+import base64
 from collections.abc import Callable
 
 from sandbox.kube.kinds import DEPLOYMENT, NAMESPACE, POD, REPLICA_SET, SECRET, SERVICE, Kind
@@ -128,6 +129,8 @@ def _namespace(made: Object) -> None:
 
 def _secret(made: Object) -> None:
     _default(made, type="Opaque")
+    for name, text in (made.pop("stringData", None) or {}).items():
+        _part(made, "data")[name] = base64.b64encode(text.encode()).decode()
 
 
 def _default(part: Object, **values: object) -> None:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sandbox.kube.errors import StatusError, bad_request, forbidden
-from sandbox.kube.kinds import NAMESPACE, STORED
+from sandbox.kube.kinds import NAMESPACE, POD, RESOURCE_QUOTA, SERVICE, SERVICE_ACCOUNT, STORED
 from sandbox.kube.reads import whole
 from sandbox.kube.request import Target, Verb, body_of, options_of
 from sandbox.kube.selectors import selector
@@ -16,6 +16,8 @@ from sandbox.kube.store import Object, Store, now
 _POLICIES = ("Background", "Foreground", "Orphan")
 _LASTING = ("default", "kube-system", "kube-public", "kube-node-lease")
 """Namespaces that cannot be deleted."""
+_TOLD = (POD, RESOURCE_QUOTA, SERVICE, SERVICE_ACCOUNT)
+"""Kinds whose deletion answers what was deleted; that of others answers a Status (`ReturnDeletedObject` of each)."""
 
 
 async def answer(store: Store, request: Request, target: Target, verb: Verb) -> Response:
@@ -29,7 +31,12 @@ async def answer(store: Store, request: Request, target: Target, verb: Verb) -> 
         return JSONResponse(_delete_many(store, request, target, policy, is_dry_run=is_dry_run))
     found = store.get(target.kind, target.namespace, target.name or "")
     _check(target, found, body.get("preconditions") or {})
-    return JSONResponse(_delete(store, target, found, policy, is_dry_run=is_dry_run))
+    deleted = _delete(store, target, found, policy, is_dry_run=is_dry_run)
+    if target.kind is NAMESPACE:
+        # A real server empties it first, and answers before that.
+        found["metadata"].setdefault("deletionTimestamp", now())
+        return JSONResponse(whole(NAMESPACE, found | {"status": {"phase": "Terminating"}}))
+    return JSONResponse(deleted)
 
 
 def _delete_many(store: Store, request: Request, target: Target, policy: str, *, is_dry_run: bool) -> Object:
@@ -53,6 +60,8 @@ def _delete(store: Store, target: Target, found: Object, policy: str, *, is_dry_
             found["metadata"].setdefault("deletionTimestamp", now())
             return whole(target.kind, store.replace(target.kind, found))
         store.delete(target.kind, target.namespace, target.name or "")
+    if target.kind in _TOLD:
+        return whole(target.kind, found)
     details = {"name": target.name, "kind": target.kind.plural, "uid": found["metadata"]["uid"]}
     group = {"group": target.kind.group} if target.kind.group else {}
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details | group}

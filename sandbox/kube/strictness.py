@@ -162,6 +162,26 @@ def _go_type(value: Any) -> str:  # noqa: ANN401 - any JSON
     return names.get(type(value), "map[string]interface {}")
 
 
+def compact(kind: Kind, made: Object) -> Object:
+    """Without emptied maps and lists: the objects of a typed server have none."""
+    compacted: Object = _compact(of_model(kind.model), made)
+    return compacted
+
+
+def _compact(schema: Schema, value: Any) -> Any:  # noqa: ANN401 - any JSON
+    if isinstance(schema, Struct) and isinstance(value, dict):
+        fields = schema.fields
+        parts = {name: _compact(fields[name], part) if name in fields else part for name, part in value.items()}
+        return {name: part for name, part in parts.items() if part or not _is_collection(fields.get(name))}
+    if isinstance(schema, Sequence) and isinstance(value, list):
+        return [_compact(schema.item, item) for item in value]
+    return value
+
+
+def _is_collection(schema: Schema | None) -> bool:
+    return isinstance(schema, Mapping | Sequence)
+
+
 def _pruned(schema: Schema, value: Any) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(schema, Struct) and isinstance(value, dict):
         fields = schema.fields

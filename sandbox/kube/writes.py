@@ -65,6 +65,7 @@ class Writes:
     def _create_sent(self, target: Target, sent: Object, options: Options) -> _Written:
         check_kind(target.kind, sent)
         made, warnings = strictness.decode(target.kind, sent, options.validation)
+        made = strictness.compact(target.kind, made)
         check_identity(target, made)
         if made["metadata"].get("resourceVersion"):
             raise bad_request("resourceVersion should not be set on objects to be created")
@@ -87,6 +88,7 @@ class Writes:
             return self._apply_new(target, sent, options, manager)
         check_precondition(kind, before, sent)
         made = managers.apply(kind, before, sent, manager, is_forced=options.is_forced)
+        made = strictness.compact(kind, made)
         return _Written(self._replace(target, made, before, options), is_new=False)
 
     def _apply_new(self, target: Target, sent: Object, options: Options, manager: Manager) -> _Written:
@@ -96,8 +98,9 @@ class Writes:
         if sent["metadata"].get("resourceVersion") or sent["metadata"].get("uid"):
             check_precondition(kind, None, sent)
         made = managers.apply(kind, {}, sent, manager, is_forced=options.is_forced)
+        made = strictness.compact(kind, made)
         self._enter(target, made)
-        kept = made["metadata"]["managedFields"]
+        kept = made["metadata"].get("managedFields", [])
         _begin(kind, made)
         made["metadata"]["managedFields"] = kept
         return _Written(self._create(kind, made, options), is_new=True)
@@ -106,6 +109,7 @@ class Writes:
         kind = target.kind
         check_kind(kind, sent)
         made, warnings = strictness.decode(kind, sent, options.validation)
+        made = strictness.compact(kind, made)
         check_identity(target, made)
         before = self._store.get(kind, target.namespace, target.name or "")
         check_precondition(kind, before, made)

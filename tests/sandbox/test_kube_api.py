@@ -187,7 +187,11 @@ async def test_a_patch_must_say_of_which_kind_it_is(cluster: Cluster) -> None:
     ("kind", "patch"),
     [
         ("json", {"op": "add"}),
+        ("json", ["add"]),
         ("json", [{"op": "remove", "path": "/none"}]),
+        ("json", [{"op": "add", "path": "/metadata/labels/x/y/z", "value": 1}]),
+        ("json", [{"op": "test", "path": "/metadata/name", "value": "other"}]),
+        ("json", [{"op": "nothing", "path": "/metadata"}]),
         ("strategic-merge", {"spec": {"ports": [1]}}),
     ],
 )
@@ -286,6 +290,40 @@ async def test_a_delete_may_name_what_it_means(cluster: Cluster) -> None:
     assert gone.json()["message"] == 'configmaps "settings" not found'
 
 
+async def test_a_delete_answers_the_object_or_a_status(cluster: Cluster) -> None:
+    for path, made, kind in ((PODS, pod("app"), "Pod"), (SERVICES, service(), "Service")):
+        kept = (await cluster.http.post(path, json=made)).json()
+        deleted = (await cluster.http.delete(f"{path}/app")).json()
+        assert (deleted["kind"], deleted["metadata"]["uid"]) == (kind, kept["metadata"]["uid"])
+    await cluster.http.post(DEPLOYMENTS, json=deployment())
+    deleted = (await cluster.http.delete(f"{DEPLOYMENTS}/app")).json()
+    assert (deleted["kind"], deleted["details"]["kind"]) == ("Status", "deployments")
+
+
+@pytest.mark.parametrize("kind", ["merge", "strategic-merge"])
+async def test_what_a_patch_empties_is_as_if_it_had_never_been(cluster: Cluster, kind: str) -> None:
+    made = (await cluster.http.post(DEPLOYMENTS, json=deployment())).json()
+    nothing = {
+        "metadata": {"annotations": {"a": None}, "labels": {}},
+        "spec": {"nodeSelector": {"a": None}, "volumes": [], "tolerations": None},
+    }
+    patched = (await cluster.patch(f"{DEPLOYMENTS}/app", {"spec": {"template": nothing}}, kind)).json()
+    assert patched["spec"] == made["spec"]
+    assert patched["metadata"]["generation"] == 1
+
+
+async def test_string_data_is_kept_as_data(cluster: Cluster) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}, "stringData": {"user": "me"}}
+    path = "/api/v1/namespaces/default/secrets"
+    kept = (await cluster.http.post(path, json=secret)).json()
+    assert (kept["data"], "stringData" in kept) == ({"user": "bWU="}, False)
+    more = {"stringData": {"user": "you", "password": "ü"}}
+    patched = (await cluster.patch(f"{path}/login", more)).json()
+    assert (patched["data"], "stringData" in patched) == ({"user": "eW91", "password": "w7w="}, False)
+    applied = (await cluster.apply(path, secret | {"metadata": {"name": "other"}})).json()
+    assert (applied["data"], "stringData" in applied) == ({"user": "bWU="}, False)
+
+
 async def test_a_collection_is_deleted_by_selector(cluster: Cluster) -> None:
     for made in (pod("one", app="a"), pod("two", app="b")):
         await cluster.http.post(PODS, json=made)
@@ -317,7 +355,9 @@ async def test_namespaces_come_and_go_but_for_those_that_last(cluster: Cluster) 
     made = (await cluster.http.post("/api/v1/namespaces", json=sent)).json()
     assert made["status"] == {"phase": "Active"}
     assert made["metadata"]["labels"] == {"kubernetes.io/metadata.name": "team"}
-    assert (await cluster.http.delete("/api/v1/namespaces/team")).status_code == 200
+    deleted = (await cluster.http.delete("/api/v1/namespaces/team")).json()
+    assert (deleted["kind"], deleted["status"]) == ("Namespace", {"phase": "Terminating"})
+    assert deleted["metadata"]["uid"] == made["metadata"]["uid"]
     assert (await cluster.http.delete("/api/v1/namespaces/default")).status_code == 403
 
 
