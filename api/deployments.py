@@ -63,7 +63,7 @@ _FAILURES = declare(
     "",
     status_code=202,
     operation_id="create_deployment",
-    summary="Deploy an image as a Deployment and a Service, by digest",
+    summary="Deploy an image by digest, as a Deployment and, with a port, a Service",
     description=(
         "Checked before it is accepted: the image, its platforms, and a dry run of the API server. "
         "With `?dry_run=true` that is all, and the answer says what would change. "

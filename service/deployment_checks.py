@@ -33,7 +33,8 @@ class Checked:
     digest: str
     checks: Json
     before: Mapping[str, Object | None]
-    after: Mapping[str, Object]
+    after: Mapping[str, Object | None]
+    """None: there is none, or it goes."""
 
 
 class DeploymentChecks:
@@ -62,6 +63,8 @@ class DeploymentChecks:
             detail = f"The image is built for {', '.join(built)}; the nodes are {', '.join(nodes)}."
             raise InvalidError(detail, code="platform_mismatch")
         before = dict(zip(KINDS, present, strict=True))
+        if asked.port is None and before["Service"] is not None and not is_ours(before["Service"]):
+            before["Service"] = None  # it is no concern of ours, and stays
         for kind, there in before.items():
             if there is not None and not is_ours(there) and not asked.adopt:
                 raise not_ours(kind, asked.name)
@@ -72,17 +75,16 @@ class DeploymentChecks:
 
 async def _dry_run(
     kube: "Kube", asked: DeploymentCreate, uri: str, before: Mapping[str, Object | None]
-) -> dict[str, Object]:
+) -> dict[str, Object | None]:
     there = before["Deployment"]
     chosen = service_selector(asked.name, match_labels(asked.name, there), is_adopting=asked.adopt)
     # With the annotations of the deployment before: those that it is going to get say nothing of what would run.
     notes = {kind: own_annotations(one) for kind, one in before.items()}
-    made = {
-        "Deployment": deployment(asked.name, asked, uri, notes["Deployment"], there),
-        "Service": service(asked.name, asked, notes["Service"], chosen),
-    }
+    made = {"Deployment": deployment(asked.name, asked, uri, notes["Deployment"], there)}
+    if asked.port is not None:
+        made["Service"] = service(asked.name, asked, notes["Service"], chosen)
     done = await asyncio.gather(*(_dry_apply(kube, asked, one, before[kind]) for kind, one in made.items()))
-    return dict(zip(made, done, strict=True))
+    return dict.fromkeys(KINDS) | dict(zip(made, done, strict=True))
 
 
 async def _dry_apply(kube: "Kube", asked: DeploymentCreate, made: Object, there: Object | None) -> Object:

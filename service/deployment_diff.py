@@ -14,10 +14,10 @@ Difference = tuple[str, Any, Any]
 """The field's path, and what it was and would be; None on a side where it is not set."""
 
 
-def changes_between(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterator[Difference]:
+def changes_between(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Iterator[Difference]:
     """Differences of metadata and spec, without what the API server keeps for itself."""
     for part in ("metadata", "spec"):
-        yield from _walk(f".{part}", (before or {}).get(part), after.get(part))
+        yield from _walk(f".{part}", (before or {}).get(part), (after or {}).get(part))
 
 
 def masked(path: str, value: Any) -> Any:  # noqa: ANN401 - JSON

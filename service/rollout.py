@@ -58,7 +58,10 @@ class Rollout:
             return
         applied = await self._steps.apply_deployment(self._row)
         labels = match_labels(self._row.name, applied)
-        await self._steps.apply_service(self._row, labels)
+        if spec_of(self._row).port is None:
+            await self._steps.delete(self._row, Step.DELETE_SERVICE, "Service")
+        else:
+            await self._steps.apply_service(self._row, labels)
         kube = await self._steps.clusters.connect(self._row.cluster)
         await self._follow(RolloutView(kube, self._row, labels))
 

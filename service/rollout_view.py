@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row
 
-from service.rollout_steps import gone
+from service.rollout_steps import gone, spec_of
 from service.rollout_verdict import host_ips, newest
 from service.workload_resources import ServiceType
 from service.workloads import Object
@@ -26,7 +26,8 @@ class RolloutView:
         self._kube = kube
         self._row = row
         self._labels = labels
-        self._type = ServiceType(row.spec["service_type"])
+        self._spec = spec_of(row)
+        self._type = self._spec.service_type if self._spec.port else None
         self._queue: asyncio.Queue[tuple[str, str, Object] | Exception] = asyncio.Queue()
         self._seen: dict[tuple[str, str], Object] = {}
 
@@ -84,7 +85,9 @@ class RolloutView:
 
         :raises ConflictError: the Service is no more (`object_gone`), or not of this type.
         """
-        row, port = self._row, self._row.spec["port"]
+        row, port = self._row, self._spec.service_port or self._spec.port
+        if self._type is None:
+            return []
         if self._type is ServiceType.CLUSTER_IP:
             return [f"http://{row.name}.{row.namespace}.svc:{port}"]
         if self._type is ServiceType.LOAD_BALANCER:

@@ -43,6 +43,8 @@ def _is_free_label(key: str) -> str:
     return key
 
 
+Argument = Annotated[str, StringConstraints(max_length=32768), Field(examples=["--verbose"])]
+DataKey = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253), Field(examples=["password"])]
 UnixId = Annotated[StrictInt, Field(ge=0, le=2**31 - 1, examples=[1000])]
 Quantity = Annotated[str, AfterValidator(_is_quantity), Field(examples=["250m"])]
 LabelKey = Annotated[
@@ -72,16 +74,73 @@ class Resources(Model):
     limits: ResourceAmounts | None = None
 
 
+class SecretKey(Model):
+    """A value of a Secret in the namespace."""
+
+    secret: ObjectName
+    key: DataKey
+
+
+class ConfigMapKey(Model):
+    """A value of a ConfigMap in the namespace."""
+
+    config_map: ObjectName
+    key: DataKey
+
+
+class EnvSource(Model):
+    """All values of a ConfigMap, or of a Secret."""
+
+    config_map: ObjectName | None = None
+    secret: ObjectName | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.config_map is None) == (self.secret is None):
+            raise ValueError("either config_map or secret")
+        return self
+
+
+class Volume(Model):
+    """A folder with the values of a ConfigMap or of a Secret as files, or an empty one that ends with the pod."""
+
+    mount_path: Annotated[
+        str, StringConstraints(pattern=r"^/[^\x00-\x1f\x7f:]+$", max_length=1024), Field(examples=["/etc/myapp"])
+    ]
+    config_map: ObjectName | None = None
+    secret: ObjectName | None = None
+    empty_dir: StrictBool = False
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if [self.config_map is not None, self.secret is not None, self.empty_dir].count(True) != 1:
+            raise ValueError("one of config_map, secret and empty_dir")
+        return self
+
+
 class Probe(Model):
-    """An HTTP GET to the container's port."""
+    """An HTTP GET to the container's port; or a command in it, or that the port takes a connection."""
 
     path: Annotated[
-        str, StringConstraints(pattern=r"^/[\x21-\x7e]*$", max_length=1024), Field(examples=["/healthz"])
-    ] = "/healthz"
+        str | None,
+        StringConstraints(pattern=r"^/[\x21-\x7e]*$", max_length=1024),
+        Field(examples=["/healthz"], description="Left out without `command` and `tcp`: `/healthz`"),
+    ] = None
+    command: list[Argument] = Field([], max_length=100)
+    tcp: StrictBool = False
+    port: Port | None = Field(None, description="Another one than the workload's", examples=[8081])
     initial_delay_seconds: StrictInt = Field(0, ge=0, le=3600)
     period_seconds: StrictInt = Field(10, ge=1, le=3600)
     timeout_seconds: StrictInt = Field(1, ge=1, le=600)
     failure_threshold: StrictInt = Field(3, ge=1, le=1000)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if [self.path is not None, bool(self.command), self.tcp].count(True) > 1:
+            raise ValueError("one of path, command and tcp")
+        if self.command and self.port is not None:
+            raise ValueError("port goes with path or tcp")
+        return self
 
 
 class Probes(Model):
@@ -132,13 +191,25 @@ class OnFailure(StrEnum):
 
 
 class WorkloadSpec(Model):
-    """What runs: a Deployment with one container, and a Service in front. What is left out is not owned."""
+    """What runs: a Deployment with one container, and with a port a Service in front. What is left out is not owned."""
 
     replicas: StrictInt | None = Field(None, ge=0, le=1000, description="Left out: one at first, and then as they are")
-    port: Port = Field(description="Of the container", examples=[8080])
+    port: Port | None = Field(
+        None, description="Of the container; left out, there is no Service, and one of ours goes", examples=[8080]
+    )
+    service_port: Port | None = Field(None, description="Of the Service; left out, as `port`", examples=[80])
     service_type: ServiceType = ServiceType.NODE_PORT
     node_port: NodePort | None = None
-    env: dict[EnvName, Annotated[str, StringConstraints(max_length=32768)]] = Field({}, max_length=200)
+    command: list[Argument] = Field([], max_length=100, description="Instead of the image's entrypoint")
+    args: list[Argument] = Field([], max_length=100, description="Instead of the image's command")
+    env: dict[EnvName, Annotated[str, StringConstraints(max_length=32768)]] = Field(
+        {}, max_length=200, description="Kept as long as a rollback may need it: what is secret belongs in `secret_env`"
+    )
+    secret_env: dict[EnvName, SecretKey] = Field({}, max_length=200)
+    config_env: dict[EnvName, ConfigMapKey] = Field({}, max_length=200)
+    env_from: list[EnvSource] = Field([], max_length=20)
+    volumes: list[Volume] = Field([], max_length=20)
+    image_pull_secrets: list[ObjectName] = Field([], max_length=10)
     resources: Resources = Resources()
     probes: Probes = Probes()
     labels: dict[LabelKey, LabelValue] = Field({}, max_length=50)
@@ -146,6 +217,9 @@ class WorkloadSpec(Model):
         None, description="Its token is mounted; left out, the namespace's `default` runs it, and no token is"
     )
     security: Security | None = Field(None, description="None: kept from before there was one, and runs as it did then")
+    termination_grace_period_seconds: StrictInt | None = Field(
+        None, ge=0, le=3600, description="From SIGTERM to SIGKILL; left out, 30"
+    )
     progress_deadline: Span = Field(
         timedelta(minutes=10), description="Without progress for this long, the rollout has failed"
     )
@@ -162,4 +236,27 @@ class WorkloadSpec(Model):
     def _node_port_fits(self) -> Self:
         if self.node_port is not None and self.service_type is ServiceType.CLUSTER_IP:
             raise ValueError("node_port goes with service_type NodePort or LoadBalancer")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_port_where_one_is_needed(self) -> Self:
+        if self.port is not None:
+            return self
+        if self.service_port is not None or self.node_port is not None:
+            raise ValueError("service_port and node_port go with port")
+        probes = (self.probes.readiness, self.probes.liveness, self.probes.startup)
+        if any(one and not one.command and one.port is None for one in probes):
+            raise ValueError("a probe by path or tcp needs a port: its own, or the workload's")
+        return self
+
+    @model_validator(mode="after")
+    def _says_each_thing_once(self) -> Self:
+        names = [*self.env, *self.secret_env, *self.config_env]
+        if twice := sorted({one for one in names if names.count(one) > 1}):
+            raise ValueError(f"{', '.join(twice)}: in one of env, secret_env and config_env")
+        paths = [one.mount_path for one in self.volumes]
+        if len(set(paths)) < len(paths):
+            raise ValueError("each volume has a mount_path of its own")
+        if len(set(self.image_pull_secrets)) < len(self.image_pull_secrets):
+            raise ValueError("each of image_pull_secrets once")
         return self

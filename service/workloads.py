@@ -1,13 +1,13 @@
-"""The Kubernetes objects of a deployment: a Deployment and a Service, with just the fields that were asked for.
+"""The Kubernetes objects of a deployment, a Deployment and with a port a Service: just the fields that were asked for.
 
 What is not in them is not owned by us under server-side apply, so an autoscaler may set it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from service.workload_resources import OWN_LABEL_PREFIX, Probe, Security, WorkloadSpec
+from service.workload_resources import OWN_LABEL_PREFIX, EnvSource, Probe, Security, WorkloadSpec
 
 Object = dict[str, Any]
 
@@ -70,7 +70,13 @@ def deployment(
 
 def service(name: str, spec: WorkloadSpec, annotations: Mapping[str, str], chosen: Mapping[str, str]) -> Object:
     """The Service. `chosen` are the labels of its pods."""
-    port = _given(name="http", port=spec.port, protocol="TCP", targetPort=spec.port, nodePort=spec.node_port)
+    port = _given(
+        name="http",
+        port=spec.service_port or spec.port,
+        protocol="TCP",
+        targetPort=spec.port,
+        nodePort=spec.node_port,
+    )
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -136,8 +142,39 @@ def _pod(name: str, spec: WorkloadSpec, image_uri: str) -> Object:
         serviceAccountName=spec.service_account or "default",
         automountServiceAccountToken=None if is_token_needed else False,
         securityContext=_pod_security(security) if security else None,
+        imagePullSecrets=[{"name": one} for one in spec.image_pull_secrets],
+        terminationGracePeriodSeconds=spec.termination_grace_period_seconds,
+        volumes=[one for one, _ in _volumes(spec)],
         containers=[_container(name, spec, image_uri)],
     )
+
+
+def _volumes(spec: WorkloadSpec) -> Iterator[tuple[Object, Object]]:
+    """Each volume, and its mount. Their names tell the kind: applied over one of another kind, it would be both."""
+    for number, one in enumerate(spec.volumes):
+        mount = {"mountPath": one.mount_path}
+        if one.config_map is not None:
+            name, source = f"config-map-{number}", {"configMap": {"name": one.config_map}}
+        elif one.secret is not None:
+            name, source = f"secret-{number}", {"secret": {"secretName": one.secret}}
+        else:
+            name, source = f"empty-dir-{number}", {"emptyDir": {}}
+        yield {"name": name} | source, {"name": name} | mount
+
+
+def _environment(spec: WorkloadSpec) -> Iterator[Object]:
+    for name, value in spec.env.items():
+        yield {"name": name, "value": value}
+    for name, secret in spec.secret_env.items():
+        yield {"name": name, "valueFrom": {"secretKeyRef": {"name": secret.secret, "key": secret.key}}}
+    for name, config in spec.config_env.items():
+        yield {"name": name, "valueFrom": {"configMapKeyRef": {"name": config.config_map, "key": config.key}}}
+
+
+def _env_source(source: EnvSource) -> Object:
+    if source.secret is not None:
+        return {"secretRef": {"name": source.secret}}
+    return {"configMapRef": {"name": source.config_map}}
 
 
 def _pod_security(security: Security) -> Object:
@@ -163,8 +200,12 @@ def _container(name: str, spec: WorkloadSpec, image_uri: str) -> Object:
     return _given(
         name=name,
         image=image_uri,
-        ports=[{"name": "http", "containerPort": spec.port, "protocol": "TCP"}],
-        env=[{"name": one, "value": value} for one, value in spec.env.items()],
+        command=spec.command,
+        args=spec.args,
+        ports=[{"name": "http", "containerPort": spec.port, "protocol": "TCP"}] if spec.port else [],
+        env=list(_environment(spec)),
+        envFrom=[_env_source(one) for one in spec.env_from],
+        volumeMounts=[mount for _, mount in _volumes(spec)],
         securityContext=_container_security(spec.security) if spec.security else None,
         resources=spec.resources.model_dump(exclude_none=True),
         readinessProbe=_probe(probes.readiness, spec.port),
@@ -175,16 +216,25 @@ def _container(name: str, spec: WorkloadSpec, image_uri: str) -> Object:
     )
 
 
-def _probe(probe: Probe | None, port: int) -> Object | None:
+def _probe(probe: Probe | None, port: int | None) -> Object | None:
     if probe is None:
         return None
     return {
-        "httpGet": {"path": probe.path, "port": port},
+        **_handler(probe, probe.port or port),
         "initialDelaySeconds": probe.initial_delay_seconds,
         "periodSeconds": probe.period_seconds,
         "timeoutSeconds": probe.timeout_seconds,
         "failureThreshold": probe.failure_threshold,
     }
+
+
+def _handler(probe: Probe, port: int | None) -> Object:
+    if probe.command:
+        return {"exec": {"command": probe.command}}
+    if probe.tcp:
+        return {"tcpSocket": {"port": port}}
+    # The scheme is stated so that it is ours: a default would stay behind when another handler takes its place.
+    return {"httpGet": {"path": probe.path or "/healthz", "port": port, "scheme": "HTTP"}}
 
 
 def _given(**fields: Any) -> Object:  # noqa: ANN401 - JSON

@@ -30,10 +30,8 @@ class Behaviour:
     """Seconds."""
 
 
-def behaviour_of(container: Object, image_environment: Mapping[str, str]) -> Behaviour:
+def behaviour_of(container: Object, environment: Mapping[str, str]) -> Behaviour:
     """A declaration that can't be read counts as none."""
-    own = {one["name"]: one.get("value", "") for one in container.get("env") or ()}
-    environment = {**image_environment, **own}
     code, _, message = environment.get(_EXIT, "").partition(" ")
     return Behaviour(
         exit_code=int(code) if code.isdigit() else None,

@@ -5,7 +5,7 @@ import copy
 import logging
 import math
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from sandbox.clock import CLOCK
@@ -21,6 +21,7 @@ from sandbox.kube.containers import (
 from sandbox.kube.images import Images, PullError
 from sandbox.kube.kinds import NODE, POD
 from sandbox.kube.manager import Key
+from sandbox.kube.references import MissingError, check_volumes, environment_of
 from sandbox.kube.store import Change, Object, Store, now
 from sandbox.kube.view import View, key_of
 
@@ -28,6 +29,8 @@ _STEP = 0.01
 """Seconds between two steps of a pod's life, so that each can be seen."""
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 10, 300
 """Seconds; the kubelet's own, for pulls and for restarts."""
+_LOOK_AGAIN = 1
+"""Seconds until it looks anew for what a pod names; the kubelet takes longer."""
 _log = logging.getLogger(__name__)
 
 
@@ -88,12 +91,13 @@ class _Life:
         if "startTime" not in self._pod.get("status", {}):
             self._update(self._accept)
             await CLOCK.sleep(_STEP)
+        await self._mount()
         await asyncio.gather(*(self._run_container(one) for one in self._pod["spec"]["containers"]))
 
     async def _run_container(self, container: Object) -> None:
         if self._serves(container):
             return
-        behaviour = await self._pull(container)
+        behaviour = await self._configure(container, await self._pull(container))
         await CLOCK.sleep(_STEP)
         back_off = 0
         while True:
@@ -108,7 +112,26 @@ class _Life:
             back_off = _next(back_off)
         await self._become_ready(container, behaviour)
 
-    async def _pull(self, container: Object) -> Behaviour:
+    async def _mount(self) -> None:
+        """Until then the containers are being created, without a word: a real cluster tells it by an Event."""
+        while True:
+            try:
+                return check_volumes(self._store, self._pod)
+            except MissingError:
+                await CLOCK.sleep(_LOOK_AGAIN)
+
+    async def _configure(self, container: Object, image_environment: Mapping[str, str]) -> Behaviour:
+        namespace = self._pod["metadata"]["namespace"]
+        while True:
+            try:
+                own = environment_of(self._store, namespace, container)
+            except MissingError as error:
+                self._set(container, partial(_wait, "CreateContainerConfigError", str(error)))
+                await CLOCK.sleep(_LOOK_AGAIN)
+            else:
+                return behaviour_of(container, {**image_environment, **own})
+
+    async def _pull(self, container: Object) -> Mapping[str, str]:
         back_off = _FIRST_BACK_OFF
         while True:
             try:
@@ -119,7 +142,7 @@ class _Life:
                 back_off = _next(back_off)
             else:
                 self._set(container, partial(_pulled, pulled.image_id))
-                return behaviour_of(container, pulled.environment)
+                return pulled.environment
 
     async def _note_failed_pull(self, container: Object, error: PullError) -> None:
         self._set(container, partial(_wait, error.reason, error.message))
