@@ -74,12 +74,17 @@ def container(pod: Object) -> Object:
     return dict(one)
 
 
+def _value(source: Object, objects: dict[str, Object]) -> str:
+    if "secretKeyRef" in source:
+        return SECRETS[source["secretKeyRef"]["key"]]
+    assert source == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    return str(objects["Deployment"]["metadata"]["namespace"])
+
+
 @pytest.fixture
 def environment(objects: dict[str, Object], container: Object, tmp_path: Path) -> dict[str, str]:
     """The container's variables; the settings file is in a folder of this test instead of its mount."""
-    values = {
-        one["name"]: one.get("value") or SECRETS[one["valueFrom"]["secretKeyRef"]["key"]] for one in container["env"]
-    }
+    values = {one["name"]: one.get("value") or _value(one["valueFrom"], objects) for one in container["env"]}
     mounts = {one["name"]: Path(one["mountPath"]) for one in container["volumeMounts"]}
     [(file, text)] = objects["ConfigMap"]["data"].items()
     assert Path(values[FILE_VARIABLE]) == mounts["settings"] / file
@@ -164,7 +169,8 @@ def test_the_settings_are_read_by_the_service(read: Settings, container: Object,
 
 
 def test_the_readme_makes_the_secret_that_the_pods_want(container: Object, pod: Object) -> None:
-    references = [one["valueFrom"]["secretKeyRef"] for one in container["env"] if "valueFrom" in one]
+    sources = [one["valueFrom"] for one in container["env"] if "valueFrom" in one]
+    references = [one["secretKeyRef"] for one in sources if "secretKeyRef" in one]
     [mounted] = [one["secret"] for one in pod["volumes"] if "secret" in one]
     [command] = re.findall(
         r"kubectl create secret generic (\S+) (.*?)\n(?!\s)", (FOLDER / "README.md").read_text(), re.DOTALL

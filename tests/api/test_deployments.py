@@ -283,7 +283,7 @@ async def test_a_step_at_work_when_its_deployment_ends_is_closed_in_the_trail(
     step.drop()
     trail = (await deployer.get("/v1/audit")).json()["items"]
     assert [(one["action"], one["status"]) for one in trail] == [
-        ("deployment.cancel", "succeeded"),
         ("cluster.apply_deployment", "unknown"),
+        ("deployment.cancel", "succeeded"),
         ("deployment.create", "succeeded"),
     ]
