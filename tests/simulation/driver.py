@@ -2,17 +2,16 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import structlog
 
 from service.authz import Binding, Caller, Role
 from service.clients.aws import Aws, RegistryClients
 from service.clock import Deadline
-from service.errors import WharfingerError
+from service.errors import DatabaseError, WharfingerError
 from service.image_resources import ImageTagging
 from service.ledger import Call, Done
 from service.resources import Reference, RepositoryCreate, RepositoryUpdate
@@ -20,10 +19,10 @@ from service.settings import RegistrySettings
 from service.tokens import TokenRequest
 from tests.simulation.aws_model import ACCOUNT, REGION
 from tests.simulation.database import SimulatedDatabase, Store
-from tests.simulation.faults import Faults
+from tests.simulation.faults import LATEST, Faults
 from tests.simulation.network import Network
-from tests.simulation.plan import APP, TAG, Ask, Crash, Event, Outside, Plan, Sweep
-from tests.simulation.replica import DEADLINES, Replica, owned_task
+from tests.simulation.plan import APP, TAG, Ask, Crash, Event, Freeze, Outside, Plan, Sweep
+from tests.simulation.replica import DEADLINES, Replica, frozen_until, owned_task
 from tests.simulation.virtual_time import VirtualLoop, clock_of
 from tests.simulation.world import World, asking
 
@@ -53,6 +52,8 @@ class Played:
     world: World
     answers: list[Answered] = field(default_factory=list)
     unanswered: list[Ask] = field(default_factory=list)
+    defects: list[str] = field(default_factory=list)
+    """What no service may raise."""
     rows: list[dict[str, Any]] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
     """The keys that are still held, with their operations."""
@@ -76,7 +77,7 @@ class Driver:
 
     def play(self, plan: Plan, made_of: type[Replica] = Replica) -> Played:
         faults = Faults(plan.seed, plan.fault_rate, plan.until, plan.calm)
-        loop = VirtualLoop()
+        loop = VirtualLoop(frozen_until)
         world = World(loop, faults, plan.start)
         self._network.world = world
         self._store.reset()
@@ -119,7 +120,8 @@ class _History:
         self._world, self._store, self._replica = world, store, replica
         self._played = Played(plan, world)
         self._replicas = [self._replica() for _ in range(REPLICAS)]
-        self._callers: list[asyncio.Task[None]] = []
+        self._callers: set[asyncio.Task[None]] = set()
+        self._waiting: list[Ask] = []
 
     async def play(self) -> Played:
         for event in self._played.plan.events:
@@ -134,36 +136,51 @@ class _History:
     def _begin(self, event: Event) -> None:
         match event:
             case Ask():
-                self._callers.append(asyncio.create_task(self._ask(event)))
+                self._callers.add(asyncio.create_task(self._ask(event)))
             case Outside():
                 self._world.outsider(event.call, event.asked)
             case Crash():
                 self._world.note("killed; another takes its place", f"replica {event.replica}")
                 self._replicas[event.replica].kill()
                 self._replicas[event.replica] = self._replica()
+            case Freeze():
+                self._world.note(f"stands still for {event.seconds} s", f"replica {event.replica}")
+                self._replicas[event.replica].frozen_until = self._world.loop.time() + event.seconds
             case Sweep():
                 self._sweep(event.replica)
 
     def _sweep(self, number: int) -> asyncio.Task[Any]:
         asking.set(f"sweep {self._world.loop.time():.0f}s")
         replica = self._replicas[number]
-        return replica.start(_swallowing(replica.settlement.sweep()))
+        return replica.start(self._watch(replica))
+
+    async def _watch(self, replica: Replica) -> None:
+        """As the sweep's own loop: what goes wrong is tried again at the next beat."""
+        try:
+            await replica.settlement.sweep()
+        except DatabaseError:
+            self._world.note("is postponed")
+        except Exception as defect:  # noqa: BLE001 - told as such
+            self._played.defects.append(repr(defect))
 
     async def _calm_down(self) -> None:
         """Faults have stopped: what is under way ends, and sweeps give every row its outcome."""
-        await asyncio.sleep(max(0.0, self._played.plan.until - self._world.loop.time()))
+        await asyncio.sleep(max(0.0, self._played.plan.until - self._world.loop.time()) + LATEST)
         for number in range(_CALM_SWEEPS):
+            if not self._waiting and not self._store.rows("SELECT 1 FROM operations WHERE completed_at IS NULL"):
+                break
             await asyncio.sleep(_SWEEP_SECONDS)
             await self._sweep(number % REPLICAS)
-            if number > 2 and not self._store.rows("SELECT 1 FROM operations WHERE completed_at IS NULL"):
-                break
-        for task in self._callers:
+        self._played.unanswered = list(self._waiting)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
             task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _ask(self, ask: Ask) -> None:
         asking.set(ask.name)
         self._world.note(str(ask))
-        self._played.unanswered.append(ask)
+        self._waiting.append(ask)
         work = self._replicas[ask.replica].start(_perform(self._replicas[ask.replica], ask))
         try:
             done, error = await work, None
@@ -171,19 +188,14 @@ class _History:
             done, error = None, refusal
         except asyncio.CancelledError:
             self._world.note("gets no answer: the connection is gone")
-            self._played.unanswered.remove(ask)
             return
-        self._played.unanswered.remove(ask)
+        except Exception as defect:  # noqa: BLE001 - told as such
+            self._played.defects.append(repr(defect))
+            return
+        finally:
+            self._waiting.remove(ask)
         self._played.answers.append(Answered(ask, self._world.loop.time(), error, done))
         self._world.note(_told(done, error))
-
-
-async def _swallowing(sweep: Coroutine[Any, Any, object]) -> None:
-    """As the sweep's own loop: what goes wrong is tried again at the next beat."""
-    try:
-        await sweep
-    except WharfingerError as error:
-        structlog.get_logger().debug("sweep_failed", code=error.code)
 
 
 def _told(done: Done | None, error: WharfingerError | None) -> str:

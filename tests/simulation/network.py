@@ -103,7 +103,8 @@ class Network:
         world = self.world
         answered: asyncio.Future[Answer] = world.loop.create_future()
         if draw.acts:
-            world.loop.call_later(draw.travel, partial(self._arrive, sent, draw, answered))
+            arrive = partial(self._arrive, sent, draw, answered)
+            world.loop.call_later(draw.travel, arrive, context=world.context.copy())
         return answered
 
     def _arrive(self, sent: Sent, draw: Draw, answered: asyncio.Future[Answer]) -> None:

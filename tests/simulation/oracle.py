@@ -10,7 +10,7 @@ from typing import Any
 from service.errors import InProgressError, OutcomeUnknownError, PartialError
 from tests.simulation.aws_model import Json, Repo, State
 from tests.simulation.driver import Answered, Played
-from tests.simulation.plan import APP, TAG
+from tests.simulation.plan import APP, TAG, Freeze
 from tests.simulation.replica import DEADLINES
 from tests.simulation.virtual_time import EPOCH
 from tests.simulation.world import Effect
@@ -42,6 +42,8 @@ class _Judge:
     def violations(self) -> Iterator[Violation]:
         for text in self._played.world.unrecorded:
             yield Violation("unrecorded", text)
+        for text in self._played.defects:
+            yield Violation("defect", text)
         for row in self._played.rows:
             yield from self._of_row(row)
         yield from self._of_keys()
@@ -96,7 +98,8 @@ class _Judge:
 
     def _of_answer(self, answered: Answered) -> Iterator[Violation]:
         name, error = answered.ask.name, answered.error
-        took = answered.at - answered.ask.at
+        frozen = [one for one in self._played.plan.events if isinstance(one, Freeze)]
+        took = answered.at - answered.ask.at - sum(one.seconds for one in frozen)
         if took > DEADLINES.request.total_seconds() + _RECORDING:
             yield Violation("late answer", f"{name} after {took:.0f} s")
         if answered.done and self._rows[answered.done.operation_id]["status"] != "succeeded":

@@ -44,12 +44,21 @@ class Crash:
 
 
 @dataclass(frozen=True, slots=True)
+class Freeze:
+    """A replica stands still for a while, and then goes on as if nothing had been."""
+
+    at: float
+    replica: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Sweep:
     at: float
     replica: int
 
 
-Event = Ask | Outside | Crash | Sweep
+Event = Ask | Outside | Crash | Freeze | Sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +81,14 @@ def draw(seed: int) -> Plan:
     drawn = _Drawing(random)
     asks = [drawn.ask(number) for number in range(random.choice((1, 1, 2, 2, 3)))]
     repeats = [drawn.repeat(random.choice(asks), number) for number in range(random.choice((0, 1, 1, 2, 3)))]
-    outside = [drawn.outside() for _ in range(random.choice((0, 0, 1, 1, 2, 3)))]
-    crashes = [Crash(drawn.soon(), random.randrange(2)) for _ in range(random.choice((0, 0, 0, 1)))]
+    outside = [drawn.outside(random.choice(asks)) for _ in range(random.choice((0, 0, 1, 1, 2, 3)))]
     sweeps = [Sweep(random.uniform(0, 90), random.randrange(2)) for _ in range(random.choice((1, 2, 4)))]
-    events: list[Event] = [*asks, *(one for one in repeats if one), *outside, *crashes, *sweeps]
+    events: list[Event] = [*asks, *(one for one in repeats if one), *outside, *sweeps]
+    at_work = [(ask.at, ask.replica) for ask in asks] + [(sweep.at, sweep.replica) for sweep in sweeps]
+    for at, replica in random.choices(at_work, k=random.choice((0, 0, 0, 1, 2))):
+        events.append(Crash(drawn.soon(at), replica))
+    for at, replica in random.choices(at_work, k=random.choice((0, 0, 0, 1, 2))):
+        events.append(Freeze(drawn.soon(at), replica, random.choice((1, 12, 28, 45, 60))))
     return Plan(seed, random.choice((0.0, 0.2, 0.4, 0.6)), drawn.start, tuple(sorted(events, key=lambda one: one.at)))
 
 
@@ -109,10 +122,10 @@ class _Drawing:
         at = ask.at + self._random.choice((1, 10, 40, 70)) * (0.5 + self._random.random())
         return replace(ask, at=at, name=f"{ask.name}/again-{number}", replica=self._random.randrange(2))
 
-    def soon(self) -> float:
-        return self._random.uniform(0, 1) * self._random.choice((1, 5, 60))
+    def soon(self, after: float) -> float:
+        return after + self._random.random() * self._random.choice((0.02, 0.2, 1, 10, 60))
 
-    def outside(self) -> Outside:
+    def outside(self, beside: Ask) -> Outside:
         fresh, app = self._fresh(), {"repositoryName": APP}
         creation = {"imageTagMutability": "MUTABLE", "imageScanningConfiguration": {"scanOnPush": False}}
         call, asked = self._random.choice(
@@ -129,7 +142,7 @@ class _Drawing:
         )
         if call == "TagResource":
             app = {"resourceArn": f"arn:aws:ecr:{aws_model.REGION}:{aws_model.ACCOUNT}:repository/{APP}"}
-        return Outside(self.soon(), call, {**app, **asked})
+        return Outside(self.soon(beside.at), call, {**app, **asked})
 
     def _fresh(self) -> int:
         self._next += 1

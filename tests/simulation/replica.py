@@ -54,6 +54,8 @@ class Replica:
             interval=DEADLINES.sweep_interval,
         )
         self.is_dead = False
+        self.frozen_until = 0.0
+        """As a process that is stopped, or a machine that is suspended: timers that pass meanwhile fire afterwards."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -80,6 +82,12 @@ def alive() -> None:
     replica = _current.get()
     if replica is not None and replica.is_dead:
         raise asyncio.CancelledError
+
+
+def frozen_until() -> float:
+    """When what runs now may go on: at once, unless its replica stands still."""
+    replica = _current.get()
+    return replica.frozen_until if replica else 0.0
 
 
 def owned_task(loop: asyncio.AbstractEventLoop, work: Any, **kwargs: Any) -> asyncio.Task[Any]:  # noqa: ANN401

@@ -2,12 +2,15 @@
 
 import asyncio
 import selectors
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import Context, copy_context
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import service.clock
+
+_Callback = Callable[..., Any]
 
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 """What every history begins at."""
@@ -30,14 +33,52 @@ class _Jumping(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop without sockets or threads, whose `time` is the history's."""
+    """An event loop without sockets or threads, whose `time` is the history's, and in which parts can stand still."""
 
-    def __init__(self) -> None:
+    def __init__(self, frozen_until: Callable[[], float]) -> None:
+        """:param frozen_until: asked in a callback's own context, when it may run."""
         self._jumping = _Jumping()
+        self._frozen_until = frozen_until
+        self._postponed = 0
         super().__init__(self._jumping)
 
     def time(self) -> float:
         return self._jumping.now
+
+    def call_soon(  # type: ignore[override] # as asyncio's, but for its generics
+        self,
+        callback: _Callback,
+        *args: Any,  # noqa: ANN401 - as asyncio's
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        within = context or copy_context()
+        first: list[asyncio.Handle] = []
+        first.append(super().call_soon(self._run, within, first, callback, args, context=within))
+        return first[0]
+
+    def call_at(  # type: ignore[override] # as above
+        self,
+        when: float,
+        callback: _Callback,
+        *args: Any,  # noqa: ANN401 - as above
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        within = context or copy_context()
+        first: list[asyncio.Handle] = []
+        timer = super().call_at(when, self._run, within, first, callback, args, context=within)
+        first.append(timer)
+        return timer
+
+    def _run(self, context: Context, first: list[asyncio.Handle], callback: _Callback, args: tuple[Any, ...]) -> None:
+        """Now, or once its part of the world goes on; unless it was called off by the handle that was given for it."""
+        if first[0].cancelled():
+            return
+        if (thaw := self._frozen_until()) > self.time():
+            # In their order: timers of the same time have none.
+            self._postponed += 1
+            super().call_at(thaw + self._postponed * 1e-8, self._run, context, first, callback, args, context=context)
+        else:
+            callback(*args)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 
 from tests.simulation import aws_model
@@ -54,6 +54,8 @@ class World:
     timeline: list[tuple[float, State]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     """Of all attempts at AWS and at the database, in order."""
+    context: Context = field(default_factory=copy_context)
+    """Of nobody's replica: AWS acts though who asked it is dead or stands still."""
     _counts: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
