@@ -22,19 +22,27 @@ class RefusalError(Exception):
 
 
 @dataclass(frozen=True)
+class Image:
+    text: str
+    pushed_at: int
+    """In whole seconds, as ECR has it."""
+
+
+@dataclass(frozen=True)
 class Repo:
     created_at: float
     mutability: str = "MUTABLE"
     scan: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
-    images: Mapping[str, str] = field(default_factory=dict)
-    """Manifests by digest."""
+    images: Mapping[str, Image] = field(default_factory=dict)
+    """By digest."""
     image_tags: Mapping[str, str] = field(default_factory=dict)
     """Digests by tag."""
     policy: str | None = None
 
 
 State = Mapping[str, Repo]
+_Write = Callable[[Json, State, float], tuple[State, Json]]
 
 
 def manifest(number: int) -> str:
@@ -63,6 +71,10 @@ def name_of(asked: Json) -> str:
     return str(asked.get("repositoryName") or asked.get("resourceArn", "").partition("repository/")[2])
 
 
+def _timestamp(seconds: float) -> float:
+    return (EPOCH + timedelta(seconds=seconds)).timestamp()
+
+
 def _repo(asked: Json, state: State) -> Repo:
     if (found := state.get(name_of(asked))) is None:
         raise RefusalError("RepositoryNotFoundException")
@@ -75,7 +87,7 @@ def _described(name: str, repo: Repo) -> Json:
         "repositoryArn": f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{name}",
         "repositoryUri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}",
         "registryId": ACCOUNT,
-        "createdAt": (EPOCH + timedelta(seconds=repo.created_at)).timestamp(),
+        "createdAt": _timestamp(repo.created_at),
         "imageTagMutability": repo.mutability,
         "imageScanningConfiguration": {"scanOnPush": repo.scan},
         "encryptionConfiguration": {"encryptionType": "AES256"},
@@ -102,14 +114,14 @@ def _describe_images(asked: Json, state: State) -> Json:
         raise RefusalError("ImageNotFoundException")
     tags = [tag for tag, of in repo.image_tags.items() if of == digest]
     detail = {"registryId": ACCOUNT, "repositoryName": name_of(asked), "imageDigest": digest, "imageTags": tags}
-    return {"imageDetails": [detail]}
+    return {"imageDetails": [detail | {"imagePushedAt": _timestamp(repo.images[digest].pushed_at)}]}
 
 
 def _get_image(asked: Json, state: State) -> Json:
     repo = _repo(asked, state)
     if (digest := _digest(asked["imageIds"][0], repo)) is None:
         return {"images": [], "failures": [{"imageId": asked["imageIds"][0], "failureCode": "ImageNotFound"}]}
-    return {"images": [{"imageId": {"imageDigest": digest}, "imageManifest": repo.images[digest]}], "failures": []}
+    return {"images": [{"imageId": {"imageDigest": digest}, "imageManifest": repo.images[digest].text}], "failures": []}
 
 
 def _get_policy(asked: Json, state: State) -> Json:
@@ -138,31 +150,31 @@ def _delete(asked: Json, state: State, _: float) -> tuple[State, Json]:
     return {one: of for one, of in state.items() if one != name}, {"repository": _described(name, repo)}
 
 
-def _changing(change: Callable[[Json, Repo], tuple[Repo, Json]]) -> Callable[[Json, State, float], tuple[State, Json]]:
-    def changed(asked: Json, state: State, _: float) -> tuple[State, Json]:
-        repo, answer = change(asked, _repo(asked, state))
+def _changing(change: Callable[[Json, Repo, float], tuple[Repo, Json]]) -> _Write:
+    def changed(asked: Json, state: State, now: float) -> tuple[State, Json]:
+        repo, answer = change(asked, _repo(asked, state), now)
         return {**state, name_of(asked): repo}, answer
 
     return changed
 
 
-def _set_mutability(asked: Json, repo: Repo) -> tuple[Repo, Json]:
+def _set_mutability(asked: Json, repo: Repo, _: float) -> tuple[Repo, Json]:
     return replace(repo, mutability=asked["imageTagMutability"]), {}
 
 
-def _set_scan(asked: Json, repo: Repo) -> tuple[Repo, Json]:
+def _set_scan(asked: Json, repo: Repo, _: float) -> tuple[Repo, Json]:
     return replace(repo, scan=asked["imageScanningConfiguration"]["scanOnPush"]), {}
 
 
-def _add_tags(asked: Json, repo: Repo) -> tuple[Repo, Json]:
+def _add_tags(asked: Json, repo: Repo, _: float) -> tuple[Repo, Json]:
     return replace(repo, tags={**repo.tags, **{tag["Key"]: tag["Value"] for tag in asked["tags"]}}), {}
 
 
-def _remove_tags(asked: Json, repo: Repo) -> tuple[Repo, Json]:
+def _remove_tags(asked: Json, repo: Repo, _: float) -> tuple[Repo, Json]:
     return replace(repo, tags={key: repo.tags[key] for key in repo.tags if key not in asked["tagKeys"]}), {}
 
 
-def _put_image(asked: Json, repo: Repo) -> tuple[Repo, Json]:
+def _put_image(asked: Json, repo: Repo, now: float) -> tuple[Repo, Json]:
     text, tag = asked["imageManifest"], asked["imageTag"]
     digest = digest_of(text)
     standing = repo.image_tags.get(tag)
@@ -170,11 +182,12 @@ def _put_image(asked: Json, repo: Repo) -> tuple[Repo, Json]:
         raise RefusalError("ImageAlreadyExistsException")
     if standing and repo.mutability == "IMMUTABLE":
         raise RefusalError("ImageTagAlreadyExistsException")
-    images, tags = {**repo.images, digest: text}, {**repo.image_tags, tag: digest}
+    images = {digest: Image(text, int(now)), **repo.images}
+    tags = {**repo.image_tags, tag: digest}
     return replace(repo, images=images, image_tags=tags), {"image": {"imageId": {"imageDigest": digest}}}
 
 
-def _delete_image(asked: Json, repo: Repo) -> tuple[Repo, Json]:
+def _delete_image(asked: Json, repo: Repo, _: float) -> tuple[Repo, Json]:
     [image] = asked["imageIds"]
     if (digest := _digest(image, repo)) is None:
         raise RefusalError("ImageNotFound")
@@ -184,11 +197,11 @@ def _delete_image(asked: Json, repo: Repo) -> tuple[Repo, Json]:
     return replace(repo, images=images, image_tags=left), {"imageIds": [image], "failures": []}
 
 
-def _put_policy(asked: Json, repo: Repo) -> tuple[Repo, Json]:
+def _put_policy(asked: Json, repo: Repo, _: float) -> tuple[Repo, Json]:
     return replace(repo, policy=asked["policyText"]), {"policyText": asked["policyText"]}
 
 
-def _delete_policy(_: Json, repo: Repo) -> tuple[Repo, Json]:
+def _delete_policy(_: Json, repo: Repo, __: float) -> tuple[Repo, Json]:
     if repo.policy is None:
         raise RefusalError("RepositoryPolicyNotFoundException")
     return replace(repo, policy=None), {"policyText": repo.policy}
@@ -201,7 +214,7 @@ _READS: dict[str, Callable[[Json, State], Json]] = {
     "GetRepositoryPolicy": _get_policy,
     "ListTagsForResource": _list_tags,
 }
-_WRITES: dict[str, Callable[[Json, State, float], tuple[State, Json]]] = {
+_WRITES: dict[str, _Write] = {
     "BatchDeleteImage": _changing(_delete_image),
     "CreateRepository": _create,
     "DeleteRepository": _delete,

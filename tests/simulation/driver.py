@@ -10,8 +10,8 @@ import pytest
 
 from service.authz import Binding, Caller, Role
 from service.clients.aws import Aws, RegistryClients
-from service.clock import Deadline
-from service.errors import DatabaseError, WharfingerError
+from service.clock import Deadline, bounded
+from service.errors import DatabaseError, DeadlineError, WharfingerError
 from service.image_resources import ImageTagging
 from service.ledger import Call, Done
 from service.resources import Reference, RepositoryCreate, RepositoryUpdate
@@ -181,7 +181,7 @@ class _History:
         asking.set(ask.name)
         self._world.note(str(ask))
         self._waiting.append(ask)
-        work = self._replicas[ask.replica].start(_perform(self._replicas[ask.replica], ask))
+        work = self._replicas[ask.replica].start(_handle(self._replicas[ask.replica], ask))
         try:
             done, error = await work, None
         except WharfingerError as refusal:
@@ -205,14 +205,24 @@ def _told(done: Done | None, error: WharfingerError | None) -> str:
     return f"is told that operation {done.operation_id} did it" + (" before" if done.is_replayed else "")
 
 
-async def _perform(replica: Replica, ask: Ask) -> Done:  # noqa: PLR0911 - a table of kinds
+async def _handle(replica: Replica, ask: Ask) -> Done:
+    """As the route does: in its time."""
+    deadline = Deadline.after(DEADLINES.request)
     call = Call(
         caller=CALLER,
         request_id=ask.name,
-        deadline=Deadline.after(DEADLINES.request),
+        deadline=deadline,
         fingerprint=f"{ask.kind} {ask.params}",
         idempotency_key=ask.key,
     )
+    try:
+        async with bounded(deadline):
+            return await _perform(replica, call, ask)
+    except TimeoutError as error:
+        raise DeadlineError("The request's time was up, and nothing was changed.") from error
+
+
+async def _perform(replica: Replica, call: Call, ask: Ask) -> Done:  # noqa: PLR0911 - a table of kinds
     params = ask.params
     match ask.kind:
         case "create":

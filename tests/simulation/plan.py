@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from tests.simulation import aws_model
-from tests.simulation.aws_model import Json, Repo, State, digest_of, manifest
+from tests.simulation.aws_model import Image, Json, Repo, State, digest_of, manifest
 
 APP = "team/app"
 TAG = "latest"
@@ -98,7 +98,7 @@ class _Drawing:
     def __init__(self, random: Random) -> None:
         self._random = random
         self._next = 10
-        images = {digest_of(manifest(number)): manifest(number) for number in range(6)}
+        images = {digest_of(manifest(number)): Image(manifest(number), -1000) for number in range(6)}
         repo = Repo(
             created_at=-1000.0,
             mutability="MUTABLE",
