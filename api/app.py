@@ -7,6 +7,7 @@ from fastapi import APIRouter, FastAPI
 
 from api import audit, clusters, deployments, health, images, keys, policies, problems, registries, repositories, tokens
 from api.deps import CONTAINER, READINESS, Readiness
+from api.docs import serve_docs
 from api.head import HeadAsGet
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import describe
@@ -56,6 +57,8 @@ def create(settings: Settings) -> FastAPI:
         title="Wharfinger",
         version=VERSION,
         lifespan=lifespan,
+        docs_url=None,  # `api.docs` serves them without the internet
+        redoc_url=None,
         redirect_slashes=False,
         strict_content_type=False,  # `api.bodies` looks at it; absent, it is JSON
         separate_input_output_schemas=True,
@@ -77,6 +80,7 @@ def create(settings: Settings) -> FastAPI:
             ),
         )
     app.include_router(health.router)
+    serve_docs(app)
     problems.install(app)
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, most=settings.limits.body_bytes, within=settings.deadlines.body)

@@ -34,7 +34,9 @@ async def _wanted(
     actor_label: Annotated[
         str | None, Query(max_length=128, pattern=_PRINTABLE, description="The label a key had at that time")
     ] = None,
-    action: Annotated[Action | Step | None, BeforeValidator(_known_action)] = None,
+    action: Annotated[
+        Action | Step | None, BeforeValidator(_known_action), Query(description="What was asked for, or a step of it")
+    ] = None,
     target: Annotated[
         str | None,
         Query(

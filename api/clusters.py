@@ -15,10 +15,15 @@ from service.preflight import Preflight
 from service.resources import Reference
 
 router = APIRouter(prefix="/v1/clusters", tags=["clusters"], route_class=KeyedRoute)
-Name = Annotated[str, Path(max_length=64, examples=["demo"])]
+Name = Annotated[str, Path(max_length=64, examples=["demo"], description="As the settings name it")]
 
 
-@router.get("", operation_id="list_clusters", summary="List the clusters of the settings")
+@router.get(
+    "",
+    operation_id="list_clusters",
+    summary="List the clusters of the settings",
+    description="Those that a binding of the caller reaches.",
+)
 async def list_clusters(http: Http) -> ClusterList:
     return http.services.clusters.list(http.caller)
 
@@ -27,6 +32,7 @@ async def list_clusters(http: Http) -> ClusterList:
     "/{name}",
     operation_id="get_cluster",
     summary="Get a cluster: whether it can be reached, its version, its nodes",
+    description="It is asked just now; `problem` is the code of what stands in the way.",
     responses=declare(NotFoundError),
 )
 async def get_cluster(name: Name, http: Http) -> ClusterStatus:
@@ -47,7 +53,7 @@ async def check_cluster(
     name: Name,
     http: Http,
     image: Annotated[ImageText, Query()],
-    namespace: Annotated[NamespaceName, Query()] = "default",
+    namespace: Annotated[NamespaceName, Query(description="Where it would run")] = "default",
     registry: RegistryName = None,
 ) -> Preflight:
     return await http.services.preflights.check(http.caller, name, registry, Reference.parse(image), namespace)

@@ -46,7 +46,13 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
     200: {"model": Deployment, "description": "It succeeded within the time to wait"} | PLAIN_TEXT[200],
     202: {"model": Deployment, "description": "Accepted; `Location` says where to look"},
 }
-_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+_STREAM = {
+    "type": "string",
+    "description": "Server-sent events: the `data` of each is a DeploymentEvent",
+    "contentMediaType": "application/json",
+    "contentSchema": {"$ref": "#/components/schemas/DeploymentEvent"},
+}
+_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": _STREAM}}}}
 _THE_LAST = DeploymentRollback(to=None)
 _FAILURES = declare(
     NotFoundError,
@@ -87,13 +93,18 @@ async def create_deployment(
     return await _answer(http, call, await http.services.deployments.create(call, registry, body), wait)
 
 
-@router.get("", operation_id="list_deployments", summary="List deployments, the newest first: a target's history")
+@router.get(
+    "",
+    operation_id="list_deployments",
+    summary="List deployments, the newest first: a target's history",
+    description="Those that the caller may read. Cluster, namespace and name together are a target.",
+)
 async def list_deployments(
     http: Http,
-    cluster: Annotated[ClusterName | None, Query()] = None,
-    namespace: Annotated[NamespaceName | None, Query()] = None,
-    name: Annotated[WorkloadName | None, Query()] = None,
-    status: DeploymentStatus | None = None,
+    cluster: Annotated[ClusterName | None, Query(description="Of this cluster alone")] = None,
+    namespace: Annotated[NamespaceName | None, Query(description="Of this namespace alone")] = None,
+    name: Annotated[WorkloadName | None, Query(description="Of this workload alone")] = None,
+    status: Annotated[DeploymentStatus | None, Query(description="In this state alone")] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> DeploymentPage:
@@ -129,7 +140,7 @@ async def get_deployment(deployment_id: Id, http: Http, wait: Wait = None) -> ob
 async def get_deployment_events(
     deployment_id: Id,
     http: Http,
-    last_event_id: Annotated[int, Header(ge=0, le=2**31 - 1)] = 0,
+    last_event_id: Annotated[int, Header(ge=0, le=2**31 - 1, description="The last event that was seen")] = 0,
 ) -> StreamingResponse:
     name = str(deployment_id)
     await http.services.deployments.get(http.caller, name)
@@ -147,6 +158,7 @@ async def get_deployment_events(
     status_code=202,
     operation_id="roll_back_deployment",
     summary="Go back to the last deployment that succeeded before this one, or to a named one",
+    description="A deployment of its own, with that one's image and settings. Without a body, to the last.",
     responses=_ACCEPTED | _FAILURES,
     response_model=Deployment,
 )
@@ -161,6 +173,7 @@ async def roll_back_deployment(
     "/{deployment_id}/cancel",
     operation_id="cancel_deployment",
     summary="Stop following a rollout; the cluster stays as it is",
+    description="To undo what it did, roll back or deploy anew.",
     responses=declare(NotFoundError, ConflictError),
 )
 async def cancel_deployment(deployment_id: Id, http: Http) -> Deployment:

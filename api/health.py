@@ -15,7 +15,12 @@ class Health(BaseModel):
     status: str
 
 
-@router.get("/healthz", operation_id="get_health", summary="Whether the process lives")
+@router.get(
+    "/healthz",
+    operation_id="get_health",
+    summary="Whether the process lives",
+    description="No more than that it answers.",
+)
 async def get_health() -> Health:
     return Health(status="ok")
 
@@ -24,6 +29,7 @@ async def get_health() -> Health:
     "/readyz",
     operation_id="get_readiness",
     summary="Whether requests should be sent here",
+    description="Not while its database can't be written, nor once it was told to stop.",
     responses=declare(DatabaseError),
 )
 async def get_readiness(request: Request) -> Health:
@@ -33,7 +39,13 @@ async def get_readiness(request: Request) -> Health:
     return Health(status="ready")
 
 
-@router.get("/metrics", operation_id="get_metrics", summary="Figures for Prometheus", response_class=Response)
+@router.get(
+    "/metrics",
+    operation_id="get_metrics",
+    summary="Figures for Prometheus",
+    description="In its text format.",
+    response_class=Response,
+)
 async def get_metrics(request: Request) -> Response:
     await services_of(request).observe()
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

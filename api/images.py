@@ -47,6 +47,7 @@ ImageReference = Annotated[Reference, Depends(image_reference)]
     "",
     operation_id="list_images",
     summary="List the images of a repository",
+    description="Each with its tags, its size and when it was pushed and pulled, in ECR's order.",
     responses=declare(NotFoundError),
 )
 async def list_images(

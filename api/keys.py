@@ -40,12 +40,23 @@ async def create_key(body: KeyCreate, http: Http) -> object:
     return http.line(made.secret, 201) if http.wants(PLAIN) else made
 
 
-@router.get("", operation_id="list_keys", summary="List API keys, revoked and expired ones too, the newest first")
+@router.get(
+    "",
+    operation_id="list_keys",
+    summary="List API keys, revoked and expired ones too, the newest first",
+    description="Never with a secret.",
+)
 async def list_keys(http: Http, cursor: Cursor = None, limit: Limit = 100) -> KeyPage:
     return http.page(await http.services.keys.list(http.caller, cursor=cursor, limit=limit))
 
 
-@router.get("/{key_id}", operation_id="get_key", summary="Get an API key", responses=TAGGED | declare(NotFoundError))
+@router.get(
+    "/{key_id}",
+    operation_id="get_key",
+    summary="Get an API key",
+    description="Never with its secret.",
+    responses=TAGGED | declare(NotFoundError),
+)
 async def get_key(key_id: KeyId, http: Http) -> Key:
     return http.tagged(await http.services.keys.get(http.caller, str(key_id)))
 
@@ -73,6 +84,7 @@ async def rotate_key(key_id: KeyId, http: Http, body: KeyRotate = _AN_HOUR) -> o
     status_code=204,
     operation_id="revoke_key",
     summary="Revoke an API key, at once and for good",
+    description="Waits and streams of its holder end with it. The last admin key stays.",
     responses=declare(NotFoundError, ConflictError, PreconditionError),
 )
 async def revoke_key(key_id: KeyId, http: Http) -> None:

@@ -6,15 +6,21 @@ import yaml
 from fastapi import FastAPI
 
 from api.deps import KEY_HEADER, KEY_PATTERN, MATCH_HEADER
+from api.problem_codes import CODES
 from api.problems import Problem, declare
+from api.tokens import DockerConfig
+from service.deployment_resources import DeploymentEvent
 from service.errors import UnsupportedMediaTypeError
 
+_SCHEMAS = "#/components/schemas/"
 _TAGS = {
     "registries": "The registries of the settings: an account in a Region each",
     "repositories": "Repositories: tag mutability, scan on push, encryption, resource tags",
     "images": "Images by tag or digest: layers, size, platforms; tags that move",
     "policies": "Repository policies: who else may pull and push; templates for them",
     "tokens": "Docker credentials, no wider than asked",
+    "clusters": "Clusters: whether they answer, and whether they could run an image",
+    "deployments": "Deployments of images by digest: followed, rolled back, removed",
     "keys": "API keys: who may call, and do what",
     "audit": "What was done, by whom, and what came of it",
     "operations": "Liveness, readiness and metrics",
@@ -43,6 +49,18 @@ _KNOWN = {
 }
 
 
+_INFO = (
+    "Repositories, policies, docker credentials and deploys, in front of Amazon ECR and EKS. Errors are RFC 9457 "
+    "problem details with a stable `code`. Lists page by `next_cursor`. Each change takes an `Idempotency-Key`, which "
+    "makes a repeat safe."
+)
+_SERVERS = [{"url": "/", "description": "Where this description is served"}]
+_BESIDE = (Problem, DeploymentEvent, DockerConfig)
+"""What no route answers as FastAPI knows it: an error, an event of a stream, a file for docker."""
+_FORMER_NAMES = {"Check": "PreflightCheck"}
+"""Names that clients may know, each with the one that it has now."""
+
+
 def describe(app: FastAPI) -> None:
     """Complete what FastAPI generates: the problem schema, tags in the order of the story."""
     generate = app.openapi
@@ -50,10 +68,9 @@ def describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = generate()
-            schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas |= problem.pop("$defs") | {"Problem": problem}
-            _drop_framework_errors(document)
+            document["info"]["description"] = _INFO
+            document["servers"] = _SERVERS
+            _complete_schemas(document.setdefault("components", {}).setdefault("schemas", {}))
             _declare_keys(document)
             _declare_headers(document)
             _declare_media_types(document)
@@ -72,8 +89,8 @@ def _declare_keys(document: dict[str, Any]) -> None:
     scheme = {"type": "http", "scheme": "bearer", "description": "An API key: `whf_…`"}
     document["components"]["securitySchemes"] = {"ApiKey": scheme}
     for path, operations in document["paths"].items():
-        for operation in operations.values() if path.startswith("/v1/") else ():
-            operation["security"] = [{"ApiKey": []}]
+        for operation in operations.values():
+            operation["security"] = [{"ApiKey": []}] if path.startswith("/v1/") else []
 
 
 def _declare_headers(document: dict[str, Any]) -> None:
@@ -96,7 +113,15 @@ def _declare_media_types(document: dict[str, Any]) -> None:
                 operation["responses"] |= {str(status): answer for status, answer in refused.items()}
 
 
-def _drop_framework_errors(document: dict[str, Any]) -> None:
-    """FastAPI declares its own 422 body, which this service never answers."""
+def _complete_schemas(schemas: dict[str, Any]) -> None:
+    for model in _BESIDE:
+        described = model.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization")
+        schemas |= described.pop("$defs", {}) | {model.__name__: described}
+    schemas["ProblemCode"] = {"type": "string", "enum": list(CODES), "description": "What went wrong, for programs"}
+    schemas["Problem"]["properties"]["code"] = {"$ref": _SCHEMAS + "ProblemCode"}
+    for former, name in _FORMER_NAMES.items():
+        # Whole, as generators make no class of a mere reference.
+        schemas[former] = schemas[name] | {"title": former, "description": f"The former name of {name}"}
+    # FastAPI declares its own 422 body, which this service never answers.
     for name in ("HTTPValidationError", "ValidationError"):
-        document["components"]["schemas"].pop(name, None)
+        schemas.pop(name, None)

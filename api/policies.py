@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import Field, StringConstraints
+from typing_extensions import TypeAliasType
 
 from api.answers import TAGGED, Http
 from api.deps import RegistryName
@@ -16,6 +17,8 @@ from service.policy_documents import hash_of
 from service.policy_templates import PolicyTemplateList
 from service.resources import RepositoryName
 
+PolicyDocument = TypeAliasType("PolicyDocument", dict[str, Any])
+"""By name, so that the contract has one schema for it."""
 EXAMPLE = {
     "Version": "2012-10-17",
     "Statement": [
@@ -27,7 +30,7 @@ EXAMPLE = {
         }
     ],
 }
-DOCUMENT = {"schema": {"type": "object", "additionalProperties": True}, "example": EXAMPLE}
+DOCUMENT = {"schema": {"$ref": "#/components/schemas/PolicyDocument"}, "example": EXAMPLE}
 BODY = {"requestBody": {"required": True, "content": {"application/json": DOCUMENT}}}
 
 router = APIRouter(tags=["policies"], route_class=KeyedRoute)
@@ -44,9 +47,10 @@ async def raw_body(request: Request) -> bytes:
     "/v1/policies/repositories" + NAME_IN_PATH,
     operation_id="get_repository_policy",
     summary="Get a repository's policy",
+    description="The document as AWS has it. The ETag is that of its canonical form.",
     responses=TAGGED | declare(NotFoundError),
 )
-async def get_repository_policy(name: Name, http: Http, registry: RegistryName = None) -> dict[str, Any]:
+async def get_repository_policy(name: Name, http: Http, registry: RegistryName = None) -> PolicyDocument:
     document = await http.services.policies.get(http.caller, registry, name)
     http.etag(hash_of(document))
     return document
@@ -65,7 +69,7 @@ async def put_repository_policy(
     content: Annotated[bytes, Depends(raw_body)],
     http: Http,
     registry: RegistryName = None,
-) -> dict[str, Any]:
+) -> PolicyDocument:
     done = await http.services.policies.put(await http.call(), registry, name, content)
     http.note(done)
     http.etag(hash_of(done.result))
@@ -77,13 +81,19 @@ async def put_repository_policy(
     status_code=204,
     operation_id="delete_repository_policy",
     summary="Delete a repository's policy",
+    description="What the account's own identities may do, their own policies say.",
     responses=declare(NotFoundError, PreconditionError),
 )
 async def delete_repository_policy(name: Name, http: Http, registry: RegistryName = None) -> None:
     http.note(await http.services.policies.delete(await http.call(), registry, name))
 
 
-@router.get("/v1/policy-templates", operation_id="list_policy_templates", summary="List the policy templates")
+@router.get(
+    "/v1/policy-templates",
+    operation_id="list_policy_templates",
+    summary="List the policy templates",
+    description="Each makes a repository policy for the accounts that it is asked for.",
+)
 async def list_policy_templates() -> PolicyTemplateList:
     return policy_templates.list_all()
 
@@ -96,7 +106,7 @@ async def list_policy_templates() -> PolicyTemplateList:
     responses=declare(NotFoundError),
 )
 async def get_policy_template(
-    name: Annotated[str, Path(max_length=64, examples=["cross-account-push"])],
+    name: Annotated[str, Path(max_length=64, examples=["cross-account-push"], description="As listed")],
     account: Annotated[list[Account], Query(min_length=1, max_length=100, description="Account ids; repeatable")],
-) -> dict[str, Any]:
+) -> PolicyDocument:
     return policy_templates.fill(name, account)

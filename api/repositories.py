@@ -22,6 +22,7 @@ Name = Annotated[RepositoryName, Path(description="The name as it is (`team/app`
     status_code=201,
     operation_id="create_repository",
     summary="Create a repository",
+    description="It carries the resource tag `wharfinger:operation`, by which a lost answer is settled.",
     responses=declare(NotFoundError, ConflictError, TooLargeError),
 )
 async def create_repository(body: RepositoryCreate, http: Http, registry: RegistryName = None) -> Repository:
@@ -41,7 +42,10 @@ async def create_repository(body: RepositoryCreate, http: Http, registry: Regist
 async def list_repositories(
     http: Http,
     registry: RegistryName = None,
-    prefix: Annotated[str, Query(max_length=256, pattern=r"^[a-z0-9._/-]*$", examples=["team/"])] = "",
+    prefix: Annotated[
+        str,
+        Query(max_length=256, pattern=r"^[a-z0-9._/-]*$", examples=["team/"], description="What the names start with"),
+    ] = "",
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> RepositoryPage:
@@ -66,6 +70,7 @@ async def get_repository(name: Name, http: Http, registry: RegistryName = None) 
     NAME_IN_PATH,
     operation_id="update_repository",
     summary="Change a repository's tag mutability, scan on push or resource tags",
+    description="What is left out stays. Where AWS refuses a part, `partially_applied` says what was changed.",
     responses=declare(NotFoundError, PreconditionError, PartialError, ConflictError, TooLargeError),
 )
 async def update_repository(
@@ -81,6 +86,7 @@ async def update_repository(
     status_code=204,
     operation_id="delete_repository",
     summary="Delete a repository",
+    description="One that holds images is refused, unless `force` is set.",
     responses=declare(NotFoundError, ConflictError, PreconditionError),
 )
 async def delete_repository(

@@ -1,9 +1,11 @@
 """`/v1/tokens`: docker credentials, answered to POST only and never stored by anyone on the way."""
 
 import base64
+from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 
 from api.answers import PLAIN, PLAIN_TEXT, Http
 from api.deps import RegistryName
@@ -13,6 +15,20 @@ from service.errors import ConflictError, NotFoundError, OutcomeUnknownError, To
 from service.tokens import Token, TokenRequest
 
 DOCKER_CONFIG = "application/vnd.docker.config+json"
+
+
+class DockerLogin(BaseModel):
+    auth: str = Field(description="`USER:PASSWORD` in base64")
+
+
+class DockerConfig(BaseModel):
+    """A `config.json` of docker, for this registry alone."""
+
+    auths: dict[str, DockerLogin] = Field(description="By the registry's host")
+
+
+_FILE = {DOCKER_CONFIG: {"schema": {"$ref": "#/components/schemas/DockerConfig"}}}
+_VENDED: dict[int | str, dict[str, Any]] = {200: {"content": PLAIN_TEXT[200]["content"] | _FILE}}
 
 router = APIRouter(prefix="/v1/tokens", tags=["tokens"], route_class=KeyedRoute)
 
@@ -25,7 +41,7 @@ router = APIRouter(prefix="/v1/tokens", tags=["tokens"], route_class=KeyedRoute)
         "`Accept: text/plain` answers the bare password, for `docker login -u AWS --password-stdin`; "
         f"`Accept: {DOCKER_CONFIG}` a whole `config.json`. A repeat is a new operation: secrets are never replayed."
     ),
-    responses=PLAIN_TEXT | declare(NotFoundError, ConflictError, TooLargeError, OutcomeUnknownError),
+    responses=_VENDED | declare(NotFoundError, ConflictError, TooLargeError, OutcomeUnknownError),
     response_model=Token,
 )
 async def vend_token(body: TokenRequest, http: Http, registry: RegistryName = None) -> object:
@@ -41,5 +57,5 @@ async def vend_token(body: TokenRequest, http: Http, registry: RegistryName = No
 
 def _docker_config(token: Token, http: Http) -> Response:
     login = base64.b64encode(f"{token.username}:{token.password}".encode()).decode()
-    config = {"auths": {token.host: {"auth": login}}}
-    return JSONResponse(config, headers=http.headers, media_type=DOCKER_CONFIG)
+    config = DockerConfig(auths={token.host: DockerLogin(auth=login)})
+    return JSONResponse(config.model_dump(), headers=http.headers, media_type=DOCKER_CONFIG)

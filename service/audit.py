@@ -1,7 +1,7 @@
 """The audit trail, read: everybody their own rows, auditors and admins all of them."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field
@@ -44,7 +44,7 @@ class Entry(Model):
     status: Status
     code: str | None = Field(description="Of the problem that was answered", examples=["repository_exists"])
     aws: AwsAnswer | None = Field(description="Where AWS refused")
-    result: dict[str, Any] | None
+    result: Annotated[dict[str, Any], Field(title="Result")] | None
     note: str | None = Field(description="What settling it found")
     started_at: AwareDatetime
     completed_at: AwareDatetime | None

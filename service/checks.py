@@ -17,7 +17,7 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Check(Model):
+class PreflightCheck(Model):
     """One thing that was looked into; `advice` is what to do where it is not ok."""
 
     name: str
@@ -41,8 +41,8 @@ class Finding:
     detail: str
     advice: str | None = None
 
-    def to_check(self, name: str) -> Check:
-        return Check(name=name, verdict=self.verdict, detail=self.detail, advice=self.advice)
+    def to_check(self, name: str) -> PreflightCheck:
+        return PreflightCheck(name=name, verdict=self.verdict, detail=self.detail, advice=self.advice)
 
 
 def tripped(error: WharfingerError) -> Finding:

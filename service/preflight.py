@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from service import authz
 from service.authz import Action, Caller, Target
-from service.checks import Check, Finding, Verdict, settled, tripped, worst
+from service.checks import Finding, PreflightCheck, Verdict, settled, tripped, worst
 from service.clients.ecr_images import EcrImages
 from service.clients.ecr_policies import EcrPolicies
 from service.clients.eks import Eks
@@ -26,7 +26,7 @@ class Preflight(Model):
     namespace: str
     image: str
     verdict: Verdict
-    checks: list[Check]
+    checks: list[PreflightCheck]
 
 
 _WRITTEN = (("apps", "deployments"), ("", "services"))

@@ -40,6 +40,21 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Generated]:
         yield lambda name: importlib.import_module(f"{_PACKAGE}.{name}")
 
 
+def test_a_generated_client_is_typed_strictly(generated: Generated, tmp_path: Path) -> None:
+    package = Path(str(generated("models").__file__)).parents[1]
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={tmp_path}", str(package)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a tool of ours
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_generated_client_has_names_that_can_be_borne(generated: Generated) -> None:
+    models = generated("models")
+    assert {"Action", "Check", "DeploymentEvent", "DockerConfig", "PreflightCheck", "ProblemCode"} <= set(
+        models.__all__
+    )
+    assert not [name for name in models.__all__ if "Type0" in name or "Response" in name]
+
+
 @only_sqlite
 @pytest.mark.asyncio
 async def test_a_generated_client_does_the_main_job(
