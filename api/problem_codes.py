@@ -63,6 +63,7 @@ CODES = (
     "object_not_ours",
     "operation_in_progress",
     "operation_not_found",
+    "outcome_undetermined",
     "outcome_unknown",
     "partially_applied",
     "platform_mismatch",
