@@ -35,7 +35,7 @@ async def get_health() -> Health:
 async def get_readiness(request: Request) -> Health:
     if readiness_of(request).is_draining:
         raise UnavailableError("This process is shutting down.")
-    await services_of(request).database.ping()
+    await services_of(request).write_probe.check()
     return Health(status="ready")
 
 

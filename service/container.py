@@ -37,6 +37,7 @@ from service.settings import Settings
 from service.settlement import Settlement
 from service.telemetry import POOL, UNSETTLED
 from service.tokens import Tokens
+from service.write_probe import WriteProbe
 
 _LAST_SWEEP_SECONDS = 5.0
 
@@ -47,6 +48,7 @@ class Container:
 
     settings: Settings
     database: Database
+    write_probe: WriteProbe
     identity: Identity
     keys: Keys
     audit: Audit
@@ -92,6 +94,7 @@ class Container:
         return cls(
             settings=settings,
             database=database,
+            write_probe=WriteProbe(database=database, within=settings.database.timeout.total_seconds()),
             identity=Identity(database=database),
             keys=Keys(
                 database=database,

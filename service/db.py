@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, null
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Engine, Row, Select, Table, create_engine, event, insert, make_url, text
+from sqlalchemy import Engine, Row, Select, Table, create_engine, event, insert, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -20,6 +20,8 @@ from service.settings import Settings
 _WRITES = "writes"
 """The execution option of connections that are for writing."""
 _PATIENCE = 0.25
+_READ_ONLY = "25006"
+"""read_only_sql_transaction: what a standby answers that was the primary before."""
 
 
 class Database:
@@ -124,10 +126,6 @@ class Database:
         """Of the pool's."""
         return int(cast("QueuePool", self.engine.pool).checkedout())
 
-    async def ping(self) -> None:
-        async with self.read() as connection:
-            await connection.execute(text("SELECT 1"))
-
     async def close(self) -> None:
         await self.engine.dispose()
         if self._blocking is not None:
@@ -152,7 +150,7 @@ def _typed_errors() -> Iterator[None]:
     except (OperationalError, PoolTimeoutError, OSError) as error:
         raise DatabaseError("The database did not answer, so nothing was done.", retry_after=5) from error
     except DBAPIError as error:
-        if not error.connection_invalidated:
+        if not error.connection_invalidated and getattr(error.orig, "sqlstate", None) != _READ_ONLY:
             raise
         raise DatabaseError("The database went away, so nothing was done.", retry_after=5) from error
 
