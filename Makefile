@@ -10,8 +10,8 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --require-hashe
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(VENV)/demo ## Walk the story on this machine, without a cloud; ONCE=1 ends after it
-	$(RUN) -m api.cli demo $(if $(ONCE),--once)
+demo: $(VENV)/demo ## Walk the story on this machine, without a cloud; PORT=8090 moves it, ONCE=1 ends after it
+	exec $(RUN) -m api.cli demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/dev ## Run the tests
 	$(RUN) -m pytest -n auto --dist worksteal $(ARGS)

@@ -1,43 +1,42 @@
 """The story of the README, walked on this machine: the sandbox, the service as its own process, plain HTTP between."""
 
-import os
+import shlex
 import signal
-import subprocess
-import sys
 import tempfile
-import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import httpx
 import typer
 
+from sandbox.demo_service import require_free, serving
 from sandbox.image_writer import sample_app_image
 from sandbox.narrator import Narrator, StoryError
+from sandbox.places import MAIN_ACCOUNT, MAIN_REGION, OTHER_ACCOUNT
 from sandbox.push import PushError, push
 from sandbox.server import Sandbox
 
-ACCOUNT, OTHER_ACCOUNT, REGION = "111111111111", "222222222222", "eu-central-1"
-PORT = 8080
-NODE_PORT = 32410
-_START_TIMEOUT = 60
+ACCOUNT, REGION = MAIN_ACCOUNT, MAIN_REGION
+_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def run(*, once: bool, data: Path | None, port: int) -> None:
     """Walk the story; then keep serving until interrupted, unless `once`.
 
-    :raises StoryError: a step did not do what it should.
+    :raises StoryError: the port is taken, or a step did not do what it should.
     """
+    require_free(port)
+    for number in _STOPS:
+        signal.signal(number, _stop)
     typer.echo("Starting a stand-in for AWS (accounts 111111111111 and 222222222222) and wharfinger in front of it.")
     with tempfile.TemporaryDirectory() as scratch:
         folder = data or Path(scratch)
-        with Sandbox(data=folder / "sandbox") as sandbox, _service(sandbox, folder / "wharfinger", port) as (url, key):
+        with Sandbox(data=folder / "sandbox") as sandbox, serving(sandbox, folder / "wharfinger", port) as (url, key):
             _Story(sandbox, Narrator(url, key)).walk()
             if not once:
-                _serve_on(sandbox, url, key)
+                _serve_on(sandbox, url, key, folder)
 
 
 class _Story:
@@ -182,7 +181,7 @@ class _Story:
             "image": image,
             "replicas": 2,
             "port": 8080,
-            "node_port": NODE_PORT,
+            "service_type": "NodePort",
         }
         return self._tell.call("POST", "/v1/deployments?wait=60", asked | more, expect=expect, gist=gist).json()
 
@@ -221,72 +220,30 @@ class _Story:
             raise StoryError(f"the push of {tag} should have been refused")
 
 
-@contextmanager
-def _service(sandbox: Sandbox, data: Path, port: int) -> Iterator[tuple[str, str]]:
-    """The service as a process of its own; gives its URL and an admin key."""
-    data.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | sandbox.environment() | _settings(sandbox, data, port)
-    command = [sys.executable, "-m", "api.cli"]
-    key = subprocess.run(  # noqa: S603 - our own command line
-        [*command, "keys", "create", "--role", "admin", "--label", "demo"],
-        env=environment,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    ).stdout.strip()
-    with (data / "service.log").open("ab") as log:
-        process = subprocess.Popen([*command, "serve"], env=environment, stderr=log)  # noqa: S603 - as above
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_until_ready(url, process)
-            yield url, key
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=_START_TIMEOUT)
-
-
-def _settings(sandbox: Sandbox, data: Path, port: int) -> dict[str, str]:
-    file = data / "wharfinger.toml"
-    registries = "\n".join(
-        f"""
-[[registries]]
-name = "{name}"
-account_id = "{account}"
-region = "{REGION}"
-role = "arn:aws:iam::{account}:role/wharfinger"
-broker_role = "arn:aws:iam::{account}:role/wharfinger-broker"
-endpoint = "{sandbox.endpoint(account, REGION)}"
-"""
-        for name, account in (("main", ACCOUNT), ("other", OTHER_ACCOUNT))
-    )
-    file.write_text(f'port = {port}\ndata_dir = "{data}"\ndefault_registry = "main"\n{registries}\n{_CLUSTER}')
-    return {"WHARFINGER__SETTINGS_FILE": str(file)}
-
-
-_CLUSTER = """
-[[clusters]]
-name = "demo"
-"""
-
-
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    ends = time.monotonic() + _START_TIMEOUT
-    while time.monotonic() < ends:
-        if process.poll() is not None:
-            raise StoryError(f"the service ended at once, with status {process.returncode}")
-        try:
-            if httpx.get(f"{url}/readyz").is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise StoryError(f"the service was not ready after {_START_TIMEOUT} s")
-
-
-def _serve_on(sandbox: Sandbox, url: str, key: str) -> None:
-    typer.echo(f"\nStill serving, until Ctrl+C:\n  export URL={url} KEY={key}")
-    typer.echo(f"  the registry is {sandbox.host(ACCOUNT, REGION)}, the cluster {sandbox.kube_endpoint()}")
-    typer.echo(f"  the API is described at {url}/docs")
+def _serve_on(sandbox: Sandbox, url: str, key: str, folder: Path) -> None:
+    kubeconfig = folder / "kubeconfig"
+    kubeconfig.touch(mode=0o600)
+    kubeconfig.write_text(sandbox.kubeconfig())
+    operator = sandbox.credentials()
+    typer.echo("\nStill serving, until Ctrl+C. For a second terminal:\n")
+    for line in (
+        f"export URL={url} AUTH='Authorization: Bearer {key}'",
+        f"export AWS_ENDPOINT_URL={sandbox.endpoint(ACCOUNT, REGION)} AWS_DEFAULT_REGION={REGION}",
+        f"export AWS_ACCESS_KEY_ID={operator.access_key} AWS_SECRET_ACCESS_KEY={operator.secret_key}",
+        f"export KUBECONFIG={shlex.quote(str(kubeconfig.resolve()))}",
+    ):
+        typer.echo(line)
+    typer.echo('\nThen: curl -sS --fail-with-body -H "$AUTH" $URL/v1/deployments')
+    typer.echo("      aws ecr describe-repositories; kubectl get pods")
+    typer.echo(f"The registry is {sandbox.host(ACCOUNT, REGION)}; the API is described at {url}/docs")
     try:
         signal.pause()
-    except KeyboardInterrupt:
+    finally:
         typer.echo("\nStopping.")
+
+
+def _stop(number: int, _: FrameType | None) -> NoReturn:
+    """End as by Ctrl+C, so that nothing is left running; told twice, it goes on ending."""
+    for one in _STOPS:
+        signal.signal(one, signal.SIG_IGN)
+    raise SystemExit(128 + number)

@@ -15,7 +15,7 @@ class StoryError(Exception):
 
 @dataclass
 class Narrator:
-    """Speaks HTTP with the service and prints both sides. `key` is shown as `$KEY`: a terminal is often shared."""
+    """Speaks HTTP with the service and prints both sides. URL and key are shown by the names of the README."""
 
     url: str
     key: str
@@ -44,7 +44,7 @@ class Narrator:
 
         :raises StoryError: the status is not the one expected.
         """
-        typer.secho(f"  $ {_as_curl(self.url, method, path, body, headers)}", fg="cyan")
+        typer.secho(f"  $ {_as_curl(method, path, body, headers)}", fg="cyan")
         answer = self.client.request(method, path, json=body, headers=headers)
         self.say(f"-> {answer.status_code} {_gist(answer, gist)}")
         self.check(answer.status_code == expect, f"expected {expect}: {answer.text}")
@@ -55,20 +55,20 @@ class Narrator:
             raise StoryError(otherwise)
 
 
-def _as_curl(url: str, method: str, path: str, body: Any, headers: dict[str, str] | None) -> str:  # noqa: ANN401 - as above
-    words = ["curl", "-sS"] + (
+def _as_curl(method: str, path: str, body: Any, headers: dict[str, str] | None) -> str:  # noqa: ANN401 - as above
+    words = ["curl", "-sS", "--fail-with-body"] + (
         ["-X", method] if method not in ("GET", "POST") or body is None != (method == "GET") else []
     )
-    words += ["-H", "Authorization: Bearer $KEY"]
+    words += ["-H", "$AUTH"]
     for name, value in (headers or {}).items():
         words += ["-H", f"{name}: {value}"]
     if body is not None:
         words += ["--json", json.dumps(body)]
-    return " ".join(_quote(word) for word in [*words, url + path])
+    return " ".join(_quote(word) for word in words) + f' "$URL{path}"'
 
 
 def _quote(word: str) -> str:
-    return f'"{word}"' if "$KEY" in word else shlex.quote(word)
+    return f'"{word}"' if "$AUTH" in word else shlex.quote(word)
 
 
 def _gist(answer: httpx.Response, names: tuple[str, ...]) -> str:
