@@ -9,7 +9,8 @@ Usage: ./pipeline.sh [--help]
 
 Creates the repository if it is missing, asks wharfinger for a docker credential that reaches this repository alone, builds
 the image, pushes it, and prints its reference by digest. Where a cluster is named, it deploys what it pushed and waits for
-the end of the rollout: the last line is the URL that answers. Safe to run again.
+the end of the rollout: the last line is the URL that answers. Safe to run again: where the tags are immutable and TAG is
+there already, that image is taken and not built anew; and what is deployed is the digest of this run, whoever pushes beside it.
 
 Needed in the environment:
   WHARFINGER_URL  where wharfinger answers, e.g. https://wharfinger.example.com
@@ -101,29 +102,48 @@ find_uri() {
     host=${uri%%/*}
 }
 
+# An immutable tag that is there can't be pushed once more, and need not be.
+find_pushed() {
+    call "/v1/repositories/$REPOSITORY" --retry 3 --header 'Accept: application/json'
+    [[ $status == 200 ]] || refused "get repository $REPOSITORY"
+    grep -Eq '"tag_mutability": *"IMMUTABLE"' "$work/body" || return 1
+    call "/v1/images/$REPOSITORY:$TAG" --retry 3 --header 'Accept: text/plain'
+    if [[ $status == 404 ]]; then return 1; fi
+    [[ $status == 200 ]] || refused "get image $REPOSITORY:$TAG"
+    digest=$(sed 's/.*@//' "$work/body")
+    echo "image $REPOSITORY:$TAG: exists, and its tag is immutable"
+}
+
 log_in() {
+    tls=()
+    if [[ $engine == buildah ]]; then
+        # A file of our own for the login, and plain HTTP only for a registry on this machine, as docker has it.
+        export REGISTRY_AUTH_FILE=$work/auth.json
+        if [[ $host =~ ^(localhost|127\.[0-9.]+)(:[0-9]+)?$ ]]; then tls=(--tls-verify=false); fi
+    fi
     # Not repeated: each vending is a new credential.
     call /v1/tokens --header 'Accept: text/plain' --header 'Content-Type: application/json' \
         --data "{\"repositories\":[\"$REPOSITORY\"],\"actions\":[\"push\",\"pull\"]}"
     [[ $status == 200 ]] || refused "vend a credential for $REPOSITORY"
     "$engine" login --username AWS --password-stdin "${tls[@]}" "$host" <"$work/body" >/dev/null
     rm "$work/body"
+    logged_in=yes
     echo "logged in to $host with $engine"
 }
 
 log_out() {
-    if [[ -n ${host:-} ]]; then "$engine" logout "$host" >/dev/null 2>&1 || true; fi
+    if [[ -n ${logged_in:-} ]]; then "$engine" logout "$host" >/dev/null 2>&1 || true; fi
     rm -rf "$work"
 }
 
 build_and_push() {
-    local flags=(--build-arg "APP_VERSION=$TAG" --tag "$uri:$TAG") digest
+    local flags=(--build-arg "APP_VERSION=$TAG" --tag "$uri:$TAG")
     if [[ -n ${BASE_IMAGE:-} ]]; then flags+=(--build-arg "BASE_IMAGE=$BASE_IMAGE"); fi
     if [[ $engine == docker ]]; then
         docker build "${flags[@]}" .
         docker push "$uri:$TAG"
         digest=$(docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$uri:$TAG" |
-            sed -n "s|^$uri@||p")
+            sed -n "s|^$uri@||p" | sed -n '$p')
     else
         # The Docker format keeps the health check, which the OCI format has no place for.
         buildah build --format docker "${flags[@]}" .
@@ -131,7 +151,6 @@ build_and_push() {
         digest=$(<"$work/digest")
     fi
     echo "pushed $uri:$TAG"
-    echo "$uri@$digest"
 }
 
 deploy() {
@@ -139,7 +158,7 @@ deploy() {
     call "/v1/deployments?wait=$DEPLOY_WAIT" --retry 1 --max-time $((DEPLOY_WAIT + 60)) \
         --header "Idempotency-Key: pipeline-$(new_id)" --header 'Accept: text/plain' \
         --header 'Content-Type: application/json' \
-        --data "{\"cluster\":\"$CLUSTER\",\"namespace\":\"$NAMESPACE\",\"name\":\"$WORKLOAD\",\"image\":\"$REPOSITORY:$TAG\",\"port\":8080}"
+        --data "{\"cluster\":\"$CLUSTER\",\"namespace\":\"$NAMESPACE\",\"name\":\"$WORKLOAD\",\"image\":\"$REPOSITORY:$TAG@$digest\",\"port\":8080}"
     [[ $status == 200 ]] || refused "deploy $REPOSITORY:$TAG to $CLUSTER"
     echo "deployed $REPOSITORY:$TAG to $CLUSTER"
     cat "$work/body"
@@ -165,12 +184,9 @@ work=$(mktemp -d)
 trap log_out EXIT
 create_repository
 find_uri
-tls=()
-if [[ $engine == buildah ]]; then
-    # A file of our own for the login, and plain HTTP only for a registry on this machine, as docker has it.
-    export REGISTRY_AUTH_FILE=$work/auth.json
-    if [[ $host =~ ^(localhost|127\.[0-9.]+)(:[0-9]+)?$ ]]; then tls=(--tls-verify=false); fi
+if ! find_pushed; then
+    log_in
+    build_and_push
 fi
-log_in
-build_and_push
+echo "$uri@$digest"
 if [[ -n $CLUSTER ]]; then deploy; fi

@@ -70,6 +70,7 @@ def test_the_app_ends_by_itself_when_asked_to() -> None:
 
 def test_its_requirements_are_exact() -> None:
     lines = (APP / "requirements.txt").read_text().splitlines()
+    assert lines
     assert all(re.fullmatch(r"#.*|[a-z0-9-]+==[0-9.]+", line) for line in lines)
 
 
@@ -81,6 +82,7 @@ class Wharfinger:
         default_factory=lambda: {
             "POST /v1/repositories": [(201, '{"name": "myapp"}')],
             "GET /v1/repositories/myapp": [(200, URI + "\n")],
+            "GET /v1/images/myapp:0.0.1": [(404, '{"code": "image_not_found"}')],
             "POST /v1/tokens": [(200, PASSWORD + "\n")],
             "POST /v1/deployments": [(200, "http://10.0.0.1:32410\n")],
         }
@@ -192,6 +194,7 @@ def test_it_goes_on_when_the_repository_exists(pipeline: Pipeline) -> None:
 
 def test_it_names_a_registry_when_told_to(pipeline: Pipeline) -> None:
     assert pipeline.run(REGISTRY="second").returncode == 0
+    assert pipeline.wharfinger.calls
     assert all(call.endswith("?registry=second") for call, _, _ in pipeline.wharfinger.calls)
 
 
@@ -200,9 +203,37 @@ def test_it_deploys_where_a_cluster_is_named_and_shows_the_url(pipeline: Pipelin
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "http://10.0.0.1:32410"
     [(_, headers, body)] = pipeline.wharfinger.called("POST /v1/deployments?wait=600&registry=second")
-    asked = {"cluster": "demo", "namespace": "team", "name": "myapp", "image": "myapp:0.0.1", "port": 8080}
+    asked = {"cluster": "demo", "namespace": "team", "name": "myapp", "image": f"myapp:0.0.1@{DIGEST}", "port": 8080}
     assert json.loads(body) == asked
     assert headers["accept"] == "text/plain"
+
+
+IMMUTABLE = [(200, URI + "\n"), (200, '{"tag_mutability": "IMMUTABLE"}')]
+
+
+def test_run_again_it_takes_the_image_that_its_immutable_tag_stands_for(pipeline: Pipeline) -> None:
+    pipeline.wharfinger.answers["GET /v1/repositories/myapp"] = list(IMMUTABLE)
+    pipeline.wharfinger.answers["GET /v1/images/myapp:0.0.1"] = [(200, f"{URI}@{DIGEST}\n")]
+    done = pipeline.run(CLUSTER="demo")
+    assert done.returncode == 0, done.stderr
+    assert f"{URI}@{DIGEST}" in done.stdout.splitlines()
+    assert " build " not in pipeline.argv
+    assert not pipeline.wharfinger.called("POST /v1/tokens")
+    [(_, _, body)] = pipeline.wharfinger.called("POST /v1/deployments?wait=600")
+    assert json.loads(body)["image"] == f"myapp:0.0.1@{DIGEST}"
+
+
+def test_an_immutable_tag_that_is_not_there_yet_is_built(pipeline: Pipeline) -> None:
+    pipeline.wharfinger.answers["GET /v1/repositories/myapp"] = list(IMMUTABLE)
+    done = pipeline.run()
+    assert done.returncode == 0, done.stderr
+    assert "docker push" in pipeline.argv
+
+
+def test_a_tag_that_can_be_moved_is_built_again(pipeline: Pipeline) -> None:
+    pipeline.wharfinger.answers["GET /v1/images/myapp:0.0.1"] = [(200, f"{URI}@{DIGEST}\n")]
+    assert pipeline.run().returncode == 0
+    assert "docker push" in pipeline.argv
 
 
 def test_a_rollout_that_fails_fails_the_pipeline(pipeline: Pipeline) -> None:
