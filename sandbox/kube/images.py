@@ -31,10 +31,11 @@ class PullError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """An image on a node: the digest it was pulled by and the environment that its configuration sets."""
+    """An image on a node: the digest it was pulled by, and the environment and user that its configuration sets."""
 
     image_id: str
     environment: dict[str, str]
+    user: str
 
 
 class Images:
@@ -62,7 +63,8 @@ class Images:
             raise _not_found(reference)
         images.note_pull(registry, row)
         config = self._config(registry, repository, row, platform, reference)
-        return Pulled(f"{matched['host']}/{matched['name']}@{row['digest']}", _environment(config))
+        image_id = f"{matched['host']}/{matched['name']}@{row['digest']}"
+        return Pulled(image_id, _environment(config), (config.get("config") or {}).get("User") or "")
 
     def _config(
         self,

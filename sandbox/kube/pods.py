@@ -5,7 +5,7 @@ import copy
 import logging
 import math
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from sandbox.clock import CLOCK
@@ -18,10 +18,10 @@ from sandbox.kube.containers import (
     terminated,
     waiting,
 )
-from sandbox.kube.images import Images, PullError
+from sandbox.kube.images import Images, Pulled, PullError
 from sandbox.kube.kinds import NODE, POD
 from sandbox.kube.manager import Key
-from sandbox.kube.references import MissingError, check_volumes, environment_of
+from sandbox.kube.references import ConfigError, check_user, check_volumes, environment_of
 from sandbox.kube.store import Change, Object, Store, now
 from sandbox.kube.view import View, key_of
 
@@ -117,21 +117,22 @@ class _Life:
         while True:
             try:
                 return check_volumes(self._store, self._pod)
-            except MissingError:
+            except ConfigError:
                 await CLOCK.sleep(_LOOK_AGAIN)
 
-    async def _configure(self, container: Object, image_environment: Mapping[str, str]) -> Behaviour:
+    async def _configure(self, container: Object, image: Pulled) -> Behaviour:
         namespace = self._pod["metadata"]["namespace"]
         while True:
             try:
+                check_user(self._pod, container, image.user)
                 own = environment_of(self._store, namespace, container)
-            except MissingError as error:
+            except ConfigError as error:
                 self._set(container, partial(_wait, "CreateContainerConfigError", str(error)))
                 await CLOCK.sleep(_LOOK_AGAIN)
             else:
-                return behaviour_of(container, {**image_environment, **own})
+                return behaviour_of(container, {**image.environment, **own})
 
-    async def _pull(self, container: Object) -> Mapping[str, str]:
+    async def _pull(self, container: Object) -> Pulled:
         back_off = _FIRST_BACK_OFF
         while True:
             try:
@@ -142,7 +143,7 @@ class _Life:
                 back_off = _next(back_off)
             else:
                 self._set(container, partial(_pulled, pulled.image_id))
-                return pulled.environment
+                return pulled
 
     async def _note_failed_pull(self, container: Object, error: PullError) -> None:
         self._set(container, partial(_wait, error.reason, error.message))

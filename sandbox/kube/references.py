@@ -1,6 +1,6 @@
-"""What a pod takes from Secrets and ConfigMaps of its namespace, as the kubelet looks it up.
+"""What a pod takes from Secrets and ConfigMaps of its namespace, and as whom it may run, as the kubelet looks it up.
 
-Source: Kubernetes, pkg/kubelet/kubelet_pods.go (`makeEnvironmentVariables`) and its words.
+Source: Kubernetes, pkg/kubelet/kubelet_pods.go (`makeEnvironmentVariables`) and kuberuntime/security_context.go.
 """
 
 import base64
@@ -12,12 +12,12 @@ from sandbox.kube.store import Object, Store
 _SOURCES = (("configMapRef", "configMapKeyRef", CONFIG_MAP), ("secretRef", "secretKeyRef", SECRET))
 
 
-class MissingError(Exception):
-    """A pod names a Secret or a ConfigMap that is not there, or a key that it has not."""
+class ConfigError(Exception):
+    """What a container needs before it can start is not there, or not as it has to be."""
 
 
 def environment_of(store: Store, namespace: str, container: Object) -> dict[str, str]:
-    """:raises MissingError: what it names is not there."""
+    """:raises ConfigError: what it names is not there."""
     found: dict[str, str] = {}
     for source in container.get("envFrom") or ():
         for name, _, kind in _SOURCES:
@@ -31,11 +31,25 @@ def environment_of(store: Store, namespace: str, container: Object) -> dict[str,
 
 
 def check_volumes(store: Store, pod: Object) -> None:
-    """:raises MissingError: what a volume is of is not there."""
+    """:raises ConfigError: what a volume is of is not there."""
     for volume in pod["spec"].get("volumes") or ():
         for field, name, kind in (("configMap", "name", CONFIG_MAP), ("secret", "secretName", SECRET)):
             if source := volume.get(field):
                 _data(store, kind, pod["metadata"]["namespace"], source | {"name": source[name]})
+
+
+def check_user(pod: Object, container: Object, image_user: str) -> None:
+    """:raises ConfigError: it must not run as root, and would, or may."""
+    context = {**(pod["spec"].get("securityContext") or {}), **(container.get("securityContext") or {})}
+    user = context.get("runAsUser", image_user.partition(":")[0] or 0)
+    if not context.get("runAsNonRoot") or (str(user).isdecimal() and int(user)):
+        return
+    metadata = pod["metadata"]
+    named = f'"{metadata["name"]}_{metadata["namespace"]}({metadata["uid"]})", container: {container["name"]}'
+    why = "image will run as root"
+    if not str(user).isdecimal():
+        why = f"image has non-numeric user ({user}), cannot verify user is non-root"
+    raise ConfigError(f"container has runAsNonRoot and {why} (pod: {named})")
 
 
 def _value(store: Store, namespace: str, variable: Object) -> str | None:
@@ -43,7 +57,7 @@ def _value(store: Store, namespace: str, variable: Object) -> str | None:
         if reference := (variable.get("valueFrom") or {}).get(name):
             data, key = _data(store, kind, namespace, reference), reference["key"]
             if key not in data and not reference.get("optional"):
-                raise MissingError(f"couldn't find key {key} in {kind.name} {namespace}/{reference['name']}")
+                raise ConfigError(f"couldn't find key {key} in {kind.name} {namespace}/{reference['name']}")
             return data.get(key)
     return str(variable.get("value", ""))
 
@@ -53,7 +67,7 @@ def _data(store: Store, kind: Kind, namespace: str, reference: Object) -> Mappin
     if found is None:
         if reference.get("optional"):
             return {}
-        raise MissingError(f'{kind.name.lower()} "{reference["name"]}" not found')
+        raise ConfigError(f'{kind.name.lower()} "{reference["name"]}" not found')
     data: dict[str, str] = found.get("data") or {}
     if kind is CONFIG_MAP:
         return data

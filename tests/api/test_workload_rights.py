@@ -105,7 +105,7 @@ async def test_who_is_not_root_runs_where_pod_security_is_restricted(
 ) -> None:
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     (await kube.post("/api/v1/namespaces", json={"metadata": {"name": "strict", "labels": labels}})).raise_for_status()
-    await deploy(deployer, namespace="strict", security={"run_as_non_root": True})
+    await deploy(deployer, namespace="strict", security={"run_as_user": 1000, "run_as_non_root": True})
 
 
 async def test_a_service_account_that_is_not_named_any_more_is_unset(

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from sandbox.clock import CLOCK
-from sandbox.image_writer import Platform, build_index
+from sandbox.image_writer import ImageConfig, Platform, build_image, build_index, build_layer
 from sandbox.kube.conditions import condition
 from sandbox.kube.kinds import NAMESPACE, POD, RESOURCE_QUOTA, SERVICE_ACCOUNT
 from sandbox.kube.store import Object
@@ -183,9 +183,31 @@ async def test_pod_security_names_what_it_misses(bench: Bench) -> None:
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
         "runAsNonRoot": True,
+        "runAsUser": 1000,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
     bench.change(lambda found: container_of(found).update(securityContext=context))
+    await bench.rolled_out()
+
+
+@pytest.mark.parametrize(
+    ("user", "words"),
+    [
+        ("", "image will run as root"),
+        ("0:0", "image will run as root"),
+        ("app", "image has non-numeric user (app), cannot verify user is non-root"),
+    ],
+)
+async def test_who_must_not_be_root_does_not_start_as_it(bench: Bench, user: str, words: str) -> None:
+    bench.publish("user", build_image([build_layer({"/a": b"1"})], ImageConfig(user=user)))
+    bench.deploy(replicas=1, container={"image": f"{IMAGE}:user", "securityContext": {"runAsNonRoot": True}})
+    status = await bench.waiting("CreateContainerConfigError")
+    assert status["state"]["waiting"]["message"].startswith(f"container has runAsNonRoot and {words} (pod: ")
+
+
+async def test_who_is_not_root_by_the_image_starts(bench: Bench) -> None:
+    bench.publish("user", build_image([build_layer({"/a": b"1"})], ImageConfig(user="1000:1000")))
+    bench.deploy(replicas=1, container={"image": f"{IMAGE}:user", "securityContext": {"runAsNonRoot": True}})
     await bench.rolled_out()
 
 
