@@ -158,6 +158,16 @@ async def test_pages_are_full_and_their_cursors_tell_nothing_of_what_is_hidden(
     found = [*first["items"], *second["items"]]
     assert [(one["namespace"], one["generation"]) for one in found] == [("team", 2), ("team", 1)]
     assert second["next_cursor"] is None
-    nobody = connect(app, await make_key("viewer", cluster="demo", namespace="other"))
-    hidden = (await nobody.get("/v1/deployments", params={"limit": 1})).json()
-    assert hidden == {"items": [], "next_cursor": None}, json.dumps(hidden)
+    for cluster, namespace in (("demo", "other"), ("other", "team"), ("other", "*")):
+        nobody = connect(app, await make_key("viewer", cluster=cluster, namespace=namespace))
+        hidden = (await nobody.get("/v1/deployments", params={"limit": 1})).json()
+        assert hidden == {"items": [], "next_cursor": None}, json.dumps(hidden)
+
+
+async def test_a_key_of_a_repository_sees_nobodys_deployments(
+    app: ASGIApp, connect: Connect, make_key: MakeKey, deployer: httpx.AsyncClient
+) -> None:
+    made = await deployer.post("/v1/deployments", json=BODY)
+    viewer = connect(app, await make_key("viewer", repository="myapp"))
+    assert (await viewer.get("/v1/deployments")).json()["items"] == []
+    assert (await viewer.get(made.headers["location"])).status_code == 404

@@ -156,3 +156,10 @@ def test_a_password_in_the_url_is_not_shown(file: Path, monkeypatch: pytest.Monk
 def test_a_region_is_in_a_partition(region: str, partition: str) -> None:
     registry = RegistrySettings(name="local", account_id="111111111111", region=region)
     assert registry.partition == partition
+
+
+@pytest.mark.parametrize("pattern", ["*", "", "Team", "team-*-a", "*-team", "team/a"])
+def test_a_namespace_of_the_settings_is_a_name_or_a_beginning(file: Path, pattern: str) -> None:
+    file.write_text(f'[[clusters]]\nname = "demo"\nkubeconfig = "kube"\nnamespaces = ["team-*", "{pattern}"]\n')
+    with pytest.raises(StartupError, match=r"clusters.0.namespaces.1"):
+        load()
