@@ -1,7 +1,8 @@
 """Time and identifiers, in one place so that both are aware and sortable."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -9,9 +10,50 @@ from datetime import UTC, datetime, timedelta
 
 import uuid_utils
 
+_JITTER = timedelta(seconds=1)
+"""A clock that is behind by less is being adjusted, and not set back."""
+
+
+class Clock:
+    """Only goes forward. While the machine's clock is behind, as it was set back, this one goes on by itself.
+
+    Leases, deadlines and the sweep hang on it: by a clock that was set back, none would end until it has caught up.
+    """
+
+    def __init__(
+        self, wall: Callable[[], datetime] = lambda: datetime.now(UTC), tick: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._wall = wall
+        self._tick = tick
+        self._latest = self._agreed = wall()
+        self._agreed_at = tick()
+
+    def now(self) -> datetime:
+        wall, tick = self._wall(), self._tick()
+        expected = self._agreed + timedelta(seconds=tick - self._agreed_at)
+        if wall > expected - _JITTER:
+            self._agreed, self._agreed_at = wall, tick
+            expected = wall
+        self._latest = max(self._latest, expected)
+        return self._latest
+
+
+_clock = Clock()
+
+
+@contextmanager
+def running(clock: Clock) -> Iterator[None]:
+    """Within this, all time is that of `clock`: for tests that move it by hand."""
+    global _clock  # noqa: PLW0603 - there is one time
+    before, _clock = _clock, clock
+    try:
+        yield
+    finally:
+        _clock = before
+
 
 def utcnow() -> datetime:
-    return datetime.now(UTC)
+    return _clock.now()
 
 
 def new_id() -> str:

@@ -109,6 +109,7 @@ class Container:
                 grace=settings.deadlines.settle_grace,
                 interval=settings.deadlines.sweep_interval,
                 second_look=settings.deadlines.second_look,
+                longest=settings.deadlines.request,
             ),
             registries=registries,
             repositories=Repositories(registries=registries, operations=operations),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Row, case, delete, false, func, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -109,7 +109,7 @@ class DeploymentStore:
         """Take over what is unfinished and nobody's; gives the ids."""
         free = (
             deployments.c.finished_at.is_(None),
-            or_(deployments.c.lease_until.is_(None), deployments.c.lease_until < self._clock()),
+            or_(deployments.c.lease_until.is_(None), deployments.c.lease_until < self._clock(), self._is_impossible()),
         )
         if not await self._database.fetch(select(deployments.c.id).where(*free).limit(1)):
             return []
@@ -215,6 +215,10 @@ class DeploymentStore:
             set_={"generation": case((counted > after, counted), else_=after) + 1},
         )
         return int((await connection.execute(raised.returning(counted))).scalar_one())
+
+    def _is_impossible(self) -> ColumnElement[bool]:
+        """A lease further ahead than any: of a process before, whose clock has been set back since."""
+        return deployments.c.lease_until > self._clock(self._lease) if self._database.is_sqlite else false()
 
     def _is_ours(self) -> tuple[ColumnElement[bool], ...]:
         return (deployments.c.lease_owner == self._owner, deployments.c.finished_at.is_(None))

@@ -2,11 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, false, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -267,25 +267,35 @@ class Ledger:
         *,
         overdue_since: timedelta,
         hold: timedelta,
+        longest: timedelta = timedelta.max,
         most: int = MOST_CLAIMED,
     ) -> Sequence[Mapping[str, Any]]:
         """Open rows of `actions` past their deadline, taken for settling: nobody else completes them meanwhile.
 
         Those that were never looked at come first, then those that were not for the longest time.
+
+        :param longest: that a request may take: on SQLite, whose one process has one clock, a time further ahead is of
+            a process before this one, whose clock has been set back since.
         """
         now, c = utcnow(), operations.c
         overdue = (
             c.action.in_(actions),
             c.completed_at.is_(None),
             c.parent_id.is_(None),
-            c.deadline_at < now - overdue_since,
-            c.claimed_until.is_(None) | (c.claimed_until < now),
+            (c.deadline_at < now - overdue_since) | self._is_impossible(c.deadline_at, now, longest),
+            c.claimed_until.is_(None) | (c.claimed_until < now) | self._is_impossible(c.claimed_until, now, hold),
         )
         oldest = func.coalesce(c.claimed_until, c.deadline_at)
-        free = select(c.id).where(*overdue).order_by(oldest).limit(most).with_for_update(skip_locked=True)
+        # A common table expression, as PostgreSQL may evaluate a subquery again, and skip what it has locked itself.
+        free = select(c.id).where(*overdue).order_by(oldest).limit(most).with_for_update(skip_locked=True).cte()
         async with self._database.write() as connection:
-            take = update(operations).where(c.id.in_(free), *overdue).values(claimed_until=now + hold)
+            take = update(operations).where(c.id.in_(select(free.c.id)), *overdue).values(claimed_until=now + hold)
             return list((await connection.execute(take.returning(operations))).mappings())
+
+    def _is_impossible(self, time: ColumnElement[Any], now: datetime, furthest: timedelta) -> ColumnElement[bool]:
+        if not self._database.is_sqlite or furthest == timedelta.max:
+            return false()
+        return time > now + max(furthest, timedelta(0))
 
     async def postpone(self, row: Mapping[str, Any], wait: timedelta, *, seen: Json | None) -> None:
         """Give a claimed row back, to be looked at again after a while, with what was seen of it now."""

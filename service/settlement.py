@@ -1,7 +1,7 @@
 """The sweep: gives every operation whose answer was lost its outcome."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ import structlog
 
 from service.clock import utcnow
 from service.errors import DatabaseError
-from service.ledger import Ledger, Settled, Status, open_of
+from service.ledger import MOST_CLAIMED, Ledger, Settled, Status, open_of
 from service.operations import Operations
 
 _MOST_LOOKS = 16
@@ -37,12 +37,14 @@ class Settlement:
         grace: timedelta,
         interval: timedelta,
         second_look: timedelta = timedelta(seconds=10),
+        longest: timedelta = timedelta.max,
     ) -> None:
         self._ledger = ledger
         self._operations = operations
         self._grace = grace
         self._interval = interval
         self._second_look = second_look
+        self._longest = longest
         self._is_stopped = asyncio.Event()
         self._looks: set[asyncio.Task[bool]] = set()
 
@@ -80,19 +82,24 @@ class Settlement:
 
     async def _settle_told(self) -> int:
         """Those that are settled without asking AWS."""
-        rows = await self._ledger.claim(self._operations.told_actions, overdue_since=self._grace, hold=_HOLD)
+        rows = await self._claim(self._operations.told_actions, MOST_CLAIMED)
         return sum([await self._settle(row) for row in rows if not self._is_stopped.is_set()])
 
     async def _begin_looks(self) -> list[asyncio.Task[bool]]:
         """Those that AWS is asked about, as many as there is room for beside those that are at work."""
         if (room := _MOST_LOOKS - len(self._looks)) <= 0:
             return []
-        rows = await self._ledger.claim(self._looking, overdue_since=self._grace, hold=_HOLD, most=room)
+        rows = await self._claim(self._looking, room)
         looks = [asyncio.create_task(self._settle(row)) for row in rows]
         for look in looks:
             self._looks.add(look)
             look.add_done_callback(self._looks.discard)
         return looks
+
+    async def _claim(self, actions: Collection[str], most: int) -> Sequence[Row]:
+        return await self._ledger.claim(
+            actions, overdue_since=self._grace, hold=_HOLD, longest=self._longest, most=most
+        )
 
     async def _settle(self, row: Row) -> bool:
         """Whether the row got its outcome."""

@@ -242,6 +242,24 @@ async def test_half_a_change_says_which_half(admin: httpx.AsyncClient, aws: Sand
 
 
 @only_sqlite
+async def test_a_repeat_of_half_a_change_sends_the_other_half_alone(admin: httpx.AsyncClient, aws: Sandbox) -> None:
+    await admin.post("/v1/repositories", json={"name": "app"})
+    aws.fault("PutImageScanningConfiguration", "throttle", times=2)
+    change, key = {"tag_mutability": "IMMUTABLE", "scan_on_push": False}, {"Idempotency-Key": "build-1"}
+    half = await admin.patch("/v1/repositories/app", json=change, headers=key)
+    # Somebody else changes what was applied: the repeat must leave that alone.
+    (await admin.patch("/v1/repositories/app", json={"tag_mutability": "MUTABLE"})).raise_for_status()
+    rest = await admin.patch("/v1/repositories/app", json=change, headers=key)
+    again = await admin.patch("/v1/repositories/app", json=change, headers=key)
+    assert (half.status_code, rest.status_code, again.status_code) == (502, 200, 200)
+    assert "Idempotency-Replayed" not in rest.headers
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert operations(aws).count("PutImageTagMutability") == 2
+    now = (await admin.get("/v1/repositories/app")).json()
+    assert (now["tag_mutability"], now["scan_on_push"]) == ("MUTABLE", False)
+
+
+@only_sqlite
 async def test_one_with_images_is_deleted_by_force_only(admin: httpx.AsyncClient, aws: Sandbox) -> None:
     from tests.images import image, push_image  # noqa: PLC0415 - moto takes a second to import
 

@@ -2,10 +2,13 @@
 
 import asyncio
 import re
+import socket
+import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Literal
 
 import pytest
 import pytest_asyncio
@@ -13,7 +16,14 @@ from botocore.exceptions import ParamValidationError
 from botocore.loaders import Loader
 
 from service.clients.aws import READS, Aws, Permit, RegistryClients, UnrecordedCallError, permit, translated
-from service.errors import AnswerLostError, AwsPermissionError, AwsUnavailableError, NotFoundError, WharfingerError
+from service.errors import (
+    AnswerLostError,
+    AwsPermissionError,
+    AwsUnavailableError,
+    DeadlineError,
+    NotFoundError,
+    WharfingerError,
+)
 from service.settings import DeadlineSettings, RegistrySettings
 
 pytestmark = pytest.mark.asyncio
@@ -27,9 +37,9 @@ class Answers:
     script: list[bytes | None] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
 
-    def say(self, *answers: tuple[int, str] | None) -> None:
-        """Queue answers (status, JSON); None ends the connection without one."""
-        self.script = [one and _response(*one) for one in answers]
+    def say(self, *answers: tuple[int, str] | Literal["reset"] | None) -> None:
+        """Queue answers (status, JSON); None ends the connection without one, "reset" as a process that died does."""
+        self.script = [RESET if one == "reset" else one and _response(*one) for one in answers]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -37,7 +47,10 @@ class Answers:
             length = re.search(r"(?i)content-length: (\d+)", head)
             await reader.readexactly(int(length[1]) if length else 0)
             self.heads.append(head)
-            if (answer := self.script.pop(0)) is not None:
+            answer = self.script.pop(0)
+            if answer is RESET:
+                reset_on_close(writer)
+            elif answer is not None:
                 writer.write(answer)
                 await writer.drain()
         finally:
@@ -45,6 +58,14 @@ class Answers:
 
     def user_agents(self) -> list[str]:
         return [line for head in self.heads for line in head.splitlines() if line.lower().startswith("user-agent:")]
+
+
+RESET = b""
+_LINGER = struct.pack("ii", 1, 0)
+
+
+def reset_on_close(writer: asyncio.StreamWriter) -> None:
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
 
 
 def _response(status: int, body: str) -> bytes:
@@ -143,6 +164,33 @@ async def test_a_change_whose_answer_never_came_is_lost(clients: RegistryClients
     answers.say(None, None)
     with given(), pytest.raises(AnswerLostError):
         await create(clients)
+
+
+async def test_a_change_whose_connection_is_reset_is_lost_and_not_sent_again(
+    clients: RegistryClients, answers: Answers
+) -> None:
+    """A reset has one error with a connection that was never made, in aiobotocore; here AWS has the request."""
+    answers.say("reset", (200, "{}"))
+    with given() as leave, pytest.raises(AnswerLostError), translated("DeleteRepository", repository="app"):
+        await clients.ecr.delete_repository(repositoryName="app")
+    assert (leave.is_doubtful, len(answers.heads)) == (True, 1)
+
+
+async def test_a_creation_may_be_sent_again_as_aws_refuses_to_do_it_twice(
+    clients: RegistryClients, answers: Answers
+) -> None:
+    answers.say("reset", (200, '{"repository": {}}'))
+    with given() as leave:
+        await create(clients)
+    assert (leave.is_doubtful, len(answers.heads)) == (False, 2)
+
+
+async def test_past_its_deadline_nothing_is_sent(clients: RegistryClients, answers: Answers) -> None:
+    with given() as leave:
+        leave.until = asyncio.get_running_loop().time() - 1
+        with pytest.raises(DeadlineError):
+            await create(clients)
+    assert (leave.is_sent, answers.heads) == (False, [])
 
 
 async def test_a_read_whose_answer_never_came_changed_nothing(clients: RegistryClients, answers: Answers) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,10 +14,12 @@ from alembic import command
 from pydantic import SecretStr
 from sqlalchemy import Connection, Executable, delete, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.clock import new_id
+from service.authz import Action, Step
+from service.clock import new_id, utcnow
 from service.db import Database
-from service.ledger import Ledger, Status
+from service.ledger import Ledger, Parent, Status
 from service.migrate import config, migrate
 from service.settings import DatabaseSettings, Settings
 from service.tables import keys, operation_subjects, operations
@@ -161,3 +165,69 @@ async def test_a_row_of_the_version_before_is_found_by_its_target(database: Data
     async with database.read() as connection:
         found = (await connection.execute(select(operation_subjects.c.subject))).scalars().all()
     assert found == ["local/team/app"]
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("by", ["id", "rowid", "step"])
+@pytest.mark.parametrize("verb", ["INSERT OR REPLACE", "REPLACE"])
+async def test_a_row_is_not_replaced(database: Database, by: str, verb: str) -> None:
+    """SQLite deletes what is in the way of a REPLACE, and asks no trigger on deletion."""
+    ledger = Ledger(database=database, remember=timedelta(hours=1))
+    operation_id = await ledger.record(make_call(), intent(), Status.REFUSED, code="forbidden")
+    step = Parent(operation_id, "caller-1", "ci", "request-1", "demo/default/app")
+    async with database.write() as connection:
+        child_id = await ledger.add_child(connection, step, Action.DEPLOYMENT_CANCEL, {})
+        before = (await connection.execute(select(operations).order_by(operations.c.id))).all()
+    named = "id, status, actor, actor_label, action, target, request_id, request, started_at, deadline_at"
+    forged = f"'{operation_id if by == 'id' else 'new'}', 'succeeded', 'me', 'me'"
+    action = "action" if by == "step" else "'forged'"
+    parent, rowid = ("parent_id", "NULL") if by == "step" else ("NULL", "rowid" if by == "rowid" else "NULL")
+    source = f"FROM operations WHERE id = '{child_id if by == 'step' else operation_id}'"
+    values = f"{rowid}, {parent}, {forged}, {action}, target, request_id, request, started_at, deadline_at"
+    with suppress(DBAPIError):
+        async with database.write() as connection:
+            await connection.execute(
+                text(f"{verb} INTO operations (rowid, parent_id, {named}) SELECT {values} {source}")
+            )
+    async with database.read() as connection:
+        assert (await connection.execute(select(operations).order_by(operations.c.id))).all() == before
+
+
+async def test_who_asked_for_what_stays_as_it_was_opened(database: Database) -> None:
+    ledger = Ledger(database=database, remember=timedelta(hours=1))
+    operation_id = await ledger.open(make_call(), replace(intent(), keeps_before=True))
+    forged: dict[str, object] = {
+        "id": "another",
+        "actor": "me",
+        "actor_label": "me",
+        "action": "key.create",
+        "registry_name": "other",
+        "target": "local/other",
+        "request_id": "r",
+        "request": {"name": "other"},
+        "started_at": utcnow() - timedelta(days=1),
+        "parent_id": "a parent",
+        "replay_of": "a twin",
+        "client_address": "::1",
+        "subjects": [],
+    }
+    row = operations.c.id == operation_id
+    for name, value in forged.items():
+        assert "who asked for what" in await _refused(database, update(operations).where(row).values({name: value}))
+    assert await ledger.keep(operation_id, {"digest": "a"}, ())
+    changed = update(operations).where(row).values(before={"was": {"digest": "b"}})
+    assert "before is immutable" in await _refused(database, changed)
+    assert await ledger.complete(operation_id, Status.SUCCEEDED, result={})
+
+
+async def test_a_step_is_one_row_however_often_it_is_opened(database: Database) -> None:
+    ledger = Ledger(database=database, remember=timedelta(hours=1))
+    parent = Parent(await ledger.open(make_call(), intent()), "caller-1", "ci", "request-1", "demo/default/app")
+
+    async def allow(_: AsyncConnection) -> None: ...
+
+    opened = [
+        await ledger.open_child(parent, Step.APPLY_SERVICE, {}, within=timedelta(seconds=9), guard=allow)
+        for _ in range(2)
+    ]
+    assert opened[0] == opened[1]

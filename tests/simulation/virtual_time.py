@@ -5,10 +5,10 @@ import selectors
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, copy_context
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import service.clock
+from service.clock import Clock, running
 
 _Callback = Callable[..., Any]
 
@@ -84,15 +84,5 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 @contextmanager
 def clock_of(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     """Within this, the service's clock follows the loop."""
-    real: Any = service.clock
-
-    class Virtual(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> Any:  # noqa: ANN401, ARG003 - the signature of what it stands for
-            return EPOCH + timedelta(seconds=loop.time())
-
-    before, real.datetime = real.datetime, Virtual
-    try:
+    with running(Clock(wall=lambda: EPOCH + timedelta(seconds=loop.time()), tick=loop.time)):
         yield
-    finally:
-        real.datetime = before
