@@ -111,8 +111,6 @@ def _service(made: Object) -> None:
         _default(port, protocol="TCP")
         if spec.get("clusterIP") != "None" or not port.get("targetPort"):
             _default(port, targetPort=port.get("port"))
-    if spec["type"] == "ExternalName":
-        return
     _default(spec, internalTrafficPolicy="Cluster", ipFamilies=["IPv4"], ipFamilyPolicy="SingleStack")
     if spec["type"] in ("NodePort", "LoadBalancer"):
         _default(spec, externalTrafficPolicy="Cluster")

@@ -4,12 +4,12 @@ from itertools import groupby
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from sandbox.kube.kinds import ACCESS_REVIEW, DEPLOYMENT, REPLICA_SET, STORED, Kind
+from sandbox.kube.kinds import ACCESS_REVIEW, DEPLOYMENT, STORED, Kind
 from sandbox.kube.store import Object
 
 _HEALTH = ("/healthz", "/readyz", "/livez")
-_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
-_PART_VERBS = ["get", "patch", "update"]
+_VERBS = ["create", "delete", "get", "list", "patch", "watch"]
+_PART_VERBS = ["get", "patch"]
 _VERSION = {
     "major": "1",
     "minor": "34",
@@ -62,7 +62,7 @@ def _entries(kind: Kind) -> list[Object]:
     entries = [whole]
     if kind.has_status:
         entries.append(_part(kind, "status", kind.name))
-    if kind in (DEPLOYMENT, REPLICA_SET):
+    if kind is DEPLOYMENT:
         entries.append(_part(kind, "scale", "Scale") | {"group": "autoscaling", "version": "v1"})
     return entries
 

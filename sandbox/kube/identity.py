@@ -9,7 +9,7 @@ from typing import Literal
 Level = Literal["cluster-admin", "admin", "edit", "view", "admin-view"]
 
 _READ = frozenset({"get", "list", "watch"})
-_WRITE = frozenset({"create", "delete", "deletecollection", "patch", "update"})
+_WRITE = frozenset({"create", "delete", "patch"})
 _SHOWN = frozenset(
     {
         ("", "pods"),
@@ -19,7 +19,6 @@ _SHOWN = frozenset(
         ("", "services/status"),
         ("", "serviceaccounts"),
         ("", "configmaps"),
-        ("", "events"),
         ("", "namespaces"),
         ("", "namespaces/status"),
         ("", "resourcequotas"),

@@ -37,7 +37,6 @@ SERVICE = Kind("", "v1", "Service", "services", core_v1.Service, has_status=True
 SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts", core_v1.ServiceAccount, short_names=("sa",))
 CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps", core_v1.ConfigMap, short_names=("cm",))
 SECRET = Kind("", "v1", "Secret", "secrets", core_v1.Secret)
-EVENT = Kind("", "v1", "Event", "events", core_v1.Event, short_names=("ev",))
 RESOURCE_QUOTA = Kind(
     "", "v1", "ResourceQuota", "resourcequotas", core_v1.ResourceQuota, has_status=True, short_names=("quota",)
 )
@@ -71,7 +70,6 @@ STORED = (
     SERVICE_ACCOUNT,
     CONFIG_MAP,
     SECRET,
-    EVENT,
     RESOURCE_QUOTA,
     DEPLOYMENT,
     REPLICA_SET,

@@ -10,11 +10,10 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sandbox.kube.kinds import EVENT, NODE, POD, SERVICE
+from sandbox.kube.kinds import NODE, POD, SERVICE
 from sandbox.kube.manager import Key
-from sandbox.kube.naming import random_name
 from sandbox.kube.replica_sets import is_ready
-from sandbox.kube.store import Change, Object, Store, now
+from sandbox.kube.store import Change, Object, Store
 from sandbox.kube.view import View, key_of
 
 _TYPES = ("NodePort", "LoadBalancer")
@@ -134,7 +133,6 @@ class NodePorts:
         self._refused.add(address)
         text = f"can't listen on {address[0]}:{address[1]} for this service: {error.strerror}"
         _log.warning("%s: %s", "/".join(key), text)
-        self._store.create(EVENT, _event(key, text))
 
 
 def _selects(service: Object, pod: Object) -> bool:
@@ -165,20 +163,3 @@ def _told(pod: Object) -> dict[str, str]:
     image = pod["spec"]["containers"][0]["image"]
     said = f"This is the sandbox's stand-in for pod {name} of image {image} in namespace {namespace}: no container runs"
     return {"message": said, "pod": name, "image": image, "namespace": namespace, "node": pod["spec"]["nodeName"]}
-
-
-def _event(key: Key, text: str) -> Object:
-    namespace, name = key
-    return {
-        "apiVersion": EVENT.api_version,
-        "kind": EVENT.name,
-        "metadata": {"name": random_name(f"{name}."), "namespace": namespace},
-        "involvedObject": {"apiVersion": "v1", "kind": SERVICE.name, "namespace": namespace, "name": name},
-        "reason": "NodePortUnavailable",
-        "message": text,
-        "type": "Warning",
-        "count": 1,
-        "firstTimestamp": now(),
-        "lastTimestamp": now(),
-        "source": {"component": "sandbox"},
-    }

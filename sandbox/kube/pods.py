@@ -106,8 +106,6 @@ class _Life:
                 break
             await CLOCK.sleep(_STEP)
             self._set(container, partial(_exited, container, behaviour))
-            if not self._is_restarted(behaviour.exit_code):
-                return
             await self._back_off(container, back_off)
             back_off = _next(back_off)
         await self._become_ready(container, behaviour)
@@ -175,10 +173,6 @@ class _Life:
         """Whether it came to its end of the road before the sandbox was started anew."""
         found = self._pod.get("status", {}).get("containerStatuses") or ()
         return any(one["name"] == container["name"] and one["ready"] for one in found)
-
-    def _is_restarted(self, exit_code: int) -> bool:
-        policy = self._pod["spec"].get("restartPolicy", "Always")
-        return bool(policy == "Always" or (policy == "OnFailure" and exit_code))
 
     def _accept(self, status: Object) -> None:
         address = next(one["address"] for one in self._node["status"]["addresses"] if one["type"] == "InternalIP")
@@ -253,7 +247,7 @@ def _summarize(pod: Object) -> None:
     """The pod's phase and conditions, from its containers'."""
     status = pod["status"]
     found = status.get("containerStatuses", [])
-    status["phase"] = _phase(pod, found)
+    status["phase"] = _phase(found)
     unready = [one["name"] for one in found if not one["ready"]]
     why = {"reason": "ContainersNotReady", "message": f"containers with unready status: [{' '.join(unready)}]"}
     for kind in ("PodReadyToStartContainers", "Initialized"):
@@ -262,12 +256,6 @@ def _summarize(pod: Object) -> None:
         put_condition(status, {"type": kind, "status": "False" if unready else "True", **(why if unready else {})})
 
 
-def _phase(pod: Object, found: list[Object]) -> str:
-    ended = [one["state"]["terminated"] for one in found if "terminated" in one["state"]]
-    policy = pod["spec"].get("restartPolicy", "Always")
-    if len(ended) == len(found) and policy != "Always":
-        failed = any(one["exitCode"] for one in ended)
-        if not failed or policy == "Never":
-            return "Failed" if failed else "Succeeded"
+def _phase(found: list[Object]) -> str:
     has_started = any("running" in one["state"] or "terminated" in one["state"] or one["lastState"] for one in found)
     return "Running" if has_started else "Pending"

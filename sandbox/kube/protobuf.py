@@ -1,6 +1,6 @@
-"""What kubectl sends as protobuf whatever the server prefers: access reviews, and what `kubectl create` makes by name.
+"""What kubectl sends as protobuf whatever the server prefers: what `kubectl create` makes by name.
 
-Source: Kubernetes documentation, "Kubernetes Protobuf encoding"; k8s.io/api {core,authorization}/v1 generated.proto.
+Source: Kubernetes documentation, "Kubernetes Protobuf encoding"; k8s.io/api core/v1 generated.proto.
 """
 
 import base64
@@ -31,16 +31,9 @@ class _Map:
 
 
 _METADATA = _Message({1: ("name", None), 2: ("generateName", None), 3: ("namespace", None), 11: ("labels", _Map())})
-_RESOURCE = ("namespace", "verb", "group", "version", "resource", "subresource", "name")
-_ATTRIBUTES = _Message({number: (name, None) for number, name in enumerate(_RESOURCE, start=1)})
-_PATH = _Message({1: ("path", None), 2: ("verb", None)})
-_REVIEW_SPEC = _Message({1: ("resourceAttributes", _ATTRIBUTES), 2: ("nonResourceAttributes", _PATH)})
 _KINDS = {
-    "ConfigMap": _Message({1: ("metadata", _METADATA), 2: ("data", _Map()), 3: ("binaryData", _Map(is_binary=True))}),
     "Namespace": _Message({1: ("metadata", _METADATA)}),
     "Secret": _Message({1: ("metadata", _METADATA), 2: ("data", _Map(is_binary=True)), 3: ("type", None)}),
-    "ServiceAccount": _Message({1: ("metadata", _METADATA)}),
-    "SelfSubjectAccessReview": _Message({1: ("metadata", _METADATA), 2: ("spec", _REVIEW_SPEC)}),
 }
 _TYPE = _Message({1: ("apiVersion", None), 2: ("kind", None)})
 

@@ -1,13 +1,10 @@
 """Get, list and watch."""
 
 import asyncio
-import base64
-import binascii
 import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -57,17 +54,13 @@ def get(store: Store, request: Request, target: Target) -> Response:
 
 
 def list_(store: Store, request: Request, target: Target) -> Response:
-    """:raises StatusError: 400, a selector or `continue` cannot be read; 410, the list that it goes on is forgotten."""
-    query = request.query_params
+    """Always whole: `limit` need not be heeded.
+
+    :raises StatusError: 400, a selector cannot be read.
+    """
     wanted = _selector(request, target.kind)
     found = [one for one in store.all(target.kind, target.namespace) if wanted(one)]
-    revision, after = _from_token(store, query.get("continue") or "")
-    rest = [one for one in found if _place(one) > after]
-    page = rest[: _number(query.get("limit")) or None]
-    metadata: Object = {"resourceVersion": str(revision)}
-    if len(page) < len(rest):
-        metadata |= {"continue": _to_token(revision, page[-1]), "remainingItemCount": len(rest) - len(page)}
-    return JSONResponse(_shape(request, target).many(page, metadata))
+    return JSONResponse(_shape(request, target).many(found, {"resourceVersion": str(store.revision)}))
 
 
 class Watch(Response):
@@ -83,7 +76,6 @@ class Watch(Response):
         self._selects = _selector(request, target.kind)
         self._shape = _shape(request, target)
         self._seconds = _number(query.get("timeoutSeconds")) or _LONGEST_WATCH
-        self._has_bookmarks = query.get("allowWatchBookmarks") in ("true", "1")
         self._since = _revision(query.get("resourceVersion") or "0")
         if self._since and self._since < store.oldest:
             raise expired(self._since, store.oldest)
@@ -116,19 +108,15 @@ class Watch(Response):
         for found in self._initial:
             if self._selects(found):
                 yield {"type": "ADDED", "object": self._shape.one(found)}
-        last = self._begins_at
         changes = self._store.watch(self._begins_at)
         end = asyncio.get_running_loop().time() + self._seconds
         try:
             while (change := await _next(changes, end)) is not None:
-                last = change.revision
                 if event := self._event(change):
                     yield event
         except StatusError as error:
             yield {"type": "ERROR", "object": error.body()}
             return
-        if self._has_bookmarks:
-            yield {"type": "BOOKMARK", "object": self._bookmark(last)}
 
     def _event(self, change: Change) -> Object | None:
         """What the change looks like to one who sees only what the selectors select."""
@@ -140,9 +128,6 @@ class Watch(Response):
             return None
         seen = "MODIFIED" if was and is_ else "ADDED" if is_ else "DELETED"
         return {"type": seen, "object": self._shape.one(change.object)}
-
-    def _bookmark(self, revision: int) -> Object:
-        return whole(self._kind, {"metadata": {"resourceVersion": str(revision), "creationTimestamp": None}})
 
 
 async def _next(changes: AsyncIterator[Change], end: float) -> Change | None:
@@ -176,30 +161,3 @@ def _revision(text: str) -> int:
     if not text.isdecimal():
         raise bad_request(f'invalid resource version: "{text}"')
     return int(text)
-
-
-def _place(found: Object) -> tuple[str, str]:
-    return found["metadata"].get("namespace", ""), found["metadata"]["name"]
-
-
-def _to_token(revision: int, last: Object) -> str:
-    return base64.urlsafe_b64encode(json.dumps([revision, *_place(last)]).encode()).decode()
-
-
-def _from_token(store: Store, token: str) -> tuple[int, tuple[str, str]]:
-    if not token:
-        return store.revision, ("", "")
-    try:
-        revision, *after = json.loads(base64.urlsafe_b64decode(token))
-    except (ValueError, binascii.Error) as error:
-        raise bad_request(f"continue key is not valid: {error}") from error
-    if revision < store.oldest:
-        raise StatusError(410, "Expired", _CONTINUE_EXPIRED)
-    place: Any = tuple(after)
-    return revision, place
-
-
-_CONTINUE_EXPIRED = (
-    "The provided continue parameter is too old to display a consistent list result. "
-    "You can start a new list without the continue parameter."
-)

@@ -10,16 +10,15 @@ from starlette.requests import Request
 
 from sandbox.kube import protobuf
 from sandbox.kube.errors import StatusError, bad_request, invalid, no_such_resource
-from sandbox.kube.kinds import ACCESS_REVIEW, DEPLOYMENT, REPLICA_SET, STORED, Kind
+from sandbox.kube.kinds import ACCESS_REVIEW, DEPLOYMENT, STORED, Kind
 from sandbox.kube.store import Object
 
 Validation = Literal["Strict", "Warn", "Ignore"]
-Verb = Literal["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
+Verb = Literal["get", "list", "watch", "create", "patch", "delete"]
 _RESOURCES = {(kind.group, kind.version, kind.plural): kind for kind in (*STORED, ACCESS_REVIEW)}
-_SCALABLE = (DEPLOYMENT, REPLICA_SET)
 _VALIDATIONS: dict[str, Validation] = {"Strict": "Strict", "Warn": "Warn", "Ignore": "Ignore"}
-_UNNAMED: dict[str, Verb] = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
-_NAMED: dict[str, Verb] = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_UNNAMED: dict[str, Verb] = {"GET": "list", "POST": "create"}
+_NAMED: dict[str, Verb] = {"GET": "get", "PATCH": "patch", "DELETE": "delete"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ def _subresource(kind: Kind, rest: list[str]) -> Literal["status", "scale"] | No
         return None
     if rest == ["status"] and kind.has_status:
         return "status"
-    if rest == ["scale"] and kind in _SCALABLE:
+    if rest == ["scale"] and kind is DEPLOYMENT:
         return "scale"
     raise no_such_resource()
 

@@ -1,4 +1,4 @@
-"""The `/scale` of deployments and replica sets.
+"""The `/scale` of deployments.
 
 Source: Kubernetes API reference, Scale autoscaling/v1.
 """
@@ -10,7 +10,6 @@ from starlette.requests import Request
 from sandbox.kube import bodies
 from sandbox.kube.errors import bad_request, invalid
 from sandbox.kube.kinds import Kind
-from sandbox.kube.request import body_of
 from sandbox.kube.store import Object
 
 _SHOWN = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
@@ -36,7 +35,7 @@ async def changed(request: Request, kind: Kind, before: Object) -> Object:
     :raises StatusError: 400, 422, it asks for no number of replicas; 409, it is of another version.
     """
     present = of(before)
-    sent = await (body_of(request) if request.method == "PUT" else bodies.patched(request, kind, present))
+    sent = await bodies.patched(request, kind, present)
     sent["metadata"] = {**present["metadata"], **(sent.get("metadata") or {})}
     bodies.check_precondition(kind, before, sent)
     replicas = (sent.get("spec") or {}).get("replicas", 0)

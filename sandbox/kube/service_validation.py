@@ -9,7 +9,7 @@ from sandbox.kube import causes
 from sandbox.kube.causes import Cause
 from sandbox.kube.store import Object
 
-_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_TYPES = ("ClusterIP", "LoadBalancer", "NodePort")
 _AFFINITIES = ("ClientIP", "None")
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _TRAFFIC = ("Cluster", "Local")
@@ -20,10 +20,8 @@ def service(made: Object) -> Iterator[Cause]:
     ports = spec.get("ports") or []
     if spec["type"] not in _TYPES:
         yield causes.unsupported("spec.type", spec["type"], _TYPES)
-    if not ports and spec.get("clusterIP") != "None" and spec["type"] != "ExternalName":
+    if not ports and spec.get("clusterIP") != "None":
         yield causes.required("spec.ports")
-    if spec["type"] == "ExternalName":
-        yield from causes.dns_subdomain("spec.externalName", spec.get("externalName") or "")
     yield from causes.labels("spec.selector", spec.get("selector") or {})
     yield from _ports(spec, ports)
     if spec.get("sessionAffinity") not in (None, *_AFFINITIES):
@@ -42,7 +40,7 @@ def _ports(spec: Object, ports: list[Object]) -> Iterator[Cause]:
         yield from _numbers(field, one)
         if one.get("protocol") not in _PROTOCOLS:
             yield causes.unsupported(f"{field}.protocol", one.get("protocol"), _PROTOCOLS)
-        if one.get("nodePort") and spec["type"] in ("ClusterIP", "ExternalName"):
+        if one.get("nodePort") and spec["type"] == "ClusterIP":
             yield causes.forbidden(f"{field}.nodePort", "may not be used when `type` is 'ClusterIP'")
         if (key := (one.get("port") or 0, one.get("protocol") or "")) in seen:
             yield causes.duplicate(field, {"port": key[0], "protocol": key[1]})

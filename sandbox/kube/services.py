@@ -18,8 +18,6 @@ _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 _OF_TYPES = {
     "externalTrafficPolicy": _WITH_NODE_PORTS,
     "allocateLoadBalancerNodePorts": ("LoadBalancer",),
-    "clusterIP": ("ClusterIP", *_WITH_NODE_PORTS),
-    "clusterIPs": ("ClusterIP", *_WITH_NODE_PORTS),
 }
 """Fields that only some types have. Source: dropTypeDependentFields in pkg/registry/core/service/strategy.go."""
 _SKIPPED = 10
@@ -32,8 +30,6 @@ def allocate(store: Store, made: Object, before: Object | None) -> None:
     :raises StatusError: 422, a node port it asks for is out of range or taken.
     """
     spec = made["spec"]
-    if spec["type"] == "ExternalName":
-        return
     others = [
         one for one in store.all(SERVICE) if before is None or one["metadata"]["uid"] != before["metadata"]["uid"]
     ]
@@ -46,8 +42,6 @@ def keep(made: Object, before: Object) -> None:
     """What an update says nothing about stays allocated, in place."""
     was, is_ = before["spec"], made["spec"]
     _drop(was, is_)
-    if is_.get("type") == "ExternalName":
-        return
     for name in ("clusterIP", "clusterIPs"):
         if name in was and not is_.get(name):
             is_[name] = was[name]

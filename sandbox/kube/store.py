@@ -6,7 +6,6 @@ One event loop owns it: what is between two awaits is one step. Objects that com
 import asyncio
 import copy
 import json
-import secrets
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
@@ -75,8 +74,6 @@ class Store:
     def create(self, kind: Kind, made: Object) -> Object:
         """:raises StatusError: 409 AlreadyExists."""
         metadata = made.setdefault("metadata", {})
-        if "name" not in metadata and metadata.get("generateName"):
-            metadata["name"] = metadata["generateName"] + secrets.token_hex(3)[:5]
         key = (kind.plural, metadata.get("namespace", ""), metadata["name"])
         if key in self._objects:
             raise already_exists(kind.plural, kind.group, metadata["name"])

@@ -29,7 +29,7 @@ def check(kind: Kind, made: Object, before: Object | None) -> None:
 
 
 def _metadata(kind: Kind, metadata: Object) -> Iterator[Cause]:
-    name = metadata.get("name") or metadata.get("generateName")
+    name = metadata.get("name")
     if not name:
         yield causes.required("metadata.name", "name or generateName is required")
     elif metadata.get("name"):
@@ -106,7 +106,7 @@ def _selector_change(made: Object, before: Object) -> Iterator[Cause]:
 
 def _service_change(made: Object, before: Object) -> Iterator[Cause]:
     was, is_ = before["spec"].get("clusterIP"), made["spec"].get("clusterIP")
-    if was and is_ != was and made["spec"].get("type") != "ExternalName":
+    if was and is_ != was:
         yield causes.invalid("spec.clusterIPs[0]", [is_] if is_ else None, "may not change once set")
 
 

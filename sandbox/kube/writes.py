@@ -1,4 +1,4 @@
-"""Create, update, patch and apply: from what was sent to what is kept."""
+"""Create, patch and apply: from what was sent to what is kept."""
 
 import json
 import uuid
@@ -13,7 +13,6 @@ from sandbox.kube.bodies import check_identity, check_kind, check_precondition, 
 from sandbox.kube.errors import bad_request, terminating
 from sandbox.kube.kinds import DEPLOYMENT, DISRUPTION_BUDGET, NAMESPACE, POD, REPLICA_SET, SERVICE, Kind
 from sandbox.kube.managers import Manager
-from sandbox.kube.naming import random_name
 from sandbox.kube.reads import whole
 from sandbox.kube.request import Options, Target, Verb, body_of, options_of
 from sandbox.kube.store import Object, Store, now
@@ -40,8 +39,8 @@ class Writes:
 
     async def answer(self, request: Request, target: Target, verb: Verb) -> Response:
         """:raises StatusError: the change is refused, for one of the many reasons."""
-        if verb in ("delete", "deletecollection"):
-            return await deletes.answer(self._store, request, target, verb)
+        if verb == "delete":
+            return await deletes.answer(self._store, request, target)
         if target.subresource == "scale":
             return await self._scale(request, target, verb)
         written = await self._write(request, target, verb)
@@ -58,8 +57,6 @@ class Writes:
         if verb == "patch":
             before = self._store.get(target.kind, target.namespace, target.name or "")
             return self._update(target, await patched(request, target.kind, before), options)
-        if verb == "update":
-            return self._update(target, await body_of(request), options)
         return self._create_sent(target, await body_of(request), options)
 
     def _create_sent(self, target: Target, sent: Object, options: Options) -> _Written:
@@ -142,8 +139,6 @@ class Writes:
 
     def _create(self, kind: Kind, made: Object, options: Options) -> Object:
         metadata = made["metadata"]
-        if not metadata.get("name") and metadata.get("generateName"):
-            metadata["name"] = random_name(metadata["generateName"])
         check(kind, made, None)
         self._allocate(kind, made, None)
         if kind is POD:

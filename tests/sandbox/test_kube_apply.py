@@ -149,8 +149,8 @@ async def test_a_dropped_probe_goes_with_the_defaults_in_it(cluster: Cluster) ->
 async def test_an_update_takes_what_it_changes_from_the_applier(cluster: Cluster) -> None:
     made = await cluster.apply(SERVICES, service())
     edited = changed(made.json(), "spec.ports.0.targetPort", 9090)
-    put = await cluster.http.put(f"{SERVICES}/app", json=edited, params={"fieldManager": "editor"})
-    fields = _managers(put.json())["editor", "Update", None]
+    patched = await cluster.patch(f"{SERVICES}/app", edited, fieldManager="editor")
+    fields = _managers(patched.json())["editor", "Update", None]
     assert fields == {"f:spec": {"f:ports": {'k:{"port":80,"protocol":"TCP"}': {"f:targetPort": {}}}}}
 
 

@@ -90,15 +90,6 @@ async def test_last_words_show_only_where_they_are_asked_for(bench: Bench) -> No
     assert "message" not in status["lastState"]["terminated"]
 
 
-@pytest.mark.parametrize(("code", "phase"), [("0", "Succeeded"), ("1", "Failed")])
-async def test_what_runs_once_ends(bench: Bench, code: str, phase: str) -> None:
-    container = {"name": "c", "image": f"{IMAGE}:1", "env": [{"name": "SANDBOX_EXIT", "value": code}]}
-    metadata = {"name": "once", "namespace": "default"}
-    spec = {"containers": [container], "restartPolicy": "Never"}
-    bench.store.create(POD, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {}})
-    await bench.until(lambda: bench.store.get(POD, "default", "once")["status"].get("phase") == phase)
-
-
 async def test_a_pod_that_fits_nowhere_is_told_why_and_placed_when_there_is_room(bench: Bench) -> None:
     bench.deploy(replicas=1, container={"resources": {"requests": {"cpu": "15"}}})
     await bench.rolled_out()

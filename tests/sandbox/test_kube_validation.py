@@ -196,7 +196,7 @@ async def test_a_pod_changes_in_its_images_only(cluster: Cluster) -> None:
 )
 async def test_a_body_that_is_not_of_its_path(cluster: Cluster, path: str, value: str, said: str) -> None:
     await cluster.apply(DEPLOYMENTS, deployment())
-    refused = await cluster.http.put(f"{DEPLOYMENTS}/app", json=changed(deployment(), path, value))
+    refused = await cluster.patch(f"{DEPLOYMENTS}/app", changed(deployment(), path, value))
     assert (refused.status_code, refused.json()["reason"], refused.json()["message"]) == (400, "BadRequest", said)
 
 
@@ -210,7 +210,7 @@ async def test_an_unknown_field_is_dropped_with_a_warning_or_refused(cluster: Cl
     assert warned.status_code == 201
     assert warned.headers["warning"] == f'299 - "unknown field \\"{place}\\""'
     assert "imige" not in warned.json()["spec"]["template"]["spec"]["containers"][0]
-    silent = await cluster.http.put(f"{DEPLOYMENTS}/app", json=wrong, params={"fieldValidation": "Ignore"})
+    silent = await cluster.patch(f"{DEPLOYMENTS}/app", wrong, fieldValidation="Ignore")
     assert (silent.status_code, "warning" in silent.headers) == (200, False)
 
 
