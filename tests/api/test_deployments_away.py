@@ -1,14 +1,19 @@
 """A cluster that goes away while a deployment is under way."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy import update
 
 from sandbox.server import Sandbox
+from service.clock import utcnow
+from service.db import Database
 from service.settings import Settings
+from service.tables import deployments
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
 from tests.sandbox.clients import sdk
@@ -80,3 +85,19 @@ async def test_a_permission_that_the_role_lacks_is_named(deployer: httpx.AsyncCl
     assert (refused.status_code, refused.json()["code"]) == (502, "aws_permission_missing")
     assert refused.json()["detail"] == "Wharfinger's role lacks eks:DescribeCluster on demo: grant it."
     assert refused.json()["retryable"] is False
+
+
+async def test_who_takes_over_late_waits_as_well(  # noqa: PLR0917 - fixtures
+    settings: Settings, serve: Serve, connect: Connect, make_key: MakeKey, database: Database, aws: Sandbox
+) -> None:
+    secret = await make_key("deployer")
+    async with serve(settings) as app:
+        accepted = await connect(app, secret).post("/v1/deployments", json=BODY | {"progress_deadline": "PT1M"})
+    long_ago = utcnow() - timedelta(hours=1)
+    halted = {"status": "progressing", "started_at": long_ago, "progressed_at": long_ago}
+    async with database.write() as connection:
+        await connection.execute(update(deployments).values(halted))
+    aws.fault("DescribeCluster", "throttle", times=4)
+    async with serve(settings) as app:
+        over = await connect(app, secret).get(accepted.headers["location"], params={"wait": "30"})
+    assert (over.status_code, over.json().get("status")) == (200, "succeeded"), over.text
