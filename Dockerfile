@@ -1,5 +1,6 @@
 # The service, without the sandbox. Data (SQLite's file, unless a database is named) is in /data; nothing else is written,
-# so the root file system can be read-only.
+# so the root file system can be read-only. The tag moves: build what you run with
+# --build-arg BASE_IMAGE=public.ecr.aws/docker/library/python:3.12-slim@sha256:… (README.md of deploy/kubernetes, step 1).
 ARG BASE_IMAGE=public.ecr.aws/docker/library/python:3.12-slim
 
 FROM ${BASE_IMAGE} AS build

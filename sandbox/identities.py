@@ -231,7 +231,9 @@ def _create_role(account: str, name: str, trust: str) -> None:
 def _document(file: str, account: str) -> str:
     user = f"arn:aws:iam::{MAIN_ACCOUNT}:user/{SERVICE_USER}"
     text = Template((_IAM_DOCUMENTS / file).read_text())
-    return text.substitute(Partition="aws", AccountId=account, Region="*", WharfingerPrincipalArn=user)
+    # Nodes' roles are called here whatever somebody who tries things out calls them.
+    names = {"NodeRole": "*", "NodePolicy": "*"}
+    return text.substitute(names, Partition="aws", AccountId=account, Region="*", WharfingerPrincipalArn=user)
 
 
 def _documents(holder: Any) -> Iterable[str]:  # noqa: ANN401 - as above

@@ -127,7 +127,7 @@ class Preflights:
             detail = f"Wharfinger may write Deployments and Services in {namespace}."
             return Finding(Verdict.OK, detail)
         detail = f"Wharfinger may not: {', '.join(missing)} in {namespace}."
-        advice = "Give wharfinger's role an access entry with AmazonEKSEditPolicy for this namespace."
+        advice = "Put wharfinger's role into the group of deploy/cluster/access.yaml by its access entry, bound here."
         return Finding(Verdict.FAILED, detail, advice)
 
     async def _namespace(self, cluster: str, namespace: str) -> Finding:

@@ -63,6 +63,15 @@ class RegistrySettings(_Section):
         None, description="Endpoint for ECR and STS instead of AWS's own (sandbox, VPC endpoint)"
     )
 
+    @model_validator(mode="after")
+    def _roles_are_of_the_account(self) -> "RegistrySettings":
+        for name in ("role", "broker_role"):
+            role = getattr(self, name)
+            if role is not None and role.split(":")[4] != self.account_id:
+                # ECR answers for the account of whoever asks, so all else would be done to another registry.
+                raise ValueError(f"{name} is of account {role.split(':')[4]}, and account_id is {self.account_id}")
+        return self
+
     @property
     def partition(self) -> str:
         if self.region.startswith("cn-"):

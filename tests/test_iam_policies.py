@@ -17,6 +17,9 @@ PLACEHOLDERS = {
     "Region": "eu-central-1",
     "WharfingerPrincipalArn": "arn:aws:iam::111111111111:role/pod",
     "ExternalId": "shared",
+    "NodeRole": "eks-node-*",
+    "NodePolicy": "eks-nodes",
+    "Cluster": "tools",
 }
 PULL = {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:ListImages"}
 PUSH = {
@@ -57,15 +60,16 @@ def operations(service: str) -> set[str]:
     return {f"{service}:{name}" for name in model["operations"]}
 
 
-def test_the_documents_are_the_five_that_the_readme_lists() -> None:
+def test_the_documents_are_the_six_that_the_readme_lists() -> None:
     listed = set(re.findall(r"^\| `([a-z-]+\.json)` \|", (IAM / "README.md").read_text(), re.MULTILINE))
     assert {path.name for path in DOCUMENTS} == listed
-    assert len(listed) == 5
+    assert len(listed) == 6
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
 def test_every_statement_allows_actions_that_exist(path: Path) -> None:
-    known = operations("ecr") | operations("sts") | operations("eks") | operations("iam")
+    # TagSession is a permission without an operation of its own.
+    known = operations("ecr") | operations("sts") | operations("eks") | operations("iam") | {"sts:TagSession"}
     for statement in statements(path):
         assert statement["Effect"] == "Allow"
         assert actions(statement) <= known
@@ -86,6 +90,40 @@ def test_star_is_granted_only_where_aws_takes_nothing_narrower(path: Path) -> No
 def test_the_broker_may_log_in_pull_and_push_and_nothing_else() -> None:
     granted = set().union(*map(actions, statements(IAM / "broker-policy.json")))
     assert granted == {"ecr:GetAuthorizationToken"} | PULL | PUSH
+
+
+def test_iam_is_read_of_nodes_and_of_awss_own_policies_only() -> None:
+    reading = {
+        (action, resource)
+        for statement in statements(IAM / "wharfinger-policy.json")
+        for action in actions(statement)
+        for resource in resources(statement)
+        if action.startswith("iam:")
+    }
+    roles, own, awss = (
+        f"arn:aws:iam::{rest}"
+        for rest in ("111111111111:role/eks-node-*", "111111111111:policy/eks-nodes", "aws:policy/*")
+    )
+    assert reading == {
+        ("iam:GetRole", roles),
+        ("iam:GetRolePolicy", roles),
+        ("iam:ListAttachedRolePolicies", roles),
+        ("iam:ListRolePolicies", roles),
+        ("iam:GetPolicy", own),
+        ("iam:GetPolicy", awss),
+        ("iam:GetPolicyVersion", own),
+        ("iam:GetPolicyVersion", awss),
+    }
+
+
+def test_pods_become_the_role_in_one_cluster_of_the_account_only() -> None:
+    [statement] = statements(IAM / "pod-identity-trust.json")
+    assert statement["Principal"] == {"Service": "pods.eks.amazonaws.com"}
+    assert actions(statement) == {"sts:AssumeRole", "sts:TagSession"}
+    assert statement["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": "111111111111"},
+        "ArnEquals": {"aws:SourceArn": "arn:aws:eks:eu-central-1:111111111111:cluster/tools"},
+    }
 
 
 def test_the_service_may_assume_the_broker_role_only() -> None:

@@ -58,6 +58,7 @@ def objects() -> dict[str, Object]:
         "Service",
         "Deployment",
         "PodDisruptionBudget",
+        "NetworkPolicy",
     }
     return found
 
@@ -162,6 +163,7 @@ def lost(asked: Any, shown: Any, way: str = "") -> list[str]:  # noqa: ANN401 - 
 def test_the_settings_are_read_by_the_service(read: Settings, container: Object, pod: Object) -> None:
     assert read.database_url == SECRETS["database-url"].replace("postgresql:", "postgresql+psycopg:")
     assert read.registries
+    assert read.own_namespace == "wharfinger"
     assert all(cluster.is_eks for cluster in read.clusters)
     [secrets] = [one["secret"] for one in pod["volumes"] if "secret" in one]
     [mount] = [one["mountPath"] for one in container["volumeMounts"] if one["name"] == "secrets"]
@@ -215,9 +217,30 @@ def test_the_service_and_the_budget_select_the_pods(objects: dict[str, Object]) 
     selectors = [
         objects["Service"]["spec"]["selector"],
         objects["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+        objects["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
         *(one["labelSelector"]["matchLabels"] for one in spread),
     ]
     assert all(selector.items() <= labels for selector in selectors)
+
+
+def test_the_network_lets_in_requests_and_out_only_to_what_is_named(
+    objects: dict[str, Object], container: Object
+) -> None:
+    spec = objects["NetworkPolicy"]["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    [way_in] = spec["ingress"]
+    assert [one["port"] for one in way_in["ports"]] == [container["ports"][0]["containerPort"]]
+    anywhere, agent = spec["egress"]
+    assert "to" not in anywhere
+    assert {(one["port"], one["protocol"]) for one in anywhere["ports"]} == {
+        (53, "UDP"),
+        (53, "TCP"),
+        (443, "TCP"),
+        (5432, "TCP"),
+    }
+    # AWS, "EKS Pod Identity Agent": its link-local addresses. The node's metadata, also at port 80, is not among them.
+    assert {one["ipBlock"]["cidr"] for one in agent["to"]} == {"169.254.170.23/32", "fd00:ec2::23/128"}
+    assert [one["port"] for one in agent["ports"]] == [80]
 
 
 def test_replicas_that_start_at_once_migrate_one_after_another(

@@ -32,12 +32,8 @@ from sandbox.state import State
 CLUSTER = "demo"
 _CONTEXT = "sandbox"
 _SERVICE_ROLE = f"arn:aws:iam::{MAIN_ACCOUNT}:role/wharfinger"
-_SEEDED = {
-    # Editing is not reading nodes: that is another policy's.
-    _SERVICE_ROLE: ("AmazonEKSEditPolicy", "AmazonEKSAdminViewPolicy"),
-    f"arn:aws:iam::{MAIN_ACCOUNT}:user/{OPERATOR}": ("AmazonEKSClusterAdminPolicy",),
-}
-"""Access entries to begin with: principal, and its access policies for the whole cluster."""
+_SERVICE_GROUP = "wharfinger"
+_ADMINISTRATOR = f"arn:aws:iam::{MAIN_ACCOUNT}:user/{OPERATOR}"
 
 
 class Cluster:
@@ -113,10 +109,10 @@ class Cluster:
         seed(self._store, self._addresses)
         if self.entries.principals():
             return
-        for principal, policies in _SEEDED.items():
-            entry = self.entries.create(principal)
-            for policy in policies:
-                self.entries.associate(entry, POLICY_ARN + policy, {"type": "cluster", "namespaces": []})
+        self.entries.create(_SERVICE_ROLE, groups=[_SERVICE_GROUP])
+        administrator = self.entries.create(_ADMINISTRATOR)
+        whole = {"type": "cluster", "namespaces": []}
+        self.entries.associate(administrator, f"{POLICY_ARN}AmazonEKSClusterAdminPolicy", whole)
 
 
 def _token(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""Who asks the cluster, and what EKS's access policies let them do.
+"""Who asks the cluster, and what EKS's access policies and the roles bound to their groups let them do.
 
 Source: Amazon EKS User Guide, "Review access policy permissions".
 """
@@ -62,12 +62,22 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """Those of a ClusterRole that is bound in every namespace: (verb, API group, resource)."""
+
+    allowed: frozenset[tuple[str, str, str]]
+
+    def covers(self, verb: str, group: str, resource: str, _: str | None) -> bool:
+        return (verb, group, resource) in self.allowed
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Whom the cluster took a token for."""
 
     username: str
     groups: tuple[str, ...]
-    grants: tuple[Grant, ...]
+    grants: tuple[Grant | Rules, ...]
 
     def may(self, verb: str, group: str, resource: str, namespace: str | None) -> bool:
         """`resource` names a subresource as `deployments/scale`; `namespace` of a Namespace object is its own name."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from lightkube.models import apps_v1, authorization_v1, core_v1, policy_v1
+from lightkube.models import apps_v1, authorization_v1, core_v1, networking_v1, policy_v1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,14 @@ DISRUPTION_BUDGET = Kind(
     has_status=True,
     short_names=("pdb",),
 )
+NETWORK_POLICY = Kind(
+    "networking.k8s.io",
+    "v1",
+    "NetworkPolicy",
+    "networkpolicies",
+    networking_v1.NetworkPolicy,
+    short_names=("netpol",),
+)
 ACCESS_REVIEW = Kind(
     "authorization.k8s.io",
     "v1",
@@ -74,5 +82,6 @@ STORED = (
     DEPLOYMENT,
     REPLICA_SET,
     DISRUPTION_BUDGET,
+    NETWORK_POLICY,
 )
 """Those that are kept; an access review is only answered."""

@@ -14,6 +14,7 @@ from sandbox import sigv4
 from sandbox.clock import CLOCK
 from sandbox.identities import Identities, Known
 from sandbox.kube.access_entries import LEVELS, POLICY_ARN, AccessEntries, Entry
+from sandbox.kube.bindings import rules_by_group
 from sandbox.kube.errors import StatusError
 from sandbox.kube.identity import Grant, Identity
 from sandbox.sigv4 import SignatureError
@@ -32,6 +33,9 @@ _ALLOWED = {
     "x-amz-signedheaders",
 }
 _ADMIN = Identity("sandbox-admin", ("system:masters", "system:authenticated"), (Grant("cluster-admin", None),))
+
+
+_BOUND = rules_by_group()
 
 
 class TokenError(ValueError):
@@ -127,7 +131,8 @@ def _identity(caller: Known, entry: Entry) -> Identity:
         Grant(LEVELS[arn.removeprefix(POLICY_ARN)], _namespaces(associated["scope"]))
         for arn, associated in sorted(entry["policies"].items())
     )
-    return Identity(_username(caller, entry), ("system:authenticated", *entry["groups"]), grants)
+    bound = [rules for group in entry["groups"] for rules in _BOUND.get(group, ())]
+    return Identity(_username(caller, entry), ("system:authenticated", *entry["groups"]), (*grants, *bound))
 
 
 def _username(caller: Known, entry: Entry) -> str:

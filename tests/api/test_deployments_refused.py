@@ -70,10 +70,7 @@ async def test_an_access_entry_that_comes_later_is_used_at_once(deployer: httpx.
     async with sdk("eks", aws) as eks:
         await eks.delete_access_entry(**MINE)
         assert (await deploy(deployer)).status_code == 502
-        await eks.create_access_entry(**MINE)
-        for policy in ("AmazonEKSEditPolicy", "AmazonEKSAdminViewPolicy"):
-            arn = EDIT.replace("AmazonEKSEditPolicy", policy)
-            await eks.associate_access_policy(**MINE, policyArn=arn, accessScope={"type": "cluster"})
+        await eks.create_access_entry(**MINE, kubernetesGroups=["wharfinger"])
     assert (await deploy(deployer)).status_code == 200
 
 
@@ -82,9 +79,13 @@ async def test_without_rights_in_the_namespace_the_problem_says_what_was_refused
 ) -> None:
     (await kube.post("/api/v1/namespaces", json={"metadata": {"name": "team"}})).raise_for_status()
     async with sdk("eks", aws) as eks:
-        await eks.disassociate_access_policy(**MINE, policyArn=EDIT)
-        scope = {"type": "namespace", "namespaces": ["team"]}
-        await eks.associate_access_policy(**MINE, policyArn=EDIT, accessScope=scope)
+        await eks.delete_access_entry(**MINE)
+        await eks.create_access_entry(**MINE)
+        for policy, scope in (
+            (EDIT, {"type": "namespace", "namespaces": ["team"]}),
+            (EDIT.replace("AmazonEKSEditPolicy", "AmazonEKSAdminViewPolicy"), {"type": "cluster"}),
+        ):
+            await eks.associate_access_policy(**MINE, policyArn=policy, accessScope=scope)
     answer = await deploy(deployer)
     assert (answer.status_code, answer.json()["code"]) == (502, "cluster_permission_missing"), answer.text
     assert "assumed-role/wharfinger/" in answer.json()["detail"]

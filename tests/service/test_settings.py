@@ -144,6 +144,15 @@ def test_a_database_url_is_given_without_its_driver(
     assert load().database_url == url
 
 
+@pytest.mark.parametrize("name", ["role", "broker_role"])
+def test_a_role_of_another_account_than_the_registrys_does_not_start(file: Path, name: str) -> None:
+    """By its credentials ECR would answer for that account."""
+    place = 'name = "main"\naccount_id = "222222222222"\nregion = "eu-central-1"\n'
+    file.write_text(f'[[registries]]\n{place}{name} = "{ROLE}"\n')
+    with pytest.raises(StartupError, match=f"{name} is of account 111111111111, and account_id is 222222222222"):
+        load()
+
+
 def test_a_password_in_the_url_is_not_shown(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert file.exists()
     monkeypatch.setenv("WHARFINGER__DATABASE__URL", "postgresql://user:hunter2@db/wharf")
