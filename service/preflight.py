@@ -30,7 +30,7 @@ class Preflight(Model):
 
 
 _WRITTEN = (("apps", "deployments"), ("", "services"))
-_VERBS = ("get", "list", "watch", "create", "patch", "delete")
+_VERBS = ("get", "watch", "create", "patch", "delete")
 
 _PROBE = {
     "apiVersion": "v1",
