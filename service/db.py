@@ -20,6 +20,8 @@ from service.settings import Settings
 _WRITES = "writes"
 """The execution option of connections that are for writing."""
 _PATIENCE = 0.25
+_MOST_SWITCHES = 20
+"""Of a file to WAL, where other processes begin at the same time."""
 _READ_ONLY = "25006"
 """read_only_sql_transaction: what a standby answers that was the primary before."""
 
@@ -159,6 +161,23 @@ def _is_locked(error: OperationalError) -> bool:
     return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
 
 
+def _switch_to_wal(cursor: Any) -> None:  # noqa: ANN401 - the driver's own type
+    """SQLite does not wait for another process that switches a new file just now: "database is locked", at once.
+
+    To begin writing does wait for it.
+    """
+    for _ in range(_MOST_SWITCHES):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute("ROLLBACK")
+        else:
+            return
+
+
 def _configure_sqlite(engine: Engine, *, patience: float) -> None:
     """:param patience: seconds that a statement waits in its thread for another process."""
 
@@ -166,7 +185,8 @@ def _configure_sqlite(engine: Engine, *, patience: float) -> None:
     def on_connect(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's own type
         connection.isolation_level = None  # the driver must not open deferred transactions of its own
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        _switch_to_wal(cursor)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         # Last: who is first to open the file switches it to WAL, which takes what time it takes.
         cursor.execute(f"PRAGMA busy_timeout={round(patience * 1000)}")

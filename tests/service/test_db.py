@@ -1,12 +1,30 @@
-"""The embedded database on the disk."""
+"""The database below its tables: the embedded one on the disk, and what its settings do."""
 
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+from sqlalchemy import insert, select, text
+from sqlalchemy.exc import IntegrityError
 
+from service.clock import utcnow
 from service.db import Database
+from service.errors import DatabaseError
 from service.migrate import migrate
-from service.settings import Settings
+from service.settings import DatabaseSettings, Settings
+from service.tables import idempotency_keys
+from tests.marks import only_sqlite
+
+_PRAGMAS = select(
+    text("journal_mode, synchronous, foreign_keys FROM pragma_journal_mode, pragma_synchronous, pragma_foreign_keys")
+)
+_FULL = 2
 
 
 def mode(path: Path) -> str:
@@ -34,3 +52,63 @@ async def test_a_file_of_an_older_version_becomes_private(tmp_path: Path) -> Non
     file.chmod(0o644)
     await Database(Settings(data_dir=tmp_path)).close()
     assert mode(file) == "0o600"
+
+
+async def ask(database: Database) -> None:
+    async with database.read() as connection:
+        await connection.execute(text("SELECT 1"))
+
+
+@only_sqlite
+@pytest.mark.asyncio
+async def test_what_is_acknowledged_on_sqlite_survives_a_power_cut(database: Database) -> None:
+    async with database.read() as connection:
+        [asynchronous] = (await connection.execute(_PRAGMAS)).all()
+    [blocking] = await database.fetch(_PRAGMAS)
+    assert asynchronous == blocking == ("wal", _FULL, 1)
+
+
+@pytest.mark.asyncio
+async def test_a_key_stands_for_an_operation_that_is_there(database: Database) -> None:
+    row = {"actor": "a", "key": "k", "operation_id": "none", "fingerprint": "f", "expires_at": utcnow()}
+    with pytest.raises(IntegrityError):
+        async with database.write() as connection:
+            await connection.execute(insert(idempotency_keys).values(row))
+    with pytest.raises(IntegrityError):
+        await database.insert(idempotency_keys, [row])
+
+
+@pytest.mark.asyncio
+async def test_a_new_file_waits_for_who_writes_to_it_already(tmp_path: Path) -> None:
+    """As replicas that start together do: the switch to the write-ahead log fails at once while another one writes."""
+    database = Database(Settings(data_dir=tmp_path))
+    with closing(sqlite3.connect(tmp_path / "wharfinger.db", isolation_level=None)) as other:
+        other.execute("CREATE TABLE others (id)")
+        other.execute("BEGIN IMMEDIATE")
+        opening = asyncio.create_task(ask(database))
+        await asyncio.wait({opening}, timeout=0.3)
+        other.execute("COMMIT")
+        await opening
+        assert other.execute("SELECT * FROM others").fetchall() == []
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    await database.close()
+
+
+@pytest_asyncio.fixture
+async def small(bare_settings: Settings) -> AsyncIterator[Database]:
+    """Of two connections, which it does not wait for."""
+    url = bare_settings.database.url
+    settings = DatabaseSettings(url=url or SecretStr(""), pool_size=2, timeout=timedelta(milliseconds=100))
+    opened = Database(bare_settings.model_copy(update={"database": settings}))
+    yield opened
+    await opened.close()
+
+
+@pytest.mark.asyncio
+async def test_the_pool_has_as_many_connections_as_are_set(small: Database) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            await stack.enter_async_context(small.read())
+        with pytest.raises(DatabaseError):
+            await stack.enter_async_context(small.read())
+    await ask(small)
