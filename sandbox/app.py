@@ -14,7 +14,7 @@ from sandbox.ecr.registry import Registry
 from sandbox.eks import Eks
 from sandbox.eks_nodes import NodeSources
 from sandbox.eks_shapes import ClusterFacts
-from sandbox.faults import FaultError, Faults, ResetError
+from sandbox.faults import CutError, FaultError, Faults
 from sandbox.identities import Identities
 from sandbox.issuer import Issuer
 from sandbox.kube.access_entries import AccessEntries
@@ -67,8 +67,8 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await self._answer(Request(scope, receive))
-        except ResetError:
-            scope[TRANSPORT].abort()
+        except CutError as error:
+            error.cut(scope[TRANSPORT])
             return
         await response(scope, receive, send)
 

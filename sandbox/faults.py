@@ -2,16 +2,30 @@
 
 import asyncio
 import itertools
+import socket
+import struct
 import threading
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["delay", "throttle", "error", "reset", "hold"]
+Kind = Literal["delay", "throttle", "error", "reset", "close", "hold"]
 When = Literal["before", "after"]
+_AT_ONCE = struct.pack("ii", 1, 0)
 
 
-class ResetError(Exception):
-    """The connection is to be cut without an answer."""
+class CutError(Exception):
+    """The connection is to end without an answer, in good order (FIN): as when a server stops."""
+
+    def cut(self, transport: asyncio.Transport) -> None:
+        transport.abort()
+
+
+class ResetError(CutError):
+    """The connection is to be reset (RST): as when a process or a load balancer dies."""
+
+    def cut(self, transport: asyncio.Transport) -> None:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        transport.abort()
 
 
 class FaultError(Exception):
@@ -35,13 +49,15 @@ class Fault:
     seconds: float
 
     async def befall(self) -> None:
-        """:raises FaultError: :raises ResetError:"""
+        """:raises FaultError: :raises CutError:"""
         if self.kind == "delay":
             await asyncio.sleep(self.seconds)
         elif self.kind == "throttle":
             raise FaultError(429, "ThrottlingException")
         elif self.kind == "error":
             raise FaultError(500, "ServerException")
+        elif self.kind == "close":
+            raise CutError
         else:
             raise ResetError
 
@@ -108,7 +124,7 @@ class Faults:
     async def meet(self, operation: str, when: When) -> None:
         """What a call does at the points where a fault may befall it.
 
-        :raises FaultError: :raises ResetError:
+        :raises FaultError: :raises CutError:
         """
         for fault in self._waiting:
             if fault.operation in ("*", operation) and fault.when == when:

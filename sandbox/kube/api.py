@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from sandbox.app import TRANSPORT
 from sandbox.calls import Asked, Call, Calls
 from sandbox.clock import CLOCK
-from sandbox.faults import FaultError, Faults, ResetError
+from sandbox.faults import CutError, FaultError, Faults
 from sandbox.kube import discovery, reads, reviews
 from sandbox.kube.errors import StatusError, forbidden
 from sandbox.kube.identity import Identity
@@ -46,8 +46,8 @@ class KubeApi:
         asked = Asked("kube", f"{request.method} {request.url.path}")
         try:
             response = await self._noted(request, asked)
-        except ResetError:
-            scope[TRANSPORT].abort()
+        except CutError as error:
+            error.cut(scope[TRANSPORT])
             return
         await response(scope, receive, send)
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
+from sandbox.faults import Kind
 from sandbox.server import Sandbox
 from tests.conftest import ACCOUNT, REGION
 from tests.sandbox.clients import sdk, session_sdk
@@ -71,7 +73,7 @@ async def test_faults_befall_the_next_calls_and_no_more(aws: Sandbox) -> None:
         for code in ("ThrottlingException", "ServerException"):
             with pytest.raises(ClientError, match=code):
                 await ecr.describe_repositories()
-        with pytest.raises(HTTPClientError):
+        with pytest.raises(EndpointConnectionError, match="Could not connect"):
             await ecr.describe_repositories()
         assert (await ecr.describe_repositories())["repositories"] == []
     assert [(call.status, call.error) for call in aws.calls()] == [
@@ -82,11 +84,24 @@ async def test_faults_befall_the_next_calls_and_no_more(aws: Sandbox) -> None:
     ]
 
 
+@pytest.mark.parametrize(("kind", "seen"), [("reset", ConnectionResetError), ("close", type(None))])
+def test_a_reset_is_one_and_a_close_is_in_good_order(aws: Sandbox, kind: Kind, seen: type) -> None:
+    aws.fault("*", kind)
+    host, port = aws.host().split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: aws\r\n\r\n")
+        try:
+            error, received = None, connection.recv(1)
+        except OSError as reset:
+            error, received = reset, b""
+    assert (type(error), received) == (seen, b"")
+
+
 @pytest.mark.asyncio
 async def test_a_reset_after_acting_has_acted(aws: Sandbox) -> None:
     aws.fault("CreateRepository", "reset", when="after")
     async with sdk("ecr", aws) as ecr:
-        with pytest.raises(HTTPClientError):
+        with pytest.raises(EndpointConnectionError, match="Could not connect"):
             await ecr.create_repository(repositoryName="app")
         assert len((await ecr.describe_repositories())["repositories"]) == 1
 
