@@ -4,7 +4,6 @@ import asyncio
 import re
 import socket
 import struct
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from enum import StrEnum
@@ -12,8 +11,9 @@ from enum import StrEnum
 _RESET = struct.pack("ii", 1, 0)
 _OPERATION = re.compile(rb"(?im)^x-amz-target: *\S+\.(\w+)|^Action=(\w+)|&Action=(\w+)")
 _LENGTH = re.compile(rb"(?i)content-length: *(\d+)")
-_REFUSAL = b'{"__type": "ThrottlingException", "message": "slow down"}'
-_HEAD = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: %d\r\n\r\n"
+_JSON_REFUSAL = b'{"__type": "ThrottlingException", "message": "slow down"}'
+_XML_REFUSAL = b"<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>"
+_HEAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n"
 
 
 class Fate(StrEnum):
@@ -28,17 +28,18 @@ class Fate(StrEnum):
 
 
 class Proxy:
-    """Forwards to one host. Each attempt of an operation meets the next of the fates that were set for it."""
+    """Forwards to one host. Each attempt of an operation on a repository meets the next of the fates set for it."""
 
     def __init__(self, upstream: str) -> None:
         self._host, _, port = upstream.partition(":")
         self._port = int(port)
-        self._fates: dict[str, list[Fate]] = defaultdict(list)
+        self._fates: dict[tuple[str, str], list[Fate]] = {}
         self._held: list[bytes] = []
         self.url = ""
 
-    def befall(self, operation: str, *fates: Fate) -> None:
-        self._fates[operation] += fates
+    def befall(self, operation: str, about: str, *fates: Fate) -> None:
+        """:param about: words that the request has."""
+        self._fates[operation, about] = list(fates)
 
     async def deliver(self) -> None:
         """Hand over what was held; what AWS says of it goes nowhere."""
@@ -54,8 +55,7 @@ class Proxy:
 
     async def _pass(self, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection goes on."""
-        waiting = self._fates[_operation_of(request)]
-        fate = waiting.pop(0) if waiting else None
+        fate = self._fate_of(request)
         answer = b"" if fate in (Fate.RESET_BEFORE, Fate.LATE, Fate.REFUSED) else await self._forward(request)
         if fate in (Fate.RESET_BEFORE, Fate.RESET_AFTER):
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -65,11 +65,19 @@ class Proxy:
         elif fate is Fate.HALF:
             writer.write(answer[: len(answer) - len(answer.partition(b"\r\n\r\n")[2]) // 2 - 1])
         elif fate is Fate.REFUSED:
-            writer.write(_HEAD % len(_REFUSAL) + _REFUSAL)
+            refusal = _JSON_REFUSAL if b"X-Amz-Target" in request else _XML_REFUSAL
+            writer.write(_HEAD % len(refusal) + refusal)
         elif fate is None:
             writer.write(answer)
         await writer.drain()
         return fate in (None, Fate.REFUSED)
+
+    def _fate_of(self, request: bytes) -> Fate | None:
+        asked = _operation_of(request)
+        for (operation, about), fates in self._fates.items():
+            if operation == asked and about.encode() in request and fates:
+                return fates.pop(0)
+        return None
 
     async def _forward(self, request: bytes) -> bytes:
         reader, writer = await asyncio.open_connection(self._host, self._port)

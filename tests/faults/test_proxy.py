@@ -92,7 +92,8 @@ async def settled(caller: httpx.AsyncClient, machine: Machine) -> Entries:
 
 async def lose(caller: httpx.AsyncClient, proxy: Proxy, kind: Kind, fates: Sequence[Fate]) -> None:
     """Send a change whose every attempt comes to grief."""
-    proxy.befall(kind.call, *fates[: _ATTEMPTS if kind.call in HARMLESS_TWICE else 1])
+    about = "" if kind.action.startswith("token.") else kind.repository
+    proxy.befall(kind.call, about, *fates[: _ATTEMPTS if kind.call in HARMLESS_TWICE else 1])
     answer = await send(caller, kind)
     assert (answer.status_code, answer.json()["code"]) == (503, "outcome_unknown"), (kind, answer.text)
 
