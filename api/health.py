@@ -12,6 +12,8 @@ router = APIRouter(tags=["operations"])
 
 
 class Health(BaseModel):
+    """That the process answers."""
+
     status: str
 
 

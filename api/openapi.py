@@ -57,6 +57,7 @@ _INFO = (
 _SERVERS = [{"url": "/", "description": "Where this description is served"}]
 _BESIDE = (Problem, DeploymentEvent, DockerConfig)
 """What no route answers as FastAPI knows it: an error, an event of a stream, a file for docker."""
+_ANSWERS = {"200": "What was asked for", "201": "What was made", "204": "Done; there is nothing to tell"}
 _FORMER_NAMES = {"Check": "PreflightCheck"}
 """Names that clients may know, each with the one that it has now."""
 
@@ -71,6 +72,7 @@ def describe(app: FastAPI) -> None:
             document["info"]["description"] = _INFO
             document["servers"] = _SERVERS
             _complete_schemas(document.setdefault("components", {}).setdefault("schemas", {}))
+            _tell_answers(document)
             _declare_keys(document)
             _declare_headers(document)
             _declare_media_types(document)
@@ -82,6 +84,15 @@ def describe(app: FastAPI) -> None:
 
 def to_yaml(document: dict[str, Any]) -> str:
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _tell_answers(document: dict[str, Any]) -> None:
+    """In words of ours, where a route has none."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                if answer["description"] == "Successful Response":
+                    answer["description"] = _ANSWERS[status]
 
 
 def _declare_keys(document: dict[str, Any]) -> None:
@@ -119,6 +130,7 @@ def _complete_schemas(schemas: dict[str, Any]) -> None:
         schemas |= described.pop("$defs", {}) | {model.__name__: described}
     schemas["ProblemCode"] = {"type": "string", "enum": list(CODES), "description": "What went wrong, for programs"}
     schemas["Problem"]["properties"]["code"] = {"$ref": _SCHEMAS + "ProblemCode"}
+    schemas["PolicyDocument"]["description"] = "An IAM policy document, as AWS has it"
     for former, name in _FORMER_NAMES.items():
         # Whole, as generators make no class of a mere reference.
         schemas[former] = schemas[name] | {"title": former, "description": f"The former name of {name}"}

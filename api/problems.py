@@ -25,11 +25,15 @@ log = structlog.get_logger()
 
 
 class FieldProblem(BaseModel):
+    """One mistake, and where it is."""
+
     path: str = Field(examples=["body.name"])
     reason: str
 
 
 class AwsProblem(BaseModel):
+    """What AWS said when it refused."""
+
     code: str = Field(examples=["ThrottlingException"])
     request_id: str | None
 

@@ -18,6 +18,8 @@ DOCKER_CONFIG = "application/vnd.docker.config+json"
 
 
 class DockerLogin(BaseModel):
+    """A login at one host."""
+
     auth: str = Field(description="`USER:PASSWORD` in base64")
 
 

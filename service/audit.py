@@ -18,11 +18,15 @@ from service.tables import operations
 
 
 class Actor(Model):
+    """Who did it."""
+
     id: str = Field(description="The id of a key; `cli` or `bootstrap` for an operator")
     label: str = Field(description="The key's label at that time")
 
 
 class AwsAnswer(Model):
+    """What AWS said when it refused."""
+
     code: str
     request_id: str | None
 
@@ -53,6 +57,8 @@ class Entry(Model):
 
 
 class AuditPage(Page):
+    """One page of the trail."""
+
     items: list[Entry]
 
 

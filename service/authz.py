@@ -10,6 +10,8 @@ from service.errors import ForbiddenError, NotFoundError
 
 
 class Role(StrEnum):
+    """What its holder may do; the README has the table."""
+
     VIEWER = "viewer"
     DEVELOPER = "developer"
     DEPLOYER = "deployer"

@@ -12,6 +12,8 @@ _Answer = TypeVar("_Answer")
 
 
 class Verdict(StrEnum):
+    """`unknown` where it could not be found out."""
+
     OK = "ok"
     FAILED = "failed"
     UNKNOWN = "unknown"

@@ -31,6 +31,8 @@ log = structlog.get_logger()
 
 
 class Cluster(Model):
+    """A cluster of the settings."""
+
     name: str
     kind: str
     registry: str | None
@@ -49,6 +51,8 @@ class ClusterStatus(Cluster):
 
 
 class ClusterList(Page):
+    """All that the caller may know of."""
+
     items: list[Cluster]
 
 

@@ -39,6 +39,8 @@ ImageText = Annotated[
 
 
 class DeploymentCreate(WorkloadSpec):
+    """A workload, and where it is to run."""
+
     cluster: ClusterName
     namespace: NamespaceName = "default"
     name: WorkloadName
@@ -55,12 +57,16 @@ class DeploymentRollback(Model):
 
 
 class DeploymentKind(StrEnum):
+    """What a deployment is to do."""
+
     DEPLOY = "deploy"
     ROLLBACK = "rollback"
     DELETE = "delete"
 
 
 class DeploymentStatus(StrEnum):
+    """How far a deployment is; all but the first two are final."""
+
     ACCEPTED = "accepted"
     PROGRESSING = "progressing"
     SUCCEEDED = "succeeded"
@@ -121,6 +127,8 @@ class Deployment(Model):
 
 
 class DeploymentPage(Page):
+    """One page of deployments."""
+
     items: list[Deployment]
 
 
@@ -141,6 +149,8 @@ class DryRun(Model):
 
 
 class DeploymentEvent(Model):
+    """Something that happened to a deployment; its number is the `id` of the server-sent event."""
+
     number: int
     at: AwareDatetime
     type: str = Field(examples=["progress"])

@@ -9,6 +9,8 @@ from service.resources import DIGEST_PATTERN, MOST_REFERENCE, TAG_PATTERN, Model
 
 
 class ImageSummary(Model):
+    """An image as ECR describes it."""
+
     registry: str
     repository: str
     digest: str
@@ -22,10 +24,14 @@ class ImageSummary(Model):
 
 
 class ImagePage(Page):
+    """One page of a repository's images."""
+
     items: list[ImageSummary]
 
 
 class Layer(Model):
+    """One layer of an image, as its manifest lists it."""
+
     digest: str
     size_bytes: int
     media_type: str
@@ -72,6 +78,8 @@ class ImageTagging(Model):
 
 
 class TaggedImage(Model):
+    """A tag, and what it stands for."""
+
     registry: str
     repository: str
     tag: str

@@ -25,6 +25,8 @@ Label = Annotated[
 
 
 class KeyCreate(Model):
+    """A key to make: for whom, and what it may."""
+
     label: Label
     bindings: list[Binding] = Field(
         min_length=1, max_length=100, examples=[[{"role": "developer", "repository": "team"}]]
@@ -35,6 +37,8 @@ class KeyCreate(Model):
 
 
 class KeyRotate(Model):
+    """How the old secrets end."""
+
     overlap_seconds: StrictInt = Field(
         3600, ge=0, le=_WEEK, description="How long the secrets before the new one still work"
     )
@@ -57,12 +61,18 @@ class Key(Model):
 
 
 class NewKey(Key):
+    """A key with its secret."""
+
     secret: str = Field(description="Shown this once", examples=["whf_…"])
 
 
 class RotatedKey(NewKey):
+    """A key with its new secret."""
+
     previous_until: AwareDatetime = Field(description="When the secrets before this one end, at the latest")
 
 
 class KeyPage(Page):
+    """One page of keys."""
+
     items: list[Key]

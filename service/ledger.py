@@ -26,6 +26,8 @@ nothing of it is true, and the operation failed. It may be called again, after a
 
 
 class Status(StrEnum):
+    """What came of an operation: `pending` is open, `unknown` could not be found out."""
+
     PENDING = "pending"
     SUCCEEDED = "succeeded"
     FAILED = "failed"

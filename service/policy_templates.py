@@ -27,12 +27,16 @@ _TEMPLATES = {
 
 
 class PolicyTemplate(Model):
+    """A policy that is filled in for accounts."""
+
     name: str
     description: str
     actions: list[str]
 
 
 class PolicyTemplateList(Page):
+    """All there are."""
+
     items: list[PolicyTemplate]
 
 

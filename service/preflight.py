@@ -22,6 +22,8 @@ from service.tasks import all_of
 
 
 class Preflight(Model):
+    """What was looked into, with the worst verdict."""
+
     cluster: str
     namespace: str
     image: str

@@ -11,6 +11,8 @@ from service.settings import RegistrySettings
 
 
 class Registry(Model):
+    """A registry of the settings."""
+
     name: str
     account_id: str
     region: str
@@ -27,6 +29,8 @@ class RegistryStatus(Registry):
 
 
 class RegistryList(Page):
+    """All that the caller may know of."""
+
     items: list[Registry]
 
 

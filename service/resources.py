@@ -81,6 +81,8 @@ class Model(BaseModel):
 
 
 class Mutability(StrEnum):
+    """Whether a tag may be moved; the last two hold for all tags but those of the filters."""
+
     MUTABLE = "MUTABLE"
     IMMUTABLE = "IMMUTABLE"
     MUTABLE_WITH_EXCLUSION = "MUTABLE_WITH_EXCLUSION"
@@ -99,6 +101,8 @@ ExclusionFilter = Annotated[
 
 
 class EncryptionType(StrEnum):
+    """By a key of S3's own or of KMS; `KMS_DSSE` encrypts twice."""
+
     AES256 = "AES256"
     KMS = "KMS"
     KMS_DSSE = "KMS_DSSE"
@@ -133,6 +137,8 @@ class TagSettings(Model):
 
 
 class RepositoryCreate(TagSettings):
+    """A repository to make."""
+
     name: RepositoryName
     tag_mutability: Mutability = Mutability.MUTABLE
     scan_on_push: StrictBool = True
@@ -160,6 +166,8 @@ class RepositoryUpdate(Model):
 
 
 class RepositorySummary(Model):
+    """A repository as ECR describes it."""
+
     registry: str
     name: str
     arn: str
@@ -172,6 +180,8 @@ class RepositorySummary(Model):
 
 
 class Repository(RepositorySummary):
+    """A repository with its resource tags, without wharfinger's own."""
+
     tags: dict[str, str]
 
 
@@ -182,6 +192,8 @@ class Page(Model):
 
 
 class RepositoryPage(Page):
+    """One page of repositories."""
+
     items: list[RepositorySummary]
 
 

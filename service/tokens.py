@@ -31,11 +31,15 @@ _MOST_CACHED = 10_000
 
 
 class TokenAction(StrEnum):
+    """What a credential is for."""
+
     PULL = "pull"
     PUSH = "push"
 
 
 class TokenScope(StrEnum):
+    """Whether it is for named repositories or for all."""
+
     REPOSITORIES = "repositories"
     REGISTRY = "registry"
 
@@ -50,6 +54,8 @@ RepositoryScope = Annotated[
 
 
 class TokenRequest(Model):
+    """What the credential is to reach, and no more."""
+
     repositories: tuple[RepositoryScope, ...] = Field((), max_length=100, examples=[["myapp"], ["team/*"]])
     actions: frozenset[TokenAction] = Field(min_length=1, examples=[["pull", "push"]])
     scope: TokenScope = Field(TokenScope.REPOSITORIES, description="`registry` must be asked for, and is for admins")

@@ -59,17 +59,23 @@ Span = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(hours=6), exampl
 
 
 class ServiceType(StrEnum):
+    """How the Service is reached."""
+
     NODE_PORT = "NodePort"
     CLUSTER_IP = "ClusterIP"
     LOAD_BALANCER = "LoadBalancer"
 
 
 class ResourceAmounts(Model):
+    """Amounts as Kubernetes writes them."""
+
     cpu: Quantity | None = None
     memory: Quantity | None = None
 
 
 class Resources(Model):
+    """What the container asks for, and what it may use at most."""
+
     requests: ResourceAmounts | None = None
     limits: ResourceAmounts | None = None
 
@@ -144,6 +150,8 @@ class Probe(Model):
 
 
 class Probes(Model):
+    """How Kubernetes finds out whether the container has started, is ready and is alive."""
+
     readiness: Probe | None = None
     liveness: Probe | None = None
     startup: Probe | None = None
@@ -186,6 +194,8 @@ class Security(Model):
 
 
 class OnFailure(StrEnum):
+    """What becomes of a rollout that failed."""
+
     KEEP = "keep"
     ROLLBACK = "rollback"
 

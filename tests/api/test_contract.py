@@ -136,6 +136,9 @@ def test_every_tag_operation_and_parameter_is_told_of(described: dict[str, Any])
     assert not missing
     assert described["servers"] == [{"url": "/", "description": "Where this description is served"}]
     assert described["info"]["description"]
+    assert [name for name, one in described["components"]["schemas"].items() if not one.get("description")] == []
+    answers = [one for _, _, operation in _operations(described) for one in operation["responses"].values()]
+    assert "Successful Response" not in {one["description"] for one in answers}
 
 
 def test_streams_and_files_have_their_types(described: dict[str, Any]) -> None:
