@@ -19,7 +19,7 @@ def _lines(service: ServiceProcess) -> list[dict[str, Any]]:
 
 async def test_every_line_of_a_request_has_its_id(service: ServiceProcess, secret: str, aws: Sandbox) -> None:
     service.start()
-    aws.fault("DescribeRepositories", "access_denied")
+    aws.fault("DescribeRepositories", "throttle", times=9)
     headers = {"Authorization": f"Bearer {secret}"}
     async with httpx.AsyncClient(base_url=service.url, headers=headers, trust_env=False) as client:
         await client.get("/v1/repositories/team/app", headers={"X-Request-Id": "mine-1"})
