@@ -150,7 +150,7 @@ def _pod(name: str, spec: WorkloadSpec, image_uri: str) -> Object:
 
 
 def _volumes(spec: WorkloadSpec) -> Iterator[tuple[Object, Object]]:
-    """Each volume, and its mount. Their names tell the kind: applied over one of another kind, it would be both."""
+    """Each volume, and its mount."""
     for number, one in enumerate(spec.volumes):
         mount = {"mountPath": one.mount_path}
         if one.config_map is not None:
@@ -233,8 +233,7 @@ def _handler(probe: Probe, port: int | None) -> Object:
         return {"exec": {"command": probe.command}}
     if probe.tcp:
         return {"tcpSocket": {"port": port}}
-    # The scheme is stated so that it is ours: a default would stay behind when another handler takes its place.
-    return {"httpGet": {"path": probe.path or "/healthz", "port": port, "scheme": "HTTP"}}
+    return {"httpGet": {"path": probe.path or "/healthz", "port": port}}
 
 
 def _given(**fields: Any) -> Object:  # noqa: ANN401 - JSON

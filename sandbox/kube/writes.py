@@ -62,7 +62,9 @@ class Writes:
     def _create_sent(self, target: Target, sent: Object, options: Options) -> _Written:
         check_kind(target.kind, sent)
         made, warnings = strictness.decode(target.kind, sent, options.validation)
-        made = strictness.compact(target.kind, made)
+        # Left out, they are the path's.
+        about: Object = {"apiVersion": target.kind.api_version, "kind": target.kind.name}
+        made = about | strictness.compact(target.kind, made)
         check_identity(target, made)
         if made["metadata"].get("resourceVersion"):
             raise bad_request("resourceVersion should not be set on objects to be created")

@@ -1,5 +1,6 @@
 """Deployments in a namespace with other people's pods, some of which carry our labels."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -40,8 +41,7 @@ async def deploy(client: httpx.AsyncClient, **changes: object) -> dict[str, Any]
 def their_deployment(name: str, labels: dict[str, str], image: str, **container: object) -> dict[str, Any]:
     pod = {"containers": [{"name": "theirs", "image": image, **container}]}
     template = {"metadata": {"labels": labels}, "spec": pod}
-    about = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}}
-    return about | {"spec": {"selector": {"matchLabels": labels}, "template": template}}
+    return {"metadata": {"name": name}, "spec": {"selector": {"matchLabels": labels}, "template": template}}
 
 
 async def selected(kube: httpx.AsyncClient) -> list[dict[str, Any]]:
@@ -115,6 +115,26 @@ async def test_after_an_adoption_there_runs_what_was_asked_for(
     front = (await kube.get(f"{SERVICES}/myapp")).json()["spec"]
     assert [one["port"] for one in front["ports"]] == [8080]
     assert front["selector"] == {"app": "theirs"}
+
+
+async def test_an_adoption_that_is_cut_off_is_gone_through_with(
+    admin: httpx.AsyncClient, kube: httpx.AsyncClient, aws: Sandbox
+) -> None:
+    await adopted(kube, (await deploy(admin, name="other"))["image_uri"])
+    dry_run = aws.hold("PATCH deployments")
+    asked = asyncio.create_task(deploy(admin, adopt=True, force=True))
+    assert await asyncio.to_thread(dry_run.reached, 10)
+    taken_over = aws.hold("PATCH deployments")
+    dry_run.release()
+    assert await asyncio.to_thread(taken_over.reached, 10)
+    applied = aws.hold("PATCH deployments")
+    taken_over.release()
+    assert await asyncio.to_thread(applied.reached, 10)
+    theirs = await containers(kube)
+    applied.drop()
+    await asked
+    assert [one["name"] for one in theirs] == ["theirs"]
+    assert [one["name"] for one in await containers(kube)] == ["myapp"]
 
 
 async def test_the_dry_run_of_an_adoption_shows_what_goes(admin: httpx.AsyncClient, kube: httpx.AsyncClient) -> None:
