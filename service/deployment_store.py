@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.clock import utcnow
 from service.db import Database
 from service.deployment_resources import DeploymentKind, DeploymentStatus
-from service.deployment_values import forget
+from service.deployment_values import forget, forget_everywhere
 from service.ledger import Json, Status
 from service.tables import UtcDateTime, deployment_events, deployment_targets, deployments, operations
 
@@ -186,7 +186,7 @@ class DeploymentStore:
         is_more = True
         while is_more:
             async with self._database.write() as connection:
-                is_more = await forget(connection, removed_before=utcnow() - keep)
+                is_more = await forget_everywhere(connection, removed_before=utcnow() - keep)
 
     def tell(self, deployment_id: str) -> None:
         """Wake those who wait for a change of this deployment."""

@@ -23,6 +23,7 @@ _BATCH = 500
 
 _c = deployments.c
 _PLACE = (_c.cluster, _c.namespace, _c.name)
+_SUCCEEDED = (_c.status == DeploymentStatus.SUCCEEDED, _c.kind != DeploymentKind.DELETE)
 
 
 def without_values(spec: Json) -> Json:
@@ -31,27 +32,28 @@ def without_values(spec: Json) -> Json:
     return spec | {"env": {}} | ({FORGOTTEN: names} if names else {})
 
 
-async def forget(
-    connection: AsyncConnection, *which: ColumnElement[bool], removed_before: datetime | None = None
-) -> bool:
-    """Drop the values of those deployments that no rollback needs; says whether there may be more."""
-    needless: ColumnElement[bool] = _c.id.not_in(_newest_successes(*which))
-    if removed_before is not None:
-        needless = or_(needless, _is_removed(removed_before))
-    # NULL: written by a version that did not say so.
-    holding = (*which, _c.finished_at.is_not(None), _c.keeps_values.is_not(False), needless)
-    found = (await connection.execute(select(_c.id, _c.spec).where(*holding).limit(_BATCH))).all()
+async def forget(connection: AsyncConnection, *target: ColumnElement[bool]) -> None:
+    """Drop the values of those deployments of a target that no rollback needs."""
+    newest = select(_c.id).where(*target, *_SUCCEEDED).order_by(_c.generation.desc()).limit(KEPT_SUCCESSES)
+    await _drop(connection, *target, _c.id.not_in(newest))
+
+
+async def forget_everywhere(connection: AsyncConnection, *, removed_before: datetime) -> bool:
+    """As `forget` for every target, and of what was removed before then; says whether there may be more."""
+    rank = func.row_number().over(partition_by=_PLACE, order_by=_c.generation.desc())
+    ranked = select(_c.id, rank.label("number")).where(*_SUCCEEDED).subquery()
+    newest = select(ranked.c.id).where(ranked.c.number <= KEPT_SUCCESSES)
+    return await _drop(connection, or_(_c.id.not_in(newest), _is_removed(removed_before))) == _BATCH
+
+
+async def _drop(connection: AsyncConnection, *which: ColumnElement[bool]) -> int:
+    # NULL: written by a version that did not say so. In these words the index is meant.
+    holding = (_c.keeps_values.is_not(False), _c.finished_at.is_not(None))
+    found = (await connection.execute(select(_c.id, _c.spec).where(*holding, *which).limit(_BATCH))).all()
     for row in found:
         values: dict[str, Any] = {"spec": without_values(row.spec), "keeps_values": False}
         await connection.execute(update(deployments).where(_c.id == row.id).values(values))
-    return len(found) == _BATCH
-
-
-def _newest_successes(*which: ColumnElement[bool]) -> Any:  # noqa: ANN401 - a subquery of ids
-    rank = func.row_number().over(partition_by=_PLACE, order_by=_c.generation.desc())
-    succeeded = (*which, _c.status == DeploymentStatus.SUCCEEDED, _c.kind != DeploymentKind.DELETE)
-    ranked = select(_c.id, rank.label("number")).where(*succeeded).subquery()
-    return select(ranked.c.id).where(ranked.c.number <= KEPT_SUCCESSES)
+    return len(found)
 
 
 def _is_removed(before: datetime) -> ColumnElement[bool]:

@@ -145,6 +145,13 @@ class DeploymentRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_deployments_target", "cluster", "namespace", "name", "generation", unique=True),
         Index("ix_deployments_active", "finished_at", "lease_until"),
+        # What `deployment_values` looks for, in the words that each engine's own statement has.
+        Index(
+            "ix_deployments_values",
+            *("cluster", "namespace", "name", "generation"),
+            sqlite_where=text("keeps_values IS NOT 0"),
+            postgresql_where=text("keeps_values IS NOT false"),
+        ),
     )
 
     id: str = Field(primary_key=True, foreign_key="operations.id", max_length=36)

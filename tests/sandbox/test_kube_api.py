@@ -32,7 +32,7 @@ async def test_the_api_describes_itself(cluster: Cluster) -> None:
     assert (version.json()["major"], version.json()["minor"]) == ("1", "34")
     assert (await cluster.http.get("/api")).json()["versions"] == ["v1"]
     groups = {one["name"] for one in (await cluster.http.get("/apis")).json()["groups"]}
-    assert groups == {"apps", "policy", "authorization.k8s.io"}
+    assert groups == {"apps", "policy", "authorization.k8s.io", "networking.k8s.io"}
     core = (await cluster.http.get("/api/v1")).json()["resources"]
     assert {"pods", "pods/status", "services", "namespaces"} <= {one["name"] for one in core}
     apps = (await cluster.http.get("/apis/apps/v1")).json()["resources"]
