@@ -47,7 +47,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="All there is to know, as J
 @app.command()
 def create(
     *,
-    role: Annotated[str, typer.Option(help="viewer, developer, deployer, auditor or admin")],
+    role: Annotated[str, typer.Option(help="viewer, developer, deployer, privileged_deployer, auditor or admin")],
     label: Annotated[str, typer.Option(help="Who or what will hold it")],
     repository: Annotated[
         str | None, typer.Option(metavar="PREFIX", help="These repositories only: whole segments of names")
