@@ -7,7 +7,7 @@ These machines are noisy: the ratio is what counts, not the single figure.
 
 import asyncio
 
-from bench import deploys, latency, pipeline, startup, trail, vending
+from bench import deploys, flood, latency, pipeline, reads, startup, trail, vending
 from bench.report import heading
 from bench.rig import rig
 
@@ -19,6 +19,8 @@ def main() -> None:
     trail.measure()
     with rig() as running:
         asyncio.run(latency.measure(running))
+        asyncio.run(reads.measure(running))
+        asyncio.run(flood.measure(running))
         asyncio.run(vending.measure(running))
         pipeline.measure(running)
         asyncio.run(deploys.measure(running))
