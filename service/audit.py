@@ -81,7 +81,7 @@ class Audit:
     async def get(self, caller: Caller, operation_id: str) -> Entry:
         """:raises NotFoundError: there is none with this id that the caller may read."""
         own = _own(caller)
-        is_visible = () if own is None else (operations.c.actor == own,)
+        is_visible = () if own is None else (audit_query.visible_to(own),)
         query = select(operations).where(operations.c.id == operation_id, *is_visible)
         async with self._database.read() as connection:
             row = (await connection.execute(query)).mappings().first()

@@ -16,6 +16,7 @@ from service.ledger import Status
 from service.subjects import below
 from service.tables import UtcDateTime, operation_subjects, operations
 
+_UNTOLD = ("registry_not_found", "cluster_not_found")
 _COMPLETE = tuple(one for one in Status if one is not Status.PENDING)
 
 
@@ -60,6 +61,15 @@ def page(wanted: AuditFilter, own: str | None, after: Position | None, most: int
         .order_by(at.desc(), row_id.desc())
         .limit(most)
     )
+
+
+def visible_to(actor: str) -> ColumnElement[bool]:
+    """An actor's own rows; those alone left out that would tell of a registry or cluster that is not theirs to know.
+
+    One that is not there leaves no row.
+    """
+    is_told = (operations.c.status != Status.REFUSED) | operations.c.code.not_in(_UNTOLD)
+    return (operations.c.actor == actor) & is_told
 
 
 def _open(
@@ -134,7 +144,7 @@ def _conditions(wanted: AuditFilter, own: str | None) -> Iterator[ColumnElement[
         if value is not None:
             yield operations.c[name] == value
     if own is not None:
-        yield operations.c.actor == own
+        yield visible_to(own)
     if wanted.status not in (None, Status.SUCCEEDED, Status.PENDING):
         # Said beside the status itself: then the index of what did not simply succeed is known to fit.
         yield operations.c.status != literal(Status.SUCCEEDED, literal_execute=True)

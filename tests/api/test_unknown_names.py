@@ -43,6 +43,19 @@ async def test_registries_are_not_told_apart(elsewhere: httpx.AsyncClient, metho
     assert "local" not in by_default["detail"]
 
 
+async def test_the_trail_of_their_own_does_not_tell_either(
+    elsewhere: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    for name in ("local", "nowhere"):
+        await elsewhere.post("/v1/repositories", params={"registry": name}, json={"name": "team/app"})
+    await elsewhere.post("/v1/repositories", params={"registry": "local-us"}, json={"name": "other/app"})
+    own = (await elsewhere.get("/v1/audit")).json()["items"]
+    assert [(one["target"], one["status"]) for one in own] == [("local-us/other/app", "refused")]
+    seen = (await admin.get("/v1/audit", params={"target": "local/team/app"})).json()["items"]
+    assert [(one["status"], one["code"]) for one in seen] == [("refused", "registry_not_found")]
+    assert (await elsewhere.get(f"/v1/audit/{seen[0]['id']}")).status_code == 404
+
+
 @pytest.mark.parametrize("route", ["get", "preflight", "create", "preview"])
 async def test_clusters_are_not_told_apart(app: ASGIApp, connect: Connect, make_key: MakeKey, route: str) -> None:
     client = connect(
