@@ -62,6 +62,7 @@ class Application:
             registries=world.registry,
             clusters=world.eks(place),
             place=place,
+            calls=world.calls,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,8 +106,8 @@ class Application:
         try:
             await self._world.faults.meet(asked.operation, "before")
             response = await act()
-            await self._world.faults.meet(asked.operation, "after")
             status = response.status_code
+            await self._world.faults.meet(asked.operation, "after")
         except FaultError as fault:
             asked.error, status = fault.code, fault.status
             return refuse(fault)

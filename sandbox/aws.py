@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox import eks_requests, iam, moto_server, sigv4, sts, sts_web_identity
-from sandbox.calls import Asked
+from sandbox import cloudtrail, eks_requests, iam, moto_server, sigv4, sts, sts_web_identity
+from sandbox.calls import Asked, Calls
 from sandbox.clock import CLOCK
 from sandbox.ecr import api as ecr
 from sandbox.ecr.errors import EcrError
@@ -81,13 +81,21 @@ class Aws:
     """Answers the requests that come to one place."""
 
     def __init__(
-        self, *, identities: Identities, issuer: Issuer, registries: Registries, clusters: Eks, place: Place
+        self,
+        *,
+        identities: Identities,
+        issuer: Issuer,
+        registries: Registries,
+        clusters: Eks,
+        place: Place,
+        calls: Calls,
     ) -> None:
         self._identities = identities
         self._issuer = issuer
         self._registries = registries
         self._clusters = clusters
         self._place = place
+        self._calls = calls
 
     async def answer(self, request: AwsRequest) -> Response:  # noqa: PLR0911 - one for each kind of refusal
         """The answer; errors are answers too, noted in `request.asked`."""
@@ -118,6 +126,8 @@ class Aws:
         if signed.service == "eks":
             return self._eks(request, caller)
         action = request.asked.operation
+        if signed.service == "cloudtrail":
+            return self._cloudtrail(request, caller)
         if signed.service == "sts":
             if action not in sts.ACTIONS:
                 raise NotImitatedError
@@ -126,6 +136,12 @@ class Aws:
         if signed.service == "iam":
             iam.require(self._identities.principal(caller), action, request.fields)
         return await asyncio.to_thread(moto_server.answer, request.http, signed.service, request.body)
+
+    def _cloudtrail(self, request: AwsRequest, caller: Known) -> Response:
+        if request.asked.operation != cloudtrail.ACTION:
+            raise NotImitatedError
+        principal = self._identities.principal(caller)
+        return _json(cloudtrail.lookup(self._calls.all(), self._place, principal, json.loads(request.body)))
 
     def _unsigned(self, request: AwsRequest) -> Response:
         request.asked.service = "sts"

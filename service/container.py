@@ -9,6 +9,7 @@ from service.audit import Audit
 from service.bootstrap import adopt_key
 from service.clients.aws import Aws
 from service.clients.broker import Broker
+from service.clients.cloudtrail import CloudTrail
 from service.clients.ecr import Ecr
 from service.clients.ecr_images import EcrImages
 from service.clients.ecr_policies import EcrPolicies
@@ -37,6 +38,7 @@ from service.settings import Settings
 from service.settlement import Settlement
 from service.telemetry import POOL, UNSETTLED
 from service.tokens import Tokens
+from service.trail import Trail
 from service.write_probe import WriteProbe
 
 _LAST_SWEEP_SECONDS = 5.0
@@ -110,6 +112,10 @@ class Container:
                 interval=settings.deadlines.sweep_interval,
                 second_look=settings.deadlines.second_look,
                 longest=settings.deadlines.request,
+                trail=Trail(
+                    clients={name: CloudTrail(client) for name, client in clients.items()},
+                    patience=settings.deadlines.cloudtrail,
+                ),
             ),
             registries=registries,
             repositories=Repositories(registries=registries, operations=operations),

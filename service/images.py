@@ -31,8 +31,8 @@ class Images:
         self._references = references
         self._clients = clients
         self._operations = operations
-        operations.settles(Action.IMAGE_TAG, self._settle_tag, looks=True)
-        operations.settles(Action.IMAGE_DELETE, self._settle_delete, looks=True)
+        operations.settles(Action.IMAGE_TAG, self._settle_tag, looks=True, call="PutImage")
+        operations.settles(Action.IMAGE_DELETE, self._settle_delete, looks=True, call="BatchDeleteImage")
 
     async def list(
         self, caller: Caller, registry: str | None, repository: str, *, cursor: str | None, limit: int

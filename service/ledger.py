@@ -118,6 +118,8 @@ class Settled:
     result: Json | None = None
     found: Json | None = None
     """What AWS has now, where that was looked at."""
+    if_done: Json | None = None
+    """The operation's answer, where something else should prove that it was done."""
     is_certain: bool = False
     """It follows from our own rows, and not from what AWS answered, which may be stale."""
 

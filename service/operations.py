@@ -55,16 +55,26 @@ class Operations:
         self._settlers: dict[Action, Settler] = {}
         self._looking: set[Action] = set()
         self._proving: set[Action] = set()
+        self._calls: dict[str, str] = {}
 
-    def settles(self, action: Action, settler: Settler, *, looks: bool = False, proves: bool = False) -> None:
+    def settles(
+        self, action: Action, settler: Settler, *, looks: bool = False, proves: bool = False, call: str | None = None
+    ) -> None:
         """Register how operations of this kind are settled.
 
         :param looks: it asks AWS, which takes time and may read back stale.
         :param proves: where it finds a success, that is this operation's own doing.
+        :param call: AWS's name for the one thing that it does, by which CloudTrail knows it.
         """
+        if call is not None:
+            self._calls[action] = call
         self._settlers[action] = settler
         (self._looking.add if looks else self._looking.discard)(action)
         (self._proving.add if proves else self._proving.discard)(action)
+
+    def call_of(self, action: str) -> str | None:
+        """AWS's name for what an action does, where that is one call."""
+        return self._calls.get(action)
 
     @property
     def settled_actions(self) -> Collection[str]:

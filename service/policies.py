@@ -35,9 +35,9 @@ class Policies:
         self._registries = registries
         self._clients = clients
         self._operations = operations
-        operations.settles(Action.POLICY_PUT, self._settle_put, looks=True)
-        operations.settles(Action.POLICY_PUT_FOREIGN, self._settle_put, looks=True)
-        operations.settles(Action.POLICY_DELETE, self._settle_delete, looks=True)
+        operations.settles(Action.POLICY_PUT, self._settle_put, looks=True, call="SetRepositoryPolicy")
+        operations.settles(Action.POLICY_PUT_FOREIGN, self._settle_put, looks=True, call="SetRepositoryPolicy")
+        operations.settles(Action.POLICY_DELETE, self._settle_delete, looks=True, call="DeleteRepositoryPolicy")
 
     async def get(self, caller: Caller, registry: str | None, name: str) -> Document:
         """The policy of repository `name`.

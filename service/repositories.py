@@ -38,7 +38,7 @@ class Repositories:
         self._operations = operations
         operations.settles(Action.REPOSITORY_CREATE, self._settle_create, looks=True, proves=True)
         operations.settles(Action.REPOSITORY_UPDATE, self._settle_update, looks=True)
-        operations.settles(Action.REPOSITORY_DELETE, self._settle_delete, looks=True)
+        operations.settles(Action.REPOSITORY_DELETE, self._settle_delete, looks=True, call="DeleteRepository")
 
     async def create(self, call: Call, registry: str | None, asked: RepositoryCreate) -> Done:
         """Create a repository, tagged with the operation that made it.

@@ -167,6 +167,10 @@ class DeadlineSettings(_Section):
     second_look: PositiveSpan = Field(
         timedelta(seconds=10), description="Between two looks at AWS that must agree before a failure is believed"
     )
+    cloudtrail: Annotated[timedelta, Field(ge=timedelta(0))] = Field(
+        timedelta(minutes=20),
+        description="How long to wait for CloudTrail, where the role may ask it and the state tells nothing; 0: never",
+    )
     sweep_interval: PositiveSpan = timedelta(seconds=5)
     drain: PositiveSpan = Field(timedelta(seconds=35), description="For requests in flight to finish after SIGTERM")
     drain_delay: Annotated[timedelta, Field(ge=timedelta(0))] = Field(

@@ -12,11 +12,14 @@ from service.clock import utcnow
 from service.errors import DatabaseError
 from service.ledger import MOST_CLAIMED, Ledger, Settled, Status, open_of
 from service.operations import Operations
+from service.trail import Trail
 
 _MOST_LOOKS = 16
 """At AWS at once, so that the sweep after an outage does not take the callers' share of its rates."""
 _LONGEST_LOOK = timedelta(seconds=60)
 _HOLD = 2 * _LONGEST_LOOK
+_NEXT_EVENT = timedelta(seconds=30)
+"""Between two questions to CloudTrail, which answers two a second."""
 
 log = structlog.get_logger()
 
@@ -38,6 +41,7 @@ class Settlement:
         interval: timedelta,
         second_look: timedelta = timedelta(seconds=10),
         longest: timedelta = timedelta.max,
+        trail: Trail | None = None,
     ) -> None:
         self._ledger = ledger
         self._operations = operations
@@ -45,6 +49,7 @@ class Settlement:
         self._interval = interval
         self._second_look = second_look
         self._longest = longest
+        self._trail = trail
         self._is_stopped = asyncio.Event()
         self._looks: set[asyncio.Task[bool]] = set()
 
@@ -129,10 +134,21 @@ class Settlement:
             if seen != row["seen"] or left > timedelta(0):
                 await self._ledger.postpone(row, left, seen=seen)
                 return False
-        is_settled = await self._ledger.settle(row, found)
+        decided = await self._decide(row, found)
+        if decided is None:
+            await self._ledger.postpone(row, _NEXT_EVENT, seen=row["seen"])
+            return False
+        is_settled = await self._ledger.settle(row, decided)
         if is_settled:
-            log.info("settled", operation=row["id"], status=found.status, note=found.note)
+            log.info("settled", operation=row["id"], status=decided.status, note=decided.note)
         return is_settled
+
+    async def _decide(self, row: Row, found: Settled) -> Settled | None:
+        """What the state can't tell, CloudTrail may; None: it may yet."""
+        call = self._operations.call_of(row["action"])
+        if self._trail is None or call is None or found.status != Status.UNKNOWN:
+            return found
+        return await self._trail.decide(open_of(row), found, call, row["started_at"])
 
     @property
     def _looking(self) -> Collection[str]:

@@ -20,7 +20,7 @@ def change(operation: Open, now: Json, asked: Json, *, result: Json, found: Json
         return Settled(Status.SUCCEEDED, "found as it was asked for", result, found)
     if now == operation.before:
         return Settled(Status.FAILED, _AS_BEFORE, found=found)
-    return Settled(Status.UNKNOWN, _OTHERWISE, found=found)
+    return Settled(Status.UNKNOWN, _OTHERWISE, found=found, if_done=result)
 
 
 def deletion(operation: Open, now: Json | None, *, found: Json | None) -> Settled:
@@ -29,7 +29,7 @@ def deletion(operation: Open, now: Json | None, *, found: Json | None) -> Settle
         return Settled(Status.SUCCEEDED, _ABSENT, {})
     if now == operation.before:
         return Settled(Status.FAILED, _AS_BEFORE, found=found)
-    return Settled(Status.UNKNOWN, _REPLACED, found=found)
+    return Settled(Status.UNKNOWN, _REPLACED, found=found, if_done={})
 
 
 def fields(operation: Open, now: Json, asked: Json, *, result: Json) -> Settled:

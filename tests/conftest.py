@@ -112,6 +112,7 @@ def bare_settings(database_url: str, tmp_path: Path) -> Settings:
             aws_attempts=2,
             settle_grace=timedelta(milliseconds=100),
             second_look=timedelta(milliseconds=100),
+            cloudtrail=timedelta(0),
             # Tests that want a sweep ask for one, so that none comes in between.
             sweep_interval=timedelta(hours=1),
         ),
@@ -310,6 +311,7 @@ request = "PT4S"
 aws_attempts = 1
 settle_grace = "PT0.3S"
 second_look = "PT0.3S"
+cloudtrail = "PT0S"
 sweep_interval = "PT0.2S"
 
 [[registries]]

@@ -36,6 +36,8 @@ TAKE_NO_RESOURCE = {
     "ecr:DescribeRegistry",
     "ecr:GetAccountSetting",
     "ecr:GetRegistryScanningConfiguration",
+    # Likewise for CloudTrail.
+    "cloudtrail:LookupEvents",
 }
 
 
@@ -69,7 +71,14 @@ def test_the_documents_are_the_six_that_the_readme_lists() -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
 def test_every_statement_allows_actions_that_exist(path: Path) -> None:
     # TagSession is a permission without an operation of its own.
-    known = operations("ecr") | operations("sts") | operations("eks") | operations("iam") | {"sts:TagSession"}
+    known = (
+        operations("ecr")
+        | operations("sts")
+        | operations("eks")
+        | operations("iam")
+        | operations("cloudtrail")
+        | {"sts:TagSession"}
+    )
     for statement in statements(path):
         assert statement["Effect"] == "Allow"
         assert actions(statement) <= known

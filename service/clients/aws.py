@@ -66,6 +66,7 @@ READS = frozenset(
         "ListNodegroups",
         "ListRolePolicies",
         "ListTagsForResource",
+        "LookupEvents",
     }
 )
 """Operations that change nothing and give nothing away. What is not in this list needs an open operation."""
@@ -75,6 +76,7 @@ HARMLESS_TWICE = frozenset({"AssumeRole", "CreateRepository", "GetAuthorizationT
 was lost is of no use to anybody. Any other would undo what somebody else did since the attempt that AWS acted on."""
 
 SESSION_NAME = "wharfinger"
+OPERATION_IN_USER_AGENT = "wharfinger-operation/"
 _SERVER_ERROR = 500
 _SUCCESS = range(200, 300)
 
@@ -144,6 +146,7 @@ class RegistryClients:
     lent_ecr: "ECRClient"
     eks: "EKSClient"
     iam: OnFirstUse
+    cloudtrail: OnFirstUse
 
 
 class Aws:
@@ -180,6 +183,9 @@ class Aws:
             lent_ecr=cast("ECRClient", lent),
             eks=cast("EKSClient", eks),
             iam=OnFirstUse(lambda: self._stack.enter_async_context(self._guarded(session, "iam", settings))),
+            cloudtrail=OnFirstUse(
+                lambda: self._stack.enter_async_context(self._guarded(session, "cloudtrail", settings))
+            ),
         )
 
     @asynccontextmanager
@@ -279,7 +285,7 @@ def _name_operation(request: "AWSRequest", operation_name: str, **_: object) -> 
     current = permit.get()
     if current is not None and operation_name not in READS:
         _require_time(current)
-        named = f"{request.headers['User-Agent']} wharfinger-operation/{current.operation_id}"
+        named = f"{request.headers['User-Agent']} {OPERATION_IN_USER_AGENT}{current.operation_id}"
         request.headers.replace_header("User-Agent", named)
 
 

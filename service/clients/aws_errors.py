@@ -133,11 +133,20 @@ ERRORS: dict[str, _Make] = {
     "ServiceUnavailableException": _unavailable,
     # https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html and each operation's own list
     "NoSuchEntity": _rejected,
+    # https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
+    "InvalidEventCategoryException": _rejected,
+    "InvalidLookupAttributesException": _rejected,
+    "InvalidMaxResultsException": _rejected,
+    "InvalidNextTokenException": _rejected,
+    "InvalidTimeRangeException": _rejected,
+    "OperationNotPermittedException": _rejected,
+    "UnsupportedOperationException": _rejected,
     "InvalidInput": _rejected,
     "ServiceFailure": _unavailable,
 }
 
 _SERVICES = {
+    "cloudtrail": ("LookupEvents",),
     "sts": ("AssumeRole", "GetCallerIdentity"),
     "eks": (
         "DescribeCluster",

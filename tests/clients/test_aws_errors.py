@@ -30,7 +30,7 @@ SUBJECT = {"repository": "team/app", "image": "team/app:1"}
 def _operations() -> dict[str, list[str]]:
     """The error codes of each operation of ECR, STS, EKS and IAM, by the name of its method."""
     found: dict[str, list[str]] = {}
-    for service in ("ecr", "sts", "eks", "iam"):
+    for service in ("ecr", "sts", "eks", "iam", "cloudtrail"):
         model = Loader().load_service_model(service, "service-2")
         for name, operation in model["operations"].items():
             shapes = [error["shape"] for error in operation.get("errors", ())]

@@ -1,0 +1,57 @@
+"""AWS CloudTrail, translated: what AWS says of a change, found by the operation's id in its User-Agent."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from service.clients.aws import OPERATION_IN_USER_AGENT, RegistryClients, translated
+
+_MOST_PAGES = 20
+_PER_PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One call as AWS saw it; `error` is its code where it was refused."""
+
+    id: str
+    error: str | None
+
+
+class CloudTrail:
+    """The management events of one registry's account and Region; they come minutes late, and some never do."""
+
+    def __init__(self, clients: RegistryClients) -> None:
+        self._clients = clients
+
+    async def find(self, operation_id: str, call: str, since: datetime, until: datetime) -> Sequence[Event]:
+        """The events of `call` that name the operation."""
+        trail = await self._clients.cloudtrail.get()
+        asked: dict[str, Any] = {
+            "LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": call}],
+            "StartTime": since,
+            "EndTime": until,
+            "MaxResults": _PER_PAGE,
+        }
+        found: list[Event] = []
+        for _ in range(_MOST_PAGES):
+            with translated("LookupEvents"):
+                page = await trail.lookup_events(**asked)
+            found += [_event(one) for one in page["Events"] if _names(one, operation_id)]
+            if "NextToken" not in page:
+                break
+            asked["NextToken"] = page["NextToken"]
+        return found
+
+
+def _names(event: dict[str, Any], operation_id: str) -> bool:
+    return OPERATION_IN_USER_AGENT + operation_id in str(json.loads(event["CloudTrailEvent"]).get("userAgent"))
+
+
+def _event(event: dict[str, Any]) -> Event:
+    said = json.loads(event["CloudTrailEvent"])
+    # A batch is answered 200 with what it could not do.
+    failures = (said.get("responseElements") or {}).get("failures")
+    return Event(event["EventId"], said.get("errorCode") or (failures[0].get("failureCode") if failures else None))
