@@ -72,7 +72,8 @@ async def read(http: Request) -> AwsRequest:
     if _EKS_SCOPE in http.headers.get("authorization", ""):
         operation = eks_requests.operation_of(http.method, http.scope["raw_path"].decode())
         return AwsRequest(http, body, {}, Asked("eks", operation))
-    fields = dict(parse_qsl(http.url.query)) | dict(parse_qsl(body.decode(errors="replace")))
+    texts = http.url.query, body.decode(errors="replace")
+    fields = {name: value for text in texts for name, value in parse_qsl(text, keep_blank_values=True)}
     operation = fields.get("Action", f"{http.method} {http.url.path}")
     return AwsRequest(http, body, fields, Asked("", operation))
 
@@ -135,6 +136,7 @@ class Aws:
             return Response(sts.answer(self._identities, caller, action, request.fields), media_type="text/xml")
         if signed.service == "iam":
             iam.require(self._identities.principal(caller), action, request.fields)
+            iam.check_documents(request.fields)
         return await asyncio.to_thread(moto_server.answer, request.http, signed.service, request.body)
 
     def _cloudtrail(self, request: AwsRequest, caller: Known) -> Response:

@@ -1,10 +1,12 @@
 """Requests to EKS taken apart, and the shapes that its answers share: REST with JSON."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
+
+from sandbox.ecr.model import mistakes, service
 
 Json = dict[str, Any]
 _ROUTES = {
@@ -63,14 +65,30 @@ def operation_of(method: str, path: str) -> str:
 
 
 def read(method: str, path: str, query: Mapping[str, str], content: bytes) -> Asked:
-    """:param path: as on the wire, percent-encoded. :raises EksError: the body is not a JSON object."""
+    """:param path: as on the wire, percent-encoded. :raises EksError: the body is not what the model asks for."""
     try:
         body = json.loads(content or b"{}")
     except ValueError:
         body = None
     if not isinstance(body, dict):
         raise EksError(400, "SerializationException", "The body is not a JSON object")
-    return Asked(operation_of(method, path), tuple(_segments(path)[1::2]), query, body)
+    operation = operation_of(method, path)
+    for mistake in _mistakes(operation, body):
+        raise EksError(400, "InvalidParameterException", mistake)
+    return Asked(operation, tuple(_segments(path)[1::2]), query, body)
+
+
+def _mistakes(operation: str, body: Json) -> Iterator[str]:
+    """What the service model does not allow of a body, which is the part of the input that has no place elsewhere."""
+    if operation not in service("eks").operation_names:
+        return
+    shape = service("eks").operation_model(operation).input_shape
+    members = {name: one for name, one in shape.members.items() if "location" not in one.serialization}
+    for name, member in members.items():
+        if body.get(name) is not None:
+            yield from mistakes(member, body[name], name)
+        elif name in shape.required_members:
+            yield f"{name} must not be null"
 
 
 def _segments(path: str) -> list[str]:

@@ -6,8 +6,19 @@ Identity and Access Management".
 
 from collections.abc import Mapping
 
-from sandbox.policy import Principal, Request, is_allowed
+from sandbox.policy import MalformedPolicyError, Principal, Request, is_allowed, parse
 from sandbox.sts import StsError
+
+_DOCUMENTS = ("AssumeRolePolicyDocument", "PolicyDocument")
+
+
+def check_documents(fields: Mapping[str, str]) -> None:
+    """:raises StsError: moto keeps any text for a policy; IAM, only one."""
+    for text in (fields[name] for name in _DOCUMENTS if name in fields):
+        try:
+            parse(text)
+        except MalformedPolicyError as error:
+            raise StsError(400, "MalformedPolicyDocument", str(error)) from error
 
 
 def require(principal: Principal, operation: str, fields: Mapping[str, str]) -> None:

@@ -1,6 +1,7 @@
 """What a manifest says: its kind, what it refers to, how large it is."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 IMAGES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 
 
@@ -42,7 +44,7 @@ def read(content: bytes, declared: str | None) -> Manifest:
     try:
         document = json.loads(content)
         return _read(document, declared)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ManifestError(f"not a manifest: {error!r}") from error
 
 
@@ -58,10 +60,30 @@ def _read(document: Any, declared: str | None) -> Manifest:  # noqa: ANN401 - JS
     config = None if is_index else document["config"]
     return Manifest(
         media_type=media_type,
-        artifact_type=document.get("artifactType") or (config["mediaType"] if config else None),
-        blobs=tuple(one["digest"] for one in [*([config] if config else []), *layers] if not one.get("urls")),
-        children=tuple(one["digest"] for one in document["manifests"]) if is_index else (),
-        layers_size=sum(one["size"] for one in layers),
-        subject=document["subject"]["digest"] if document.get("subject") else None,
+        artifact_type=_text(document.get("artifactType") or (config["mediaType"] if config else None)),
+        blobs=tuple(_digest(one) for one in [*([config] if config else []), *layers] if not one.get("urls")),
+        children=tuple(_digest(one) for one in document["manifests"]) if is_index else (),
+        layers_size=sum(_size(one) for one in layers),
+        subject=_digest(document["subject"]) if document.get("subject") else None,
         annotations=document.get("annotations") or {},
     )
+
+
+def _digest(descriptor: dict[str, Any]) -> str:
+    digest: str = descriptor["digest"]
+    if not _DIGEST.fullmatch(digest):
+        raise ValueError(digest)
+    return digest
+
+
+def _size(descriptor: dict[str, Any]) -> int:
+    size: int = descriptor["size"]
+    if not isinstance(size, int) or size < 0:
+        raise ValueError(size)
+    return size
+
+
+def _text(value: str | None) -> str | None:
+    if not isinstance(value, str | None):
+        raise TypeError(value)
+    return value

@@ -111,7 +111,7 @@ def describe_images(registry: Registry, asked: Json) -> Json:
 def list_images(registry: Registry, asked: Json) -> Json:
     repository = registry.repository(asked["repositoryName"])
     wanted = asked.get("filter", {}).get("tagStatus", "ANY")
-    after = paging.start(asked) or ["", ""]
+    after = paging.start(asked, parts=2) or ["", ""]
     rows = registry.state.all(
         "SELECT i.digest AS digest, COALESCE(t.tag, '') AS tag FROM images i LEFT JOIN image_tags t"
         " ON t.repository = i.repository AND t.digest = i.digest"

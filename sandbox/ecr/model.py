@@ -1,4 +1,4 @@
-"""botocore's service model of ECR, read as a server reads it: every constraint is checked, unknown members are not."""
+"""botocore's service models, read as a server reads them: every constraint is checked, unknown members are not."""
 
 import base64
 import binascii
@@ -16,8 +16,8 @@ TARGET = "AmazonEC2ContainerRegistry_V20150921"
 
 
 @cache
-def service() -> ServiceModel:
-    return ServiceModel(Loader().load_service_model("ecr", "service-2"))
+def service(name: str = "ecr") -> ServiceModel:
+    return ServiceModel(Loader().load_service_model(name, "service-2"))
 
 
 def checked(operation: str, given: object) -> dict[str, Any]:
@@ -28,12 +28,13 @@ def checked(operation: str, given: object) -> dict[str, Any]:
     if operation not in service().operation_names:
         raise EcrError("UnknownOperationException", f"There is no operation {operation}.")
     shape = service().operation_model(operation).input_shape
-    for mistake in _mistakes(shape, given, ""):
+    for mistake in mistakes(shape, given, ""):
         raise invalid(mistake)
     return _decoded(shape, given)
 
 
-def _mistakes(shape: Shape, value: Any, at: str) -> Iterator[str]:  # noqa: ANN401 - JSON
+def mistakes(shape: Shape, value: Any, at: str) -> Iterator[str]:  # noqa: ANN401 - JSON
+    """What of a value at a path breaks a constraint of its shape."""
     check = _CHECKS.get(shape.type_name)
     if check is not None:
         yield from check(shape, value, at)
@@ -48,7 +49,7 @@ def _structure(shape: Any, value: Any, at: str) -> Iterator[str]:  # noqa: ANN40
             yield f"Invalid parameter at '{_path(at, name)}' failed to satisfy constraint: 'must not be null'"
     for name, member in shape.members.items():
         if value.get(name) is not None:
-            yield from _mistakes(member, value[name], _path(at, name))
+            yield from mistakes(member, value[name], _path(at, name))
 
 
 def _list(shape: Any, value: Any, at: str) -> Iterator[str]:  # noqa: ANN401 - as above
@@ -57,7 +58,16 @@ def _list(shape: Any, value: Any, at: str) -> Iterator[str]:  # noqa: ANN401 - a
         return
     yield from _bounds(shape, len(value), at, "length")
     for number, one in enumerate(value, 1):
-        yield from _mistakes(shape.member, one, f"{at}.{number}.member")
+        yield from mistakes(shape.member, one, f"{at}.{number}.member")
+
+
+def _map(shape: Any, value: Any, at: str) -> Iterator[str]:  # noqa: ANN401 - as above
+    if not isinstance(value, dict):
+        yield f"Invalid parameter at '{at}' failed to satisfy constraint: 'must be a map'"
+        return
+    yield from _bounds(shape, len(value), at, "length")
+    for name, one in value.items():
+        yield from mistakes(shape.value, one, _path(at, name))
 
 
 def _string(shape: Any, value: Any, at: str) -> Iterator[str]:  # noqa: ANN401 - as above
@@ -98,6 +108,7 @@ def _blob(shape: Any, value: Any, at: str) -> Iterator[str]:  # noqa: ANN401 - a
 _CHECKS = {
     "structure": _structure,
     "list": _list,
+    "map": _map,
     "string": _string,
     "integer": _number,
     "long": _number,

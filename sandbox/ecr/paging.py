@@ -18,7 +18,7 @@ def refuse_both(asked: dict[str, Any], names: str) -> None:
         raise invalid(f"Invalid parameter: maxResults and nextToken can't be used with {names}")
 
 
-def start(asked: dict[str, Any]) -> list[str]:
+def start(asked: dict[str, Any], *, parts: int = 1) -> list[str]:
     """The key after which this page begins; empty for the first.
 
     :raises EcrError: the token is not one of ours.
@@ -30,7 +30,7 @@ def start(asked: dict[str, Any]) -> list[str]:
         key = json.loads(base64.urlsafe_b64decode(token))
     except (ValueError, binascii.Error):
         key = None
-    if not isinstance(key, list):
+    if not isinstance(key, list) or [type(part) for part in key] != [str] * parts:
         raise invalid("Invalid parameter at 'nextToken': the token is not valid")
     return key
 

@@ -192,6 +192,18 @@ async def web_identity_refused(aws: Sandbox, trust: str, token: str) -> str:
     return code
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"Statement": []}'])
+async def test_iam_takes_no_policy_that_is_none(aws: Sandbox, text: str) -> None:
+    async with sdk("iam", aws) as iam:
+        for call in (
+            iam.create_role(RoleName="none", AssumeRolePolicyDocument=text),
+            iam.update_assume_role_policy(RoleName="wharfinger", PolicyDocument=text),
+            iam.put_role_policy(RoleName="wharfinger", PolicyName="none", PolicyDocument=text),
+        ):
+            with pytest.raises(ClientError, match="MalformedPolicyDocument"):
+                await call
+
+
 _NOT_IMITATED: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ("ecr-public", "describe_repositories", {}, "UnsupportedCommandException"),
     ("sts", "get_session_token", {}, "InvalidAction"),

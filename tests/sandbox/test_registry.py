@@ -167,7 +167,18 @@ async def test_a_manifest_without_its_blobs_is_refused(registry: httpx.AsyncClie
     assert "required for pushing image into repository with name 'app'" in put.json()["errors"][0]["message"]
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b'{"schemaVersion": 2}', b'{"schemaVersion": 1, "layers": []}'])
+_NO_MANIFESTS = (
+    b"{",
+    b"[]",
+    b"[" * 100_000,
+    b'{"schemaVersion": 2}',
+    b'{"schemaVersion": 1, "layers": []}',
+    b'{"schemaVersion": 2, "config": {"mediaType": "a", "digest": [], "size": 1}, "layers": []}',
+    b'{"schemaVersion": 2, "config": {"mediaType": 5, "digest": "a", "size": 1}, "layers": []}',
+)
+
+
+@pytest.mark.parametrize("content", _NO_MANIFESTS, ids=range(len(_NO_MANIFESTS)))
 async def test_what_is_no_manifest_is_refused_as_ecr_does(registry: httpx.AsyncClient, content: bytes) -> None:
     headers = {"Content-Type": "application/vnd.oci.image.manifest.v1+json"}
     put = await registry.put("/v2/app/manifests/1", content=content, headers=headers)
@@ -211,7 +222,8 @@ async def test_pages_have_the_limits_of_the_api(registry: httpx.AsyncClient, pat
     many = await registry.get(f"/v2/{path}?n=1001")
     assert code(many) == (405, "UNSUPPORTED")
     assert "'Member must have value less than or equal to 1000'" in many.json()["errors"][0]["message"]
-    assert code(await registry.get(f"/v2/{path}?n=1&last=app")) == (405, "UNSUPPORTED")
+    for token in ("app", "WyJhIiwgImIiXQ==", "WzVd"):
+        assert code(await registry.get(f"/v2/{path}?n=1&last={token}")) == (405, "UNSUPPORTED")
 
 
 async def test_an_index_and_its_tags(registry: httpx.AsyncClient, aws: Sandbox) -> None:
