@@ -76,7 +76,7 @@ class Driver:
         self._clients = asyncio.run(self._open_clients())
 
     def play(self, plan: Plan, made_of: type[Replica] = Replica) -> Played:
-        faults = Faults(plan.seed, plan.fault_rate, plan.until, plan.calm)
+        faults = Faults(plan.seed, plan.fault_rate, plan.read_fault_rate, plan.until, plan.calm)
         loop = VirtualLoop(frozen_until)
         world = World(loop, faults, plan.start)
         self._network.world = world

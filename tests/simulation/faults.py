@@ -52,12 +52,15 @@ class Faults:
 
     seed: int
     rate: float
+    read_rate: float
+    """Of reads: where these go wrong as often, little is ever begun."""
     until: float
     calm: frozenset[str] = frozenset()
 
-    def draw(self, name: str, now: float) -> Draw:
+    def draw(self, name: str, now: float, *, is_read: bool) -> Draw:
         random = Random(f"{self.seed}/{name}")  # noqa: S311 - to be repeated, not to be unforeseeable
-        is_bad = random.random() < self.rate and now < self.until and name not in self.calm
+        rate = self.read_rate if is_read else self.rate
+        is_bad = random.random() < rate and now < self.until and name not in self.calm
         fate = random.choice(_BAD) if is_bad else Fate.ANSWERED
         acts = fate in _ALWAYS_ACTS or (fate not in _NEVER_ACTS and random.random() < 0.6)
         travel = random.choice((0.01, 0.05, 0.3)) * (1 + random.random())

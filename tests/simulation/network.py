@@ -86,7 +86,7 @@ class Network:
         alive()
         world, sent = self.world, Sent.of(headers, data)
         name = world.name(sent.call)
-        draw = world.faults.draw(name, world.loop.time())
+        draw = world.faults.draw(name, world.loop.time(), is_read=sent.is_read)
         if not sent.is_read:
             self._check_recorded(sent)
         answer = self._send(sent, draw)

@@ -65,6 +65,7 @@ Event = Ask | Outside | Crash | Freeze | Sweep
 class Plan:
     seed: int
     fault_rate: float
+    read_fault_rate: float
     start: State
     events: tuple[Event, ...]
     calm: frozenset[str] = frozenset()
@@ -89,7 +90,9 @@ def draw(seed: int) -> Plan:
         events.append(Crash(drawn.soon(at), replica))
     for at, replica in random.choices(at_work, k=random.choice((0, 0, 0, 1, 2))):
         events.append(Freeze(drawn.soon(at), replica, random.choice((1, 12, 28, 45, 60))))
-    return Plan(seed, random.choice((0.0, 0.2, 0.4, 0.6)), drawn.start, tuple(sorted(events, key=lambda one: one.at)))
+    rate = random.choice((0.0, 0.3, 0.5, 0.7))
+    read_rate = rate * random.choice((0.0, 0.3, 0.8))
+    return Plan(seed, rate, read_rate, drawn.start, tuple(sorted(events, key=lambda one: one.at)))
 
 
 class _Drawing:
@@ -123,7 +126,7 @@ class _Drawing:
         return replace(ask, at=at, name=f"{ask.name}/again-{number}", replica=self._random.randrange(2))
 
     def soon(self, after: float) -> float:
-        return after + self._random.random() * self._random.choice((0.02, 0.2, 1, 10, 60))
+        return after + self._random.random() * self._random.choice((0.1, 1, 3, 12, 60))
 
     def outside(self, beside: Ask) -> Outside:
         fresh, app = self._fresh(), {"repositoryName": APP}
