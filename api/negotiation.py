@@ -10,8 +10,11 @@ _OF_NOT_MODIFIED = ("etag", "cache-control", "vary", "operation-id")
 
 def preferred(accept: str, offered: Sequence[str]) -> str:
     """The one of `offered` that `accept` weighs most; of equals, the one it names most closely, then the first."""
-    if not accept:
+    # Nearly all say one of these, and a vend need not wait for more.
+    if accept in ("", "*/*"):
         return offered[0]
+    if accept in offered:
+        return accept
     ranges = [_weighed(one) for one in accept.lower().split(",")]
     # Where nothing fits, the first is still of more use than a refusal.
     return max(offered, key=lambda media_type: _weight(media_type, ranges))
