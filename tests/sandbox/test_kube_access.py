@@ -103,7 +103,8 @@ async def test_a_role_is_known_by_its_session(aws: Sandbox) -> None:
     keys = Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
     with cluster(aws, token_of(presigned(aws, keys=keys))) as client:
         assert client.get("/api/v1/nodes").status_code == 200
-        assert client.get("/apis/apps/v1/namespaces/default/deployments").status_code == 200
+        assert client.get("/api/v1/namespaces/default/pods").status_code == 200
+        assert client.get("/api/v1/namespaces/default/secrets").status_code == 403
         assert client.delete("/api/v1/namespaces/kube-public").status_code == 403
     assert aws.calls()[-1].principal == f"arn:aws:sts::{ACCOUNT}:assumed-role/wharfinger/s1"
     stolen = Credentials(given["AccessKeyId"], given["SecretAccessKey"], "another")
