@@ -321,6 +321,16 @@ async def test_another_teams_image_is_no_source_and_not_even_known(
     assert operations(aws) == before
 
 
+async def test_an_index_without_its_images_is_not_put(developer: httpx.AsyncClient, aws: Sandbox) -> None:
+    for name in ("team/app", "team/other"):
+        await developer.post("/v1/repositories", json={"name": name})
+    await push_image(aws, "team/app", "1", build_index([image("one"), image("one", "arm64")]))
+
+    answer = await developer.put("/v1/images/team/other:1", json={"source": "team/app:1"})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "images_missing")
+
+
 @pytest.mark.parametrize("call", ["BatchDeleteImage", "PutImage"])
 async def test_a_change_whose_answer_is_lost_is_not_sent_again(
     pushed: Push, aws: Sandbox, developer: httpx.AsyncClient, admin: httpx.AsyncClient, call: str

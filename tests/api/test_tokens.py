@@ -12,17 +12,20 @@ import httpx
 import pytest
 import pytest_asyncio
 import structlog
+from pydantic import SecretStr
 from sqlalchemy import select
 from starlette.types import ASGIApp
 
 from sandbox.server import Sandbox
 from service.authz import Role
+from service.clock import running
 from service.db import Database
 from service.settings import Settings
 from service.tables import operations
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey, Serve
 from tests.marks import only_sqlite
 from tests.sandbox.clients import sdk
+from tests.service.machine import Machine
 
 pytestmark = pytest.mark.asyncio
 
@@ -207,6 +210,33 @@ async def test_one_that_has_time_left_is_given_again_with_a_row_of_its_own(
     assert len(vends(aws)) == 2
     rows = (await admin.get("/v1/audit?action=token.pull")).json()["items"]
     assert [row["result"]["from_cache"] for row in rows] == [True, False]
+
+
+@only_sqlite
+async def test_one_that_ends_soon_is_not_given_again(admin: httpx.AsyncClient, aws: Sandbox) -> None:
+    """It has an hour; a build that gets it may need a quarter of one."""
+    machine = Machine()
+    with running(machine.boot()):
+        first = (await admin.post("/v1/tokens", json=_PULL)).json()
+        machine.wait(timedelta(minutes=44))
+        again = (await admin.post("/v1/tokens", json=_PULL)).json()
+        machine.wait(timedelta(minutes=2))
+        fresh = (await admin.post("/v1/tokens", json=_PULL)).json()
+    assert first["password"] == again["password"] != fresh["password"]
+    assert len(vends(aws)) == 2
+
+
+@only_sqlite
+async def test_the_external_id_is_sent_where_the_role_asks_for_one(
+    settings: Settings, serve: Serve, connect: Connect, make_key: MakeKey, aws: Sandbox
+) -> None:
+    registry = settings.registries[0].model_copy(update={"external_id": SecretStr("ours")})
+    async with serve(settings.model_copy(update={"registries": (registry,), "clusters": ()})) as app:
+        client = connect(app, await make_key(Role.ADMIN))
+        (await client.get("/v1/repositories/team/app")).raise_for_status()
+    assumed = [call.parameters for call in aws.calls() if call.operation == "AssumeRole"]
+    assert assumed[-1]["ExternalId"] == "ours"
+    assert "ExternalId" not in assumed[0]
 
 
 @only_sqlite

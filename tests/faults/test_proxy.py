@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import httpx
 import pytest
@@ -164,6 +164,10 @@ async def test_what_comes_to_grief_on_its_way_is_recorded_as_it_is(
         await lose(caller, proxy, kind, [fate] * _ATTEMPTS)
     rows = await settled(caller, machine)
     assert statuses(rows) == expected(is_acted=fate is not Fate.RESET_BEFORE)
+    for kind in filter(_is_vend, KINDS):
+        row = rows[kind.action, kind.target]
+        worst = datetime.fromisoformat(row["result"]["assume_valid_until"])
+        assert worst >= datetime.fromisoformat(row["started_at"]) + timedelta(hours=12)
     await assert_true_and_done_once(caller, aws, rows, KINDS)
 
 
