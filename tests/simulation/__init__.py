@@ -8,7 +8,7 @@ acknowledgement of a commit (`database`: SQLite in memory, with its triggers). R
 the ledger and the settlement, and aiobotocore with its retries and its mapping of errors down to the HTTP session.
 
 Not simulated are HTTP (tests/api), PostgreSQL and processes (tests/crash), clusters (tests/crash/test_rollouts.py), and
-what the model takes for granted: AWS acts on an attempt within 14 s of its being sent or never, a throttled call is
+what the model takes for granted: AWS acts on an attempt within 14 s of its deadline or never, a throttled call is
 not acted on, a read lags by less than 10 s.
 
 `oracle` judges a history by what AWS really did. It lets two things pass: that somebody else brought back exactly what

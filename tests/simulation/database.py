@@ -97,7 +97,7 @@ class SimulatedDatabase(Database):
     async def _reach(self, what: str) -> str | None:
         alive()
         name = self._world.name(f"database {what}")
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(self._world.faults.pace(name))
         alive()
         fault = database_fault(self._world.faults, name, self._world.loop.time())
         if fault:

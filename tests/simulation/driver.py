@@ -181,6 +181,7 @@ class _History:
         asking.set(ask.name)
         self._world.note(str(ask))
         self._waiting.append(ask)
+        self._world.deadlines[ask.name] = self._world.loop.time() + DEADLINES.request.total_seconds()
         work = self._replicas[ask.replica].start(_handle(self._replicas[ask.replica], ask))
         try:
             done, error = await work, None

@@ -10,7 +10,7 @@ from random import Random
 import aiohttp
 
 LATEST = 14.0
-"""Seconds after it was sent, within which AWS acts on an attempt or never: within the grace that settling waits for."""
+"""Seconds after its deadline, within which AWS acts on an attempt or never: less than the grace of settling."""
 STALEST = 9.9
 """Seconds that a read may lag behind: two looks ten seconds apart can't both be stale."""
 READ_TIMEOUT, CONNECT_TIMEOUT = 10.0, 3.0
@@ -57,7 +57,8 @@ class Faults:
     until: float
     calm: frozenset[str] = frozenset()
 
-    def draw(self, name: str, now: float, *, is_read: bool) -> Draw:
+    def draw(self, name: str, now: float, *, is_read: bool, latest: float) -> Draw:
+        """:param latest: seconds after which AWS no longer acts on it."""
         random = Random(f"{self.seed}/{name}")  # noqa: S311 - to be repeated, not to be unforeseeable
         rate = self.read_rate if is_read else self.rate
         is_bad = random.random() < rate and now < self.until and name not in self.calm
@@ -66,11 +67,15 @@ class Faults:
         travel = random.choice((0.01, 0.05, 0.3)) * (1 + random.random())
         returns = travel + 0.05 * random.random()
         if fate is Fate.SILENT:
-            travel, returns = random.uniform(0.01, LATEST), READ_TIMEOUT
+            travel, returns = random.uniform(0.01, latest), READ_TIMEOUT
         if fate is Fate.CONNECT_TIMEOUT:
             returns = CONNECT_TIMEOUT
         lag = random.uniform(0, STALEST) if random.random() < self.rate and name not in self.calm else 0.0
         return Draw(fate, acts, travel, returns, lag if now < self.until + STALEST else 0.0)
+
+    def pace(self, name: str) -> float:
+        """Seconds that the database takes."""
+        return Random(f"{self.seed}/{name}/pace").choice((0.002, 0.002, 0.02, 0.3))  # noqa: S311 - as above
 
 
 def database_fault(faults: Faults, name: str, now: float) -> str | None:

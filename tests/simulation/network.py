@@ -15,7 +15,7 @@ from aiobotocore.httpsession import AIOHTTPSession
 
 from service.clients.aws import READS as SERVICE_READS
 from tests.simulation.aws_model import READS, Json, RefusalError, name_of
-from tests.simulation.faults import Draw, Fate, error_of
+from tests.simulation.faults import LATEST, Draw, Fate, error_of
 from tests.simulation.replica import alive
 from tests.simulation.virtual_time import EPOCH
 from tests.simulation.world import World
@@ -86,7 +86,7 @@ class Network:
         alive()
         world, sent = self.world, Sent.of(headers, data)
         name = world.name(sent.call)
-        draw = world.faults.draw(name, world.loop.time(), is_read=sent.is_read)
+        draw = world.faults.draw(name, world.loop.time(), is_read=sent.is_read, latest=world.left(LATEST))
         if not sent.is_read:
             self._check_recorded(sent)
         answer = self._send(sent, draw)

@@ -52,6 +52,8 @@ class World:
     unrecorded: list[str] = field(default_factory=list)
     """Mutations that were sent outside an open operation."""
     timeline: list[tuple[float, State]] = field(default_factory=list)
+    deadlines: dict[str, float] = field(default_factory=dict)
+    """By who asks."""
     names: list[str] = field(default_factory=list)
     """Of all attempts at AWS and at the database, in order."""
     context: Context = field(default_factory=copy_context)
@@ -70,6 +72,11 @@ class World:
         self._counts[name] = self._counts.get(name, 0) + 1
         self.names.append(f"{name}/{self._counts[name]}")
         return self.names[-1]
+
+    def left(self, grace: float) -> float:
+        """Seconds until the deadline of what is asked now, and `grace` after it; but never less than that."""
+        ends = self.deadlines.get(asking.get(), 0.0)
+        return max(ends - self.loop.time(), 0.0) + grace
 
     def read(self, call: str, asked: Json, lag: float) -> Json:
         """:raises RefusalError: as AWS would."""
