@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from api.middleware import REQUESTS
 from api.problems import render
 from service.clock import new_id
-from service.errors import HeadersTooLargeError, RequestTimeoutError, WharfingerError
+from service.errors import HeadersTooLargeError, ParameterError, RequestTimeoutError, WharfingerError
 
 _LINGER = 1.0
 """Seconds in which a caller who is still sending can read why they are refused."""
@@ -71,6 +71,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._is_body = False
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's own words
+        self._refuse(ParameterError("The request is not well-formed HTTP.", code="malformed_request"))
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

@@ -50,6 +50,7 @@ CODES = (
     "kms_refused",
     "last_admin_key",
     "layers_missing",
+    "malformed_request",
     "method_not_allowed",
     "namespace_not_found",
     "namespace_terminating",

@@ -35,6 +35,12 @@ class RawRequest:
         self.status: int | None = None
         self.body = bytearray()
 
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the app's lifespan gave, once the app has the request."""
+        found: dict[str, Any] = self._scope["state"]
+        return found
+
     def send(self, part: bytes, *, more: bool = False) -> None:
         self._body.put_nowait({"type": "http.request", "body": part, "more_body": more})
 

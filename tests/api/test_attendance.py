@@ -1,6 +1,7 @@
 """Waits and streams end with whoever waits: their connection, their key, the process that answers."""
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest_asyncio
 from sqlalchemy import select, update
 from starlette.types import ASGIApp
 
+from api.deps import READINESS
 from sandbox.server import Sandbox
 from service.clock import utcnow
 from service.db import Database
@@ -18,6 +20,7 @@ from service.tables import key_secrets, keys
 from tests.api.asgi import RawRequest
 from tests.conftest import Connect, MakeKey
 from tests.images import publish
+from tests.marks import only_sqlite
 
 pytestmark = pytest.mark.asyncio
 STUCK: dict[str, Any] = {
@@ -52,6 +55,19 @@ async def test_a_wait_ends_when_its_caller_hangs_up(app: ASGIApp, stuck: str, se
         waiting.hang_up()
         await work
     assert waiting.status == 499
+
+
+@only_sqlite
+async def test_a_wait_ends_with_the_process_that_answers_it(app: ASGIApp, stuck: str, secret: str) -> None:
+    waiting = RawRequest("GET", f"{stuck}?wait=60", secret)
+    waiting.send(b"")
+    work = asyncio.create_task(waiting.run(app))
+    async with asyncio.timeout(SOON):
+        await waiting.is_listened_to.wait()
+        waiting.state[READINESS].ending.set()
+        await work
+    problem = json.loads(waiting.body)
+    assert (waiting.status, problem["code"], problem["retryable"]) == (503, "shutting_down", True)
 
 
 @pytest.mark.parametrize("way", ["revoke", "expire"])

@@ -82,6 +82,12 @@ def test_headers_that_come_too_slowly_are_not_waited_for(service: ServiceProcess
         assert problem_of(read_all(connection)) == (b"408", "request_timeout")
 
 
+def test_what_is_no_http_is_told_so_as_a_problem(service: ServiceProcess) -> None:
+    with closing(connect(service)) as connection:
+        connection.sendall(b"EHLO wharfinger.test\r\n\r\n")
+        assert problem_of(read_all(connection)) == (b"400", "malformed_request")
+
+
 @pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nHost: wharfinger.test\r\n\r\n"])
 def test_a_connection_that_sends_nothing_more_ends(service: ServiceProcess, before: bytes) -> None:
     with closing(connect(service)) as connection:
