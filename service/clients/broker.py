@@ -59,17 +59,20 @@ class Broker:
 
         What it does not grant it denies: a repository's policy can let a session in past what is merely left out (IAM
         User Guide, "How AWS enforcement code logic evaluates requests to allow or deny access"), but not past a Deny.
-        So each name stands once, in what is spared, and the Allow may be wide.
+        So the Allow says nothing that the Deny does not, and is wide where naming all twice would not fit.
         """
         of = self.settings
         arn = f"arn:{of.partition}:ecr:{of.region}:{of.account_id}:repository/"
-        spared = [_LOGIN, *(f"ecr:{action}" for action in actions)]
-        statements = [
-            {"Effect": "Allow", "Action": "ecr:*", "Resource": "*"},
-            {"Effect": "Deny", "NotAction": spared, "Resource": "*"},
-            {"Effect": "Deny", "NotAction": _LOGIN, "NotResource": _single([arn + name for name in repositories])},
+        granted, names = [f"ecr:{action}" for action in actions], _single([arn + name for name in repositories])
+        deny = [
+            {"Effect": "Deny", "NotAction": [_LOGIN, *granted], "Resource": "*"},
+            {"Effect": "Deny", "NotAction": _LOGIN, "NotResource": names},
         ]
-        return json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
+        login = {"Effect": "Allow", "Action": _LOGIN, "Resource": "*"}
+        exact = _document([login, {"Effect": "Allow", "Action": granted, "Resource": names}, *deny])
+        if len(exact) <= MOST_POLICY_CHARACTERS:
+            return exact
+        return _document([{"Effect": "Allow", "Action": "ecr:*", "Resource": "*"}, *deny])
 
     async def vend(self, policy: str, session_name: str) -> Credential:
         """A credential under the broker role, no wider than `policy`. It ends with the session, an hour at most."""
@@ -94,6 +97,10 @@ async def _login(ecr: "ECRClient", session_ends: datetime | None) -> Credential:
     # AWS says 12 hours for every token and nothing of the session it came from: the earlier end is the safe one.
     ends = min(login["expiresAt"], session_ends or login["expiresAt"])
     return Credential(username, password, login["proxyEndpoint"], ends)
+
+
+def _document(statements: Sequence[object]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
 
 
 def _single(values: list[str]) -> str | list[str]:

@@ -113,8 +113,11 @@ async def test_aws_is_told_to_deny_all_but_what_was_asked(
     (await admin.post("/v1/tokens", json=_PULL | {"actions": actions})).raise_for_status()
 
     [vend] = vends(aws)
-    allow, other_actions, other_repositories = json.loads(vend.parameters["Policy"])["Statement"]
-    assert (allow["Effect"], other_actions["Effect"], other_repositories["Effect"]) == ("Allow", "Deny", "Deny")
+    login, allow, other_actions, other_repositories = json.loads(vend.parameters["Policy"])["Statement"]
+    assert login == {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"}
+    assert (allow["Effect"], set(allow["Action"])) == ("Allow", {f"ecr:{name}" for name in granted})
+    assert allow["Resource"] == f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/team/app"
+    assert (other_actions["Effect"], other_repositories["Effect"]) == ("Deny", "Deny")
     assert other_actions["Resource"] == "*"
     assert set(other_actions["NotAction"]) == {f"ecr:{name}" for name in {"GetAuthorizationToken"} | granted}
     assert other_repositories["NotAction"] == "ecr:GetAuthorizationToken"
@@ -135,6 +138,11 @@ async def test_as_many_repositories_as_fit_are_vended_at_once(admin: httpx.Async
     assert (
         2048 - len(f'"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{names[0]}",') < len(vend.parameters["Policy"]) <= 2048
     )
+    # Too many to be named twice: then the Deny alone holds it to them.
+    allow, *denied = json.loads(vend.parameters["Policy"])["Statement"]
+    assert (allow["Action"], [one["Effect"] for one in denied]) == ("ecr:*", ["Deny", "Deny"])
+    password = answers[0].json()["password"]
+    assert await reaches(aws, password, "GET", "/v2/team/app/manifests/none") == 403
     [mistake] = answers[1].json()["errors"]
     assert (mistake["path"], "of 2,048; name a prefix" in mistake["reason"]) == ("body.repositories", True)
 
