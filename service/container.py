@@ -15,6 +15,7 @@ from service.clients.ecr_images import EcrImages
 from service.clients.ecr_policies import EcrPolicies
 from service.clients.iam import Iam
 from service.clock import new_id
+from service.cloudtrail_witness import CloudTrailWitness
 from service.clusters import Clusters
 from service.db import Database
 from service.deployment_checks import DeploymentChecks
@@ -38,7 +39,6 @@ from service.settings import Settings
 from service.settlement import Settlement
 from service.telemetry import POOL, UNSETTLED
 from service.tokens import Tokens
-from service.trail import Trail
 from service.write_probe import WriteProbe
 
 _LAST_SWEEP_SECONDS = 5.0
@@ -112,7 +112,7 @@ class Container:
                 interval=settings.deadlines.sweep_interval,
                 second_look=settings.deadlines.second_look,
                 longest=settings.deadlines.request,
-                trail=Trail(
+                witness=CloudTrailWitness(
                     clients={name: CloudTrail(client) for name, client in clients.items()},
                     patience=settings.deadlines.cloudtrail,
                 ),

@@ -9,10 +9,10 @@ from typing import Any
 import structlog
 
 from service.clock import utcnow
+from service.cloudtrail_witness import CloudTrailWitness
 from service.errors import DatabaseError
 from service.ledger import MOST_CLAIMED, Ledger, Settled, Status, open_of
 from service.operations import Operations
-from service.trail import Trail
 
 _MOST_LOOKS = 16
 """At AWS at once, so that the sweep after an outage does not take the callers' share of its rates."""
@@ -41,7 +41,7 @@ class Settlement:
         interval: timedelta,
         second_look: timedelta = timedelta(seconds=10),
         longest: timedelta = timedelta.max,
-        trail: Trail | None = None,
+        witness: CloudTrailWitness | None = None,
     ) -> None:
         self._ledger = ledger
         self._operations = operations
@@ -49,7 +49,7 @@ class Settlement:
         self._interval = interval
         self._second_look = second_look
         self._longest = longest
-        self._trail = trail
+        self._witness = witness
         self._is_stopped = asyncio.Event()
         self._looks: set[asyncio.Task[bool]] = set()
 
@@ -146,9 +146,9 @@ class Settlement:
     async def _decide(self, row: Row, found: Settled) -> Settled | None:
         """What the state can't tell, CloudTrail may; None: it may yet."""
         call = self._operations.call_of(row["action"])
-        if self._trail is None or call is None or found.status != Status.UNKNOWN:
+        if self._witness is None or call is None or found.status != Status.UNKNOWN:
             return found
-        return await self._trail.decide(open_of(row), found, call, row["started_at"])
+        return await self._witness.decide(open_of(row), found, call, row["started_at"])
 
     @property
     def _looking(self) -> Collection[str]:

@@ -198,6 +198,11 @@ def is_throttle(status: int, code: str) -> bool:
     )
 
 
+def is_refusal(code: str) -> bool:
+    """Whether AWS said no by this code, and did not fail or ask to come more slowly: then nothing was done."""
+    return not isinstance(from_code(AwsRefusal(code, None), 0, {}, ""), AwsUnavailableError | AwsThrottledError)
+
+
 def credentials_missing() -> WharfingerError:
     return AwsPermissionError(
         "Wharfinger has no AWS credentials: give its process an identity.", code="aws_credentials"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from service.clients.aws_errors import is_throttle
+from service.clients.aws_errors import is_refusal
 from service.clients.cloudtrail import CloudTrail, Event
 from service.clock import utcnow
 from service.errors import AwsPermissionError, WharfingerError
@@ -14,10 +14,9 @@ _ASK_NOT_FOR = timedelta(hours=1)
 """Where the role may not ask."""
 _AROUND = timedelta(minutes=5)
 """That AWS's clock and ours may differ."""
-_PROVES_NOTHING = frozenset({"InternalFailure", "ServerException", "ServiceUnavailable", "ServiceUnavailableException"})
 
 
-class Trail:
+class CloudTrailWitness:
     def __init__(self, *, clients: Mapping[str, CloudTrail], patience: timedelta) -> None:
         """:param patience: since an operation began, until no event is waited for; 0: CloudTrail is not asked."""
         self._clients = clients
@@ -48,6 +47,6 @@ def _said_by(events: Sequence[Event], found: Settled) -> Settled | None:
             note = f"CloudTrail's event {one.id} shows that it was done, and the state that it was changed since"
             return replace(found, status=Status.SUCCEEDED, note=note, result=found.if_done)
     for one in events:
-        if one.error and one.error not in _PROVES_NOTHING and not is_throttle(0, one.error):
+        if one.error is not None and is_refusal(one.error):
             return replace(found, status=Status.FAILED, note=f"CloudTrail's event {one.id}: refused with {one.error}")
     return None

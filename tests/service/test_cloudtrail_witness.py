@@ -8,9 +8,9 @@ import pytest
 from service.authz import Action
 from service.clients.cloudtrail import CloudTrail, Event
 from service.clock import running, utcnow
+from service.cloudtrail_witness import CloudTrailWitness
 from service.errors import AwsPermissionError, AwsThrottledError, WharfingerError
 from service.ledger import Open, Settled, Status
-from service.trail import Trail
 from tests.service.machine import Machine
 
 pytestmark = pytest.mark.asyncio
@@ -20,7 +20,7 @@ FOUND = Settled(Status.UNKNOWN, "changed since", if_done={"digest": "ours"})
 PATIENCE = timedelta(minutes=20)
 
 
-class Witness(CloudTrail):
+class ToldTrail(CloudTrail):
     """Says what it is told to."""
 
     def __init__(self, says: Sequence[Event] | WharfingerError) -> None:
@@ -37,8 +37,8 @@ class Witness(CloudTrail):
 
 
 async def decide(says: Sequence[Event] | WharfingerError, *, after: timedelta = timedelta(0)) -> Settled | None:
-    trail = Trail(clients={"local": Witness(says)}, patience=PATIENCE)
-    return await trail.decide(OPERATION, FOUND, "PutImage", utcnow() - after)
+    witness = CloudTrailWitness(clients={"local": ToldTrail(says)}, patience=PATIENCE)
+    return await witness.decide(OPERATION, FOUND, "PutImage", utcnow() - after)
 
 
 async def test_an_event_without_an_error_proves_that_it_was_done() -> None:
@@ -53,7 +53,7 @@ async def test_a_refusal_proves_that_it_was_not() -> None:
     assert (found.status, found.result) == (Status.FAILED, None)
 
 
-@pytest.mark.parametrize("code", ["ThrottlingException", "ServerException", "InternalFailure"])
+@pytest.mark.parametrize("code", ["ThrottlingException", "ServerException", "InternalFailure", "ServiceFailure"])
 async def test_a_throttle_or_a_failure_of_aws_proves_nothing(code: str) -> None:
     assert await decide([Event("e", code)]) is None
     assert await decide([Event("e", code)], after=PATIENCE * 2) == FOUND
@@ -66,18 +66,18 @@ async def test_it_is_waited_for_and_not_for_ever(says: Sequence[Event] | Wharfin
 
 
 async def test_who_may_not_ask_asks_once_in_a_long_time() -> None:
-    machine, witness = Machine(), Witness(AwsPermissionError("grant it"))
-    trail = Trail(clients={"local": witness}, patience=PATIENCE)
+    machine, told = Machine(), ToldTrail(AwsPermissionError("grant it"))
+    witness = CloudTrailWitness(clients={"local": told}, patience=PATIENCE)
     with running(machine.boot()):
         for _ in range(3):
-            assert await trail.decide(OPERATION, FOUND, "PutImage", utcnow()) == FOUND
-        assert witness.asked == 1
+            assert await witness.decide(OPERATION, FOUND, "PutImage", utcnow()) == FOUND
+        assert told.asked == 1
         machine.wait(timedelta(hours=2))
-        await trail.decide(OPERATION, FOUND, "PutImage", utcnow())
-    assert witness.asked == 2
+        await witness.decide(OPERATION, FOUND, "PutImage", utcnow())
+    assert told.asked == 2
 
 
 async def test_without_patience_it_is_not_asked() -> None:
-    witness = Witness([Event("done", None)])
-    trail = Trail(clients={"local": witness}, patience=timedelta(0))
-    assert (await trail.decide(OPERATION, FOUND, "PutImage", utcnow()), witness.asked) == (FOUND, 0)
+    told = ToldTrail([Event("done", None)])
+    witness = CloudTrailWitness(clients={"local": told}, patience=timedelta(0))
+    assert (await witness.decide(OPERATION, FOUND, "PutImage", utcnow()), told.asked) == (FOUND, 0)
