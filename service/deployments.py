@@ -32,7 +32,7 @@ from service.errors import (
     WaitTimeoutError,
 )
 from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
-from service.operations import Operations
+from service.operations import Act, Operations
 from service.registries import Registries
 from service.resources import Reference, etag_of
 from service.rollout import carried
@@ -231,7 +231,7 @@ class Deployments:
                 return
             await self._store.changed(deployment_id)
 
-    async def _accept(self, call: Call, intent: Intent, act: Any) -> Done:  # noqa: ANN401 - as Operations.run
+    async def _accept(self, call: Call, intent: Intent, act: Act) -> Done:
         done = await self._operations.run(call, intent, act)
         if not done.is_replayed:
             for one in done.result["superseded"]:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import httpx2
 
-from service.clients.aws import permit
+from service.clients.aws import OPERATION_IN_USER_AGENT, permit
 from service.clients.kube_telemetry import CountingTransport
 
 _UNAUTHORIZED = 401
@@ -39,7 +39,7 @@ class _NamingTransport(httpx2.AsyncBaseTransport):
         current = permit.get()
         request.headers["User-Agent"] = _AGENT
         if current is not None and request.method != "GET":
-            request.headers["User-Agent"] += f" wharfinger-operation/{current.operation_id}"
+            request.headers["User-Agent"] += f" {OPERATION_IN_USER_AGENT}{current.operation_id}"
         return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:
