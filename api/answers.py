@@ -50,7 +50,7 @@ class Exchange:
         if done.is_replayed:
             self._headers["Idempotency-Replayed"] = "true"
 
-    def is_done(self) -> None:
+    def mark_done(self) -> None:
         """200, where the route's own status is for what is only accepted."""
         self._response.status_code = 200
 

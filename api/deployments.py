@@ -208,7 +208,7 @@ async def _answer(http: Http, call: Call, done: Done, wait: float | None) -> obj
     http.created_at(path_of(made))
     if not wait:
         return http.tagged(await http.services.deployments.get(http.caller, made))
-    http.is_done()
+    http.mark_done()
     found = await _waited(http, made, wait, is_repeatable=call.idempotency_key is not None)
     return http.tagged_or_line(found, line=next(iter(found.urls), ""))
 

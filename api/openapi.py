@@ -63,7 +63,7 @@ _FORMER_NAMES = {"Check": "PreflightCheck"}
 
 
 def describe(app: FastAPI) -> None:
-    """Complete what FastAPI generates: the problem schema, tags in the order of the story."""
+    """Complete what FastAPI generates by what is the same for all routes; tags are in the order of the story."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:

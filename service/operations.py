@@ -77,18 +77,13 @@ class Operations:
         return self._calls.get(action)
 
     @property
-    def settled_actions(self) -> Collection[str]:
-        """Those this version can settle: a replica of another version may have opened others."""
-        return self._settlers.keys()
-
-    @property
     def looking_actions(self) -> Collection[str]:
-        """Those that are settled by looking at AWS."""
+        """Those that this version settles by looking at AWS: a replica of another version may have opened others."""
         return self._looking
 
     @property
     def told_actions(self) -> Collection[str]:
-        """Those whose outcome is known without asking AWS."""
+        """Those that this version settles without asking AWS."""
         return self._settlers.keys() - self._looking
 
     async def run(self, call: Call, intent: Intent, act: Act) -> Done:

@@ -40,8 +40,6 @@ RepositoryName = Annotated[
     StringConstraints(pattern=REPOSITORY_PATTERN, min_length=2, max_length=256),
     Field(examples=["team/app"], description="2 to 256 characters; slashes make namespaces"),
 ]
-Tag = Annotated[str, StringConstraints(pattern=TAG_PATTERN), Field(examples=["0.0.2"])]
-Digest = Annotated[str, StringConstraints(pattern=DIGEST_PATTERN)]
 
 
 def _not_reserved(key: str) -> str:

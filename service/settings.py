@@ -60,7 +60,7 @@ class RegistrySettings(_Section):
     external_id: SecretStr | None = Field(None, description="External id the role's trust policy asks for")
     broker_role: RoleArn | None = Field(None, description="Role that vended docker credentials are narrowed from")
     endpoint: HttpUrl | None = Field(
-        None, description="Endpoint for ECR and STS instead of AWS's own (sandbox, VPC endpoint)"
+        None, description="One endpoint for all services instead of AWS's own (the sandbox)"
     )
 
     @model_validator(mode="after")

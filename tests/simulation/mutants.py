@@ -13,7 +13,7 @@ class _Settling(Replica):
 
     def __init__(self, **parts: object) -> None:
         super().__init__(**parts)  # type: ignore[arg-type] # as the driver has them
-        for action in tuple(self.operations.settled_actions):
+        for action in (*self.operations.told_actions, *self.operations.looking_actions):
             self.operations.settles(Action(action), self._settle)
 
     async def _settle(self, _: Open) -> Settled | None:
