@@ -14,7 +14,9 @@ from sandbox.faults import Kind
 from sandbox.server import Sandbox
 from service.db import Database
 from service.ledger import Ledger, Status
+from service.settings import Settings
 from tests.api.test_deployments import deploy
+from tests.conftest import Connect, Serve
 from tests.images import publish
 from tests.marks import only_sqlite
 from tests.service.calls import intent, make_call
@@ -108,15 +110,21 @@ async def test_a_rollout_is_counted_with_what_it_asked_of_the_cluster(
     assert await figures.value("wharfinger_cluster_calls_total", **applied) == before[1] + 2
 
 
-async def test_operations_without_an_outcome_are_counted(figures: Figures, database: Database) -> None:
+async def test_operations_without_an_outcome_are_counted(
+    bare_settings: Settings, serve: Serve, connect: Connect, database: Database
+) -> None:
+    # So that the sweep with which a process begins leaves alone what is counted.
+    deadlines = bare_settings.deadlines.model_copy(update={"settle_grace": timedelta(hours=1)})
     ledger = Ledger(database=database, remember=timedelta(hours=1))
-    await ledger.open(make_call(within=timedelta(hours=1)), intent())
-    assert await figures.value("wharfinger_unsettled_operations") == 0
-    overdue = await ledger.open(make_call(within=timedelta(seconds=-1)), intent())
-    assert await figures.value("wharfinger_unsettled_operations") == 1
-    await ledger.complete(overdue, Status.SUCCEEDED)
-    assert await figures.value("wharfinger_unsettled_operations") == 0
-    assert await figures.value("wharfinger_database_connections", state="limit") == 5
+    async with serve(bare_settings.model_copy(update={"deadlines": deadlines})) as app:
+        figures = Figures(connect(app))
+        await ledger.open(make_call(within=timedelta(hours=1)), intent())
+        assert await figures.value("wharfinger_unsettled_operations") == 0
+        overdue = await ledger.open(make_call(within=timedelta(seconds=-1)), intent())
+        assert await figures.value("wharfinger_unsettled_operations") == 1
+        await ledger.complete(overdue, Status.SUCCEEDED)
+        assert await figures.value("wharfinger_unsettled_operations") == 0
+        assert await figures.value("wharfinger_database_connections", state="limit") == 5
 
 
 @only_sqlite
