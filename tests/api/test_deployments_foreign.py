@@ -1,7 +1,6 @@
 """Deployments in a namespace with other people's pods, some of which carry our labels."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -9,7 +8,6 @@ import pytest
 import pytest_asyncio
 
 from sandbox.server import Sandbox
-from tests.administrator import administrator
 from tests.images import publish
 from tests.marks import only_sqlite
 from tests.sandbox.kube import DEPLOYMENTS, PODS, SERVICES
@@ -23,13 +21,6 @@ OURS = NAME | {"app.kubernetes.io/managed-by": "wharfinger"}
 @pytest_asyncio.fixture(autouse=True)
 async def pushed(aws: Sandbox) -> None:
     await publish(aws, "myapp", "1")
-
-
-@pytest_asyncio.fixture
-async def kube(aws: Sandbox) -> AsyncIterator[httpx.AsyncClient]:
-    """The cluster's administrator."""
-    async with administrator(aws) as client:
-        yield client
 
 
 async def deploy(client: httpx.AsyncClient, **changes: object) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Deployments that the cluster refuses: who we are there, what a namespace lets in, what its nodes have room for."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -8,7 +7,6 @@ import pytest
 import pytest_asyncio
 
 from sandbox.server import Sandbox
-from tests.administrator import administrator
 from tests.conftest import ACCOUNT
 from tests.images import publish
 from tests.marks import only_sqlite
@@ -26,13 +24,6 @@ SHORT = "PT3S"
 @pytest_asyncio.fixture(autouse=True)
 async def pushed(aws: Sandbox) -> None:
     await publish(aws, "myapp", "1")
-
-
-@pytest_asyncio.fixture
-async def kube(aws: Sandbox) -> AsyncIterator[httpx.AsyncClient]:
-    """The cluster's administrator."""
-    async with administrator(aws) as client:
-        yield client
 
 
 async def deploy(client: httpx.AsyncClient, **changes: object) -> httpx.Response:

@@ -1,7 +1,6 @@
 """What can be asked for of a workload: without a port, with Secrets and ConfigMaps, with other commands and probes."""
 
 import base64
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -9,7 +8,6 @@ import pytest
 import pytest_asyncio
 
 from sandbox.server import Sandbox
-from tests.administrator import administrator
 from tests.images import publish
 from tests.marks import only_sqlite
 from tests.sandbox.kube import CONFIG_MAPS, DEPLOYMENTS, SERVICES
@@ -22,13 +20,6 @@ SECRETS = "/api/v1/namespaces/default/secrets"
 @pytest_asyncio.fixture(autouse=True)
 async def pushed(aws: Sandbox) -> None:
     await publish(aws, "myapp", "1", "2")
-
-
-@pytest_asyncio.fixture
-async def kube(aws: Sandbox) -> AsyncIterator[httpx.AsyncClient]:
-    """The cluster's administrator."""
-    async with administrator(aws) as client:
-        yield client
 
 
 async def deploy(client: httpx.AsyncClient, status: int = 200, **changes: object) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """With what rights the pods of a deployment run: the least there are, and what is asked for."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -11,7 +10,6 @@ from sqlalchemy import select, update
 from sandbox.server import Sandbox
 from service.db import Database
 from service.tables import deployments
-from tests.administrator import administrator
 from tests.images import publish
 from tests.marks import only_sqlite
 from tests.sandbox.kube import DEPLOYMENTS
@@ -23,13 +21,6 @@ BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", 
 @pytest_asyncio.fixture(autouse=True)
 async def pushed(aws: Sandbox) -> None:
     await publish(aws, "myapp", "1")
-
-
-@pytest_asyncio.fixture
-async def kube(aws: Sandbox) -> AsyncIterator[httpx.AsyncClient]:
-    """The cluster's administrator."""
-    async with administrator(aws) as client:
-        yield client
 
 
 async def deploy(client: httpx.AsyncClient, **changes: object) -> httpx.Response:
