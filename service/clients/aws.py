@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+import structlog
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentialResolver, AioCredentials, AioDeferredRefreshableCredentials
 from aiobotocore.session import AioSession, ClientCreatorContext
@@ -77,8 +78,12 @@ was lost is of no use to anybody. Any other would undo what somebody else did si
 
 SESSION_NAME = "wharfinger"
 OPERATION_IN_USER_AGENT = "wharfinger-operation/"
+_UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
+"""What the SDK, or who reads its answer, raises where members are missing or of other types than AWS's model has."""
 _SERVER_ERROR = 500
 _SUCCESS = range(200, 300)
+
+log = structlog.get_logger()
 
 
 class UnrecordedCallError(RuntimeError):
@@ -104,9 +109,10 @@ permit: ContextVar[Permit | None] = ContextVar("permit", default=None)
 
 @contextmanager
 def translated(operation: str, **subject: str) -> Iterator[None]:
-    """Around one AWS call: turns what goes wrong into errors of ours, whose text names the `subject`.
+    """Around one AWS call and all that is read of its answer: turns what goes wrong into errors of ours.
 
-    :raises AnswerLostError: it was sent, may have changed something, and no answer came.
+    :param subject: what their text names.
+    :raises AnswerLostError: it was sent, may have changed something, and no answer came that can be read.
     :raises WharfingerError: as `aws_errors` maps the code.
     """
     try:
@@ -121,6 +127,9 @@ def translated(operation: str, **subject: str) -> Iterator[None]:
         if _is_never_connected(error):
             raise AwsUnavailableError("AWS could not be reached.", retry_after=5) from error
         raise _without_answer(operation) from error
+    except _UNREADABLE as error:
+        log.warning("aws_answer_unreadable", operation=operation, exc_info=error)
+        raise _without_answer(operation) from error
 
 
 def _is_never_connected(error: Exception) -> bool:
@@ -132,7 +141,7 @@ def _is_never_connected(error: Exception) -> bool:
 
 def _without_answer(operation: str) -> WharfingerError:
     if operation in READS:
-        return AwsUnavailableError("AWS did not answer in time.", retry_after=5)
+        return AwsUnavailableError("AWS did not answer in time, or not as it should.", retry_after=5)
     return AnswerLostError(f"AWS's answer to {operation} was lost.", retry_after=5)
 
 

@@ -44,5 +44,12 @@ def _require_members(model: "OperationModel", parsed: Mapping[str, Any], **_: ob
         raise UnreadableAnswerError(operation=model.name)
 
 
+def as_text(value: object) -> str:
+    """:raises TypeError: it is none, which the SDK does not look at."""
+    if not isinstance(value, str):
+        raise TypeError(type(value).__name__)
+    return value
+
+
 def _has_any(parsed: Mapping[str, Any], members: Mapping[str, object]) -> bool:
     return not members or any(name in parsed for name in members)

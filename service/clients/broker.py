@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from service.clients.aws import RegistryClients, lent, translated
+from service.clients.aws_answers import as_text
 
 if TYPE_CHECKING:
     from types_aiobotocore_ecr import ECRClient
@@ -81,8 +82,8 @@ class Broker:
             session = await self._clients.sts.assume_role(
                 RoleArn=role, RoleSessionName=session_name, Policy=policy, DurationSeconds=SESSION_SECONDS
             )
-        with lent(session["Credentials"]):
-            return await _login(self._clients.lent_ecr, session["Credentials"]["Expiration"])
+            with lent(session["Credentials"]):
+                return await _login(self._clients.lent_ecr, session["Credentials"]["Expiration"])
 
     async def vend_own(self) -> Credential:
         """A credential under wharfinger's own role: all that this role may, in every registry it reaches."""
@@ -91,12 +92,11 @@ class Broker:
 
 async def _login(ecr: "ECRClient", session_ends: datetime | None) -> Credential:
     with translated("GetAuthorizationToken"):
-        answer = await ecr.get_authorization_token()
-    [login] = answer["authorizationData"]
-    username, _, password = base64.b64decode(login["authorizationToken"]).decode().partition(":")
-    # AWS says 12 hours for every token and nothing of the session it came from: the earlier end is the safe one.
-    ends = min(login["expiresAt"], session_ends or login["expiresAt"])
-    return Credential(username, password, login["proxyEndpoint"], ends)
+        [login] = (await ecr.get_authorization_token())["authorizationData"]
+        username, _, password = base64.b64decode(login["authorizationToken"]).decode().partition(":")
+        # AWS says 12 hours for every token and nothing of the session it came from: the earlier end is the safe one.
+        ends = min(login["expiresAt"], session_ends or login["expiresAt"])
+        return Credential(username, password, as_text(login["proxyEndpoint"]), ends)
 
 
 def _document(statements: Sequence[object]) -> str:

@@ -39,7 +39,7 @@ class CloudTrail:
         for _ in range(_MOST_PAGES):
             with translated("LookupEvents"):
                 page = await trail.lookup_events(**asked)
-            found += [_event(one) for one in page["Events"] if _names(one, operation_id)]
+                found += [_event(one) for one in page["Events"] if _names(one, operation_id)]
             if "NextToken" not in page:
                 break
             asked["NextToken"] = page["NextToken"]

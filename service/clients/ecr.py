@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from service.clients.aws import RegistryClients, translated
+from service.clients.aws_answers import as_text
 from service.resources import (
     OWN_TAG_PREFIX,
     Encryption,
+    EncryptionType,
     Mutability,
     Repository,
     RepositoryCreate,
@@ -39,27 +41,27 @@ class Ecr:
                 encryptionConfiguration=_to_encryption(asked.encryption),
                 **_to_mutability(asked),
             )
-        return self._repository(answer["repository"], asked.tags)
+            return _with_tags(self._summary(answer["repository"]), asked.tags)
 
     async def repository(self, name: str) -> Repository:
         """One repository with its tags, those of wharfinger's own among them left out."""
         described, tags = await asyncio.gather(self._describe(name), self.tags(name))
-        return self._repository(described, {key: tags[key] for key in tags if not key.startswith(OWN_TAG_PREFIX)})
+        return _with_tags(described, {key: tags[key] for key in tags if not key.startswith(OWN_TAG_PREFIX)})
 
     async def created_at(self, name: str) -> str:
         """What tells a repository from another one of its name."""
-        return (await self._describe(name))["createdAt"].isoformat()
+        return (await self._describe(name)).created_at.isoformat()
 
     async def uri(self, name: str) -> str:
         """What docker pulls and pushes, without a tag."""
-        return (await self._describe(name))["repositoryUri"]
+        return (await self._describe(name)).uri
 
     async def repositories(self, token: str | None, most: int) -> tuple[Sequence[RepositorySummary], str | None]:
         """A page in ECR's own order, and the token of the next."""
         paging: Any = {"maxResults": most} | ({"nextToken": token} if token else {})
         with translated("DescribeRepositories"):
             answer = await self._ecr.describe_repositories(**paging)
-        return [self._summary(found) for found in answer["repositories"]], answer.get("nextToken")
+            return [self._summary(found) for found in answer["repositories"]], answer.get("nextToken")
 
     async def delete_repository(self, name: str, *, force: bool) -> None:
         with translated("DeleteRepository", repository=name):
@@ -79,7 +81,7 @@ class Ecr:
         """All resource tags, wharfinger's own among them."""
         with translated("ListTagsForResource", repository=name):
             answer = await self._ecr.list_tags_for_resource(resourceArn=self._arn(name))
-        return {tag["Key"]: tag["Value"] for tag in answer["tags"]}
+            return {tag["Key"]: as_text(tag["Value"]) for tag in answer["tags"]}
 
     async def add_tags(self, name: str, tags: Mapping[str, str]) -> None:
         with translated("TagResource", repository=name):
@@ -94,36 +96,34 @@ class Ecr:
         names = ("BASIC_SCAN_TYPE_VERSION", "REGISTRY_POLICY_SCOPE")
         with translated("GetAccountSetting"):
             answers = await asyncio.gather(*(self._ecr.get_account_setting(name=name) for name in names))
-        return {answer["name"]: answer["value"] for answer in answers}
+            return {answer["name"]: as_text(answer["value"]) for answer in answers}
 
-    async def _describe(self, name: str) -> "RepositoryTypeDef":
+    async def _describe(self, name: str) -> RepositorySummary:
         with translated("DescribeRepositories", repository=name):
             answer = await self._ecr.describe_repositories(repositoryNames=[name])
-        return answer["repositories"][0]
+            return self._summary(answer["repositories"][0])
 
     def _arn(self, name: str) -> str:
         of = self.settings
         return f"arn:{of.partition}:ecr:{of.region}:{of.account_id}:repository/{name}"
 
     def _summary(self, found: "RepositoryTypeDef") -> RepositorySummary:
-        return RepositorySummary(**self._facts(found))
-
-    def _repository(self, found: "RepositoryTypeDef", tags: Mapping[str, str]) -> Repository:
-        return Repository(**self._facts(found), tags=dict(tags))
-
-    def _facts(self, found: "RepositoryTypeDef") -> dict[str, Any]:
         encryption = found.get("encryptionConfiguration", {"encryptionType": "AES256"})
-        return {
-            "registry": self.settings.name,
-            "name": found["repositoryName"],
-            "arn": found["repositoryArn"],
-            "uri": found["repositoryUri"],
-            "created_at": found["createdAt"],
-            "tag_mutability": Mutability(found["imageTagMutability"]),
-            "mutability_exclusions": _exclusions(found),
-            "scan_on_push": found.get("imageScanningConfiguration", {}).get("scanOnPush", False),
-            "encryption": Encryption(type=encryption["encryptionType"], kms_key=encryption.get("kmsKey")),
-        }
+        return RepositorySummary(
+            registry=self.settings.name,
+            name=found["repositoryName"],
+            arn=found["repositoryArn"],
+            uri=found["repositoryUri"],
+            created_at=found["createdAt"],
+            tag_mutability=Mutability(found["imageTagMutability"]),
+            mutability_exclusions=_exclusions(found),
+            scan_on_push=found.get("imageScanningConfiguration", {}).get("scanOnPush", False),
+            encryption=Encryption(type=EncryptionType(encryption["encryptionType"]), kms_key=encryption.get("kmsKey")),
+        )
+
+
+def _with_tags(found: RepositorySummary, tags: Mapping[str, str]) -> Repository:
+    return Repository(**dict(found), tags=dict(tags))
 
 
 def _exclusions(found: "RepositoryTypeDef") -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from service.clients.aws import RegistryClients, translated
+from service.clients.aws_answers import as_text
 from service.clients.aws_errors import from_code
 from service.errors import AwsRefusal, AwsUnavailableError
 from service.image_resources import ImageSummary
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         ImageDetailTypeDef,
         ImageFailureTypeDef,
         ImageIdentifierTypeDef,
+        ImageTypeDef,
         ResponseMetadataTypeDef,
     )
 
@@ -47,13 +49,13 @@ class EcrImages:
         paging: Any = {"maxResults": most} | ({"nextToken": token} if token else {})
         with translated("DescribeImages", repository=repository):
             answer = await self._ecr.describe_images(repositoryName=repository, **paging)
-        return [self._summary(found) for found in answer["imageDetails"]], answer.get("nextToken")
+            return [self._summary(found) for found in answer["imageDetails"]], answer.get("nextToken")
 
     async def describe(self, image: Reference) -> ImageSummary:
         """:raises NotFoundError: there is no such image or repository."""
         with translated("DescribeImages", repository=image.repository, image=str(image)):
             answer = await self._ecr.describe_images(repositoryName=image.repository, imageIds=[_id(image)])
-        return self._summary(answer["imageDetails"][0])
+            return self._summary(answer["imageDetails"][0])
 
     async def manifest(self, image: Reference) -> Manifest:
         """The manifest as it was pushed. To ECR this is a pull, and moves the recorded pull time.
@@ -64,9 +66,8 @@ class EcrImages:
             answer = await self._ecr.batch_get_image(
                 repositoryName=image.repository, imageIds=[_id(image)], acceptedMediaTypes=_MEDIA_TYPES
             )
-        _raise_first(answer["failures"], answer["ResponseMetadata"], image, "ecr:BatchGetImage")
-        found = answer["images"][0]
-        return Manifest(found["imageId"]["imageDigest"], found["imageManifest"], found.get("imageManifestMediaType"))
+            _raise_first(answer["failures"], answer["ResponseMetadata"], image, "ecr:BatchGetImage")
+            return _manifest(answer["images"][0])
 
     async def platforms(self, repository: str, manifest: Manifest) -> tuple[str, ...]:
         """`os/architecture` of an index or of a single image, whose config is read for it.
@@ -79,7 +80,7 @@ class EcrImages:
             answer = await self._ecr.get_download_url_for_layer(
                 repositoryName=repository, layerDigest=manifest.config_digest
             )
-        found = written(await _config(answer["downloadUrl"]))
+            found = written(await _config(answer["downloadUrl"]))
         return (found,) if found else ()
 
     async def put(self, repository: str, tag: str, manifest: Manifest) -> None:
@@ -108,7 +109,7 @@ class EcrImages:
         """
         with translated("BatchDeleteImage", repository=image.repository, image=str(image)):
             answer = await self._ecr.batch_delete_image(repositoryName=image.repository, imageIds=[_id(image)])
-        _raise_first(answer["failures"], answer["ResponseMetadata"], image, "ecr:BatchDeleteImage")
+            _raise_first(answer["failures"], answer["ResponseMetadata"], image, "ecr:BatchDeleteImage")
 
     def _summary(self, found: "ImageDetailTypeDef") -> ImageSummary:
         return ImageSummary(
@@ -133,12 +134,18 @@ async def _config(url: str) -> object:
                 content += part
                 if len(content) > _MOST_CONFIG_BYTES:
                     return None
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise AwsUnavailableError("The image's config could not be read.", retry_after=5) from error
     try:
         return read_json(bytes(content))
     except NotJsonError:
         return None
+
+
+def _manifest(found: "ImageTypeDef") -> Manifest:
+    digest, text = as_text(found["imageId"]["imageDigest"]), as_text(found["imageManifest"])
+    media_type = found.get("imageManifestMediaType")
+    return Manifest(digest, text, None if media_type is None else as_text(media_type))
 
 
 def _id(image: Reference) -> "ImageIdentifierTypeDef":

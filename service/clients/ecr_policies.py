@@ -1,9 +1,8 @@
 """Repository policies at Amazon ECR, translated. A missing policy is None, not an error."""
 
-from typing import Any, cast
+from typing import Any
 
 from service.clients.aws import RegistryClients, translated
-from service.errors import AwsUnavailableError
 from service.untrusted import NotJsonError, read_json
 
 Document = dict[str, Any]
@@ -22,13 +21,13 @@ class EcrPolicies:
                 answer = await self._ecr.get_repository_policy(repositoryName=repository)
             except self._ecr.exceptions.RepositoryPolicyNotFoundException:
                 return None
-        return _document(answer["policyText"])
+            return _document(answer["policyText"])
 
     async def put(self, repository: str, text: str) -> Document:
         """Set the policy to `text`, as it is; the answer is what ECR made of it, which may be formatted otherwise."""
         with translated("SetRepositoryPolicy", repository=repository):
             answer = await self._ecr.set_repository_policy(repositoryName=repository, policyText=text)
-        return _document(answer["policyText"])
+            return _document(answer["policyText"])
 
     async def delete(self, repository: str) -> None:
         """:raises NotFoundError: there is none (`policy_not_found`)."""
@@ -37,7 +36,7 @@ class EcrPolicies:
 
 
 def _document(text: str) -> Document:
-    try:
-        return cast("Document", read_json(text))
-    except NotJsonError as error:
-        raise AwsUnavailableError("The policy that AWS has can't be read.") from error
+    found = read_json(text)
+    if not isinstance(found, dict):
+        raise NotJsonError("no object")
+    return found

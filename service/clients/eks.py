@@ -45,19 +45,19 @@ class Eks:
         """:raises NotFoundError: EKS has no cluster of that name (`cluster_not_found`)."""
         with translated("DescribeCluster", cluster=self._name):
             found = (await self._clients.eks.describe_cluster(name=self._name))["cluster"]
-        return ClusterFacts(
-            found.get("status", "UNKNOWN"),
-            found.get("version"),
-            found.get("endpoint"),
-            found.get("certificateAuthority", {}).get("data"),
-        )
+            return ClusterFacts(
+                found.get("status", "UNKNOWN"),
+                found.get("version"),
+                found.get("endpoint"),
+                found.get("certificateAuthority", {}).get("data"),
+            )
 
     async def auto_mode_role(self) -> str | None:
         """ARN of the role of Auto Mode's built-in node pools; None: there are none."""
         with translated("DescribeCluster", cluster=self._name):
             found = (await self._clients.eks.describe_cluster(name=self._name))["cluster"]
-        compute = found.get("computeConfig", {})
-        return compute.get("nodeRoleArn") if compute.get("enabled") else None
+            compute = found.get("computeConfig", {})
+            return compute.get("nodeRoleArn") if compute.get("enabled") else None
 
     async def node_group_roles(self) -> dict[str, str]:
         """ARNs of the roles of the managed node groups, by the groups' names."""
@@ -75,7 +75,7 @@ class Eks:
         while True:
             with translated(operation, cluster=self._name):
                 answer = await list_page(clusterName=self._name, **paging)
-            names += answer[member]
+                names += answer[member]
             if not answer.get("nextToken"):
                 return names
             paging = {"nextToken": answer["nextToken"]}
@@ -88,7 +88,7 @@ class Eks:
                 found = await eks.describe_nodegroup(clusterName=self._name, nodegroupName=name)
             except eks.exceptions.ResourceNotFoundException:
                 return None
-        return found["nodegroup"].get("nodeRole")
+            return found["nodegroup"].get("nodeRole")
 
     async def _fargate_role(self, name: str) -> str | None:
         """None: deleted since it was listed."""
@@ -98,7 +98,7 @@ class Eks:
                 found = await eks.describe_fargate_profile(clusterName=self._name, fargateProfileName=name)
             except eks.exceptions.ResourceNotFoundException:
                 return None
-        return found["fargateProfile"].get("podExecutionRoleArn")
+            return found["fargateProfile"].get("podExecutionRoleArn")
 
     async def identity(self) -> str:
         """The ARN that the cluster knows us by, for the access entry that it needs."""

@@ -22,25 +22,27 @@ class Iam:
                 found = (await iam.get_role(RoleName=role))["Role"]
             except iam.exceptions.NoSuchEntityException:
                 return None
-        return "PermissionsBoundary" in found
+            return "PermissionsBoundary" in found
 
     async def attached_policies(self, role: str) -> Sequence[str]:
         """The ARNs of the managed policies, AWS's own and the account's."""
         iam = await self._clients.iam.get()
-        pages = _pages("ListAttachedRolePolicies", iam.list_attached_role_policies, role)
-        return [str(one["PolicyArn"]) async for page in pages for one in page["AttachedPolicies"]]
+        with translated("ListAttachedRolePolicies", role=role):
+            pages = _pages(iam.list_attached_role_policies, role)
+            return [str(one["PolicyArn"]) async for page in pages for one in page["AttachedPolicies"]]
 
     async def inline_policies(self, role: str) -> Sequence[str]:
         """The names of the policies that are the role's alone."""
         iam = await self._clients.iam.get()
-        pages = _pages("ListRolePolicies", iam.list_role_policies, role)
-        return [str(one) async for page in pages for one in page["PolicyNames"]]
+        with translated("ListRolePolicies", role=role):
+            pages = _pages(iam.list_role_policies, role)
+            return [str(one) async for page in pages for one in page["PolicyNames"]]
 
     async def inline_document(self, role: str, policy: str) -> Document:
         iam = await self._clients.iam.get()
         with translated("GetRolePolicy", role=role):
             answer = await iam.get_role_policy(RoleName=role, PolicyName=policy)
-        return cast("Document", answer["PolicyDocument"])
+            return cast("Document", answer["PolicyDocument"])
 
     async def managed_document(self, policy_arn: str) -> Document:
         """What a managed policy says in the version that counts."""
@@ -49,14 +51,13 @@ class Iam:
             version = (await iam.get_policy(PolicyArn=policy_arn))["Policy"]["DefaultVersionId"]
         with translated("GetPolicyVersion", policy=policy_arn):
             answer = await iam.get_policy_version(PolicyArn=policy_arn, VersionId=version)
-        return cast("Document", answer["PolicyVersion"]["Document"])
+            return cast("Document", answer["PolicyVersion"]["Document"])
 
 
-async def _pages(operation: str, list_page: Callable[..., Awaitable[Any]], role: str) -> AsyncIterator[Any]:
+async def _pages(list_page: Callable[..., Awaitable[Any]], role: str) -> AsyncIterator[Any]:
     paging: dict[str, str] = {}
     while True:
-        with translated(operation, role=role):
-            page = await list_page(RoleName=role, **paging)
+        page = await list_page(RoleName=role, **paging)
         yield page
         if not page["IsTruncated"]:
             return
