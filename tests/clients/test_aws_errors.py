@@ -25,6 +25,53 @@ from service.errors import (
 
 SOURCES = sorted(Path(clients.__path__[0]).glob("*.py"))
 SUBJECT = {"repository": "team/app", "image": "team/app:1"}
+OURS = {
+    "aws_credentials": {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "MissingAuthenticationToken",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    },
+    "aws_permission_missing": {"AccessDenied", "AccessDeniedException"},
+    "aws_refused_value": {
+        "InvalidParameterException",
+        "InvalidTagParameterException",
+        "PackedPolicyTooLarge",
+        "TooManyTagsException",
+        "ValidationException",
+    },
+    "aws_throttled": {"UpstreamTooManyRequests"},
+    "aws_unavailable": {
+        "InternalFailure",
+        "ServerException",
+        "ServiceFailure",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "UnableToGetUpstreamImageException",
+        "UnableToGetUpstreamLayerException",
+        "UpstreamUnavailable",
+    },
+    "cluster_not_found": {"ResourceNotFoundException"},
+    "image_exists": {"ImageAlreadyExistsException"},
+    "image_not_found": {"ImageNotFound", "ImageNotFoundException"},
+    "image_referenced": {"ImageReferencedByManifestList"},
+    "image_tag_immutable": {"ImageTagAlreadyExistsException"},
+    "image_tag_moved": {"ImageTagDoesNotMatchDigest"},
+    "images_missing": {"ReferencedImagesNotFoundException"},
+    "kms_refused": {"KmsError", "KmsException"},
+    "layers_missing": {"LayersNotFoundException"},
+    "policy_not_found": {"RepositoryPolicyNotFoundException"},
+    "quota_exceeded": {"LimitExceededException"},
+    "repository_exists": {"RepositoryAlreadyExistsException"},
+    "repository_not_empty": {"RepositoryNotEmptyException"},
+    "repository_not_found": {"RepositoryNotFoundException"},
+    "upstream_refused": {"UpstreamAccessDenied"},
+}
+"""AWS's codes by ours; any other is one that a caller can do nothing about (`aws_rejected`)."""
 
 
 def _operations() -> dict[str, list[str]]:
@@ -57,6 +104,12 @@ def test_the_calls_are_found() -> None:
 @pytest.mark.parametrize("method", sorted(_called()))
 def test_every_error_that_an_operation_declares_is_in_the_table(method: str) -> None:
     assert set(_operations()[method]) <= set(ERRORS)
+
+
+def test_each_code_becomes_the_one_of_ours_that_was_agreed() -> None:
+    codes = {code: from_code(AwsRefusal(code, None), 400, SUBJECT, "ecr:DoSomething").code for code in ERRORS}
+    agreed = {code: ours for ours, group in OURS.items() for code in group}
+    assert codes == dict.fromkeys(codes, "aws_rejected") | agreed
 
 
 @pytest.mark.parametrize("code", sorted(ERRORS))
