@@ -14,7 +14,7 @@ import typer
 from pydantic import ValidationError
 
 from api.logs import configure_logs
-from service.authz import Binding
+from service.authz import Binding, Role
 from service.clock import Deadline, new_id, utcnow
 from service.key_resources import Key, KeyCreate, KeyPage, KeyRotate, NewKey, RotatedKey
 from service.settings import Settings, load
@@ -47,7 +47,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="All there is to know, as J
 @app.command()
 def create(
     *,
-    role: Annotated[str, typer.Option(help="viewer, developer, deployer, privileged_deployer, auditor or admin")],
+    role: Annotated[str, typer.Option(help=f"One of {', '.join(Role)}")],
     label: Annotated[str, typer.Option(help="Who or what will hold it")],
     repository: Annotated[
         str | None, typer.Option(metavar="PREFIX", help="These repositories only: whole segments of names")
