@@ -11,16 +11,22 @@ from api.problems import render
 from service.clock import new_id
 from service.errors import HeadersTooLargeError, ParameterError, RequestTimeoutError, WharfingerError
 
+_OF_BODIES = (b"content-length", b"transfer-encoding")
 _LINGER = 1.0
 """Seconds in which a caller who is still sending can read why they are refused."""
 
 log = structlog.get_logger()
 
 
+class _UpgradeError(Exception):
+    """A body comes with a request to upgrade, after which the parser reads no more: it would be taken for none."""
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, which refuses heads that are too large (431) or too slow (408), and ends idle connections.
 
-    A head is the request's line with its headers. It is counted as it comes, so what is over is not kept.
+    A head is the request's line with its headers. It is counted as it comes, so what is over is not kept. So is what
+    comes beside the parts of a body: the extensions of chunks, and trailers.
     """
 
     def __init__(self, *, header_bytes: int, header_seconds: float, **given: Any) -> None:  # noqa: ANN401 - uvicorn's
@@ -45,10 +51,12 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._timer is None and not self._is_answering():
             self._expect_head()
         if self._is_body:
-            super().data_received(data)
+            self._receive_body(data)
             return
         heads, first, rest = self._heads, data[: self._left], data[self._left :]
         super().data_received(first)
+        if self._is_refused:
+            return
         # Of requests that come one upon another in one piece, the last one's part is not known.
         if self._is_head and self._heads <= heads + 1:
             self._left -= len(first)
@@ -56,21 +64,44 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._refuse(HeadersTooLargeError(f"A request's line and headers have at most {self._most} bytes."))
                 return
         if rest and not self.transport.is_closing():
-            super().data_received(rest)
+            (self._receive_body if self._is_body else super().data_received)(rest)
+
+    def _receive_body(self, data: bytes) -> None:
+        self._left -= len(data)
+        super().data_received(data)
+        if self._is_body and self._left <= 0:
+            self._is_refused = True
+            self.transport.close()  # the answer is given, or waits for the body
 
     def on_message_begin(self) -> None:
         self._is_head = True
         self._heads += 1
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # A trailer is no header (RFC 9110, section 6.5.1): it would pass where a proxy takes headers out.
+        if not self._is_body:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._is_head, self._is_body, self._left = False, True, self._most
         self._stop_timer()
+        if self.parser.should_upgrade() and any(name in _OF_BODIES for name, _ in self.headers):
+            raise _UpgradeError
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self._left = self._most
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._is_body = False
+        self._is_body, self._left = False, self._most
         super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: one that is not known is passed over (RFC 9110, section 7.8), and it was not we who asked."""
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's own words
         self._refuse(ParameterError("The request is not well-formed HTTP.", code="malformed_request"))

@@ -88,6 +88,47 @@ def test_what_is_no_http_is_told_so_as_a_problem(service: ServiceProcess) -> Non
         assert problem_of(read_all(connection)) == (b"400", "malformed_request")
 
 
+def test_what_is_no_http_has_one_answer(service: ServiceProcess) -> None:
+    with closing(connect(service)) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nX-Null: \0" + b"x" * 40_000)
+        answer = read_all(connection)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert problem_of(answer) == (b"400", "malformed_request")
+
+
+def test_a_trailer_is_no_header(service: ServiceProcess, secret: str) -> None:
+    key = f"Authorization: Bearer {secret}\r\n"
+    head = "GET /v1/keys HTTP/1.1\r\nHost: wharfinger.test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
+    answers = []
+    for request in (f"{head}{key}\r\n0\r\n\r\n", f"{head}\r\n0\r\n{key}\r\n"):
+        with closing(connect(service)) as connection:
+            connection.sendall(request.encode())
+            answers.append(read_all(connection).split()[1])
+    assert answers == [b"200", b"401"]
+
+
+@pytest.mark.parametrize("part", [b"0\r\nX-Large: ", b"1;large="], ids=["trailer", "chunk extension"])
+def test_what_comes_beside_a_body_has_an_end(service: ServiceProcess, secret: str, part: bytes) -> None:
+    head = f"POST /v1/repositories HTTP/1.1\r\nAuthorization: Bearer {secret}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with closing(connect(service)) as connection:
+        connection.sendall(head.encode() + part + b"x" * 80_000)
+        assert read_all(connection) == b""
+
+
+def test_a_body_that_an_upgrade_would_hide_is_refused(service: ServiceProcess, secret: str) -> None:
+    asked = "Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Type: application/json\r\nContent-Length: 19"
+    head = f"POST /v1/repositories HTTP/1.1\r\nAuthorization: Bearer {secret}\r\n{asked}\r\n\r\n"
+    with closing(connect(service)) as connection:
+        connection.sendall(head.encode() + b'{"name":"team/app"}')
+        assert problem_of(read_all(connection)) == (b"400", "malformed_request")
+
+
+def test_an_upgrade_that_is_not_known_is_passed_over(service: ServiceProcess) -> None:
+    with closing(connect(service)) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        assert read_all(connection).startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nHost: wharfinger.test\r\n\r\n"])
 def test_a_connection_that_sends_nothing_more_ends(service: ServiceProcess, before: bytes) -> None:
     with closing(connect(service)) as connection:
