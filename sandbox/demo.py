@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import httpx
 import typer
 
-from sandbox.demo_service import require_free, serving
+from sandbox.demo_service import SETTINGS_VARIABLE, require_free, serving, settings_file
 from sandbox.image_writer import sample_app_image
 from sandbox.narrator import Narrator, StoryError
 from sandbox.places import MAIN_ACCOUNT, MAIN_REGION, OTHER_ACCOUNT
@@ -33,10 +33,11 @@ def run(*, once: bool, data: Path | None, port: int) -> None:
     typer.echo("Starting a stand-in for AWS (accounts 111111111111 and 222222222222) and wharfinger in front of it.")
     with tempfile.TemporaryDirectory() as scratch:
         folder = data or Path(scratch)
-        with Sandbox(data=folder / "sandbox") as sandbox, serving(sandbox, folder / "wharfinger", port) as (url, key):
+        own = folder / "wharfinger"
+        with Sandbox(data=folder / "sandbox") as sandbox, serving(sandbox, own, port) as (url, key):
             _Story(sandbox, Narrator(url, key)).walk()
             if not once:
-                _serve_on(sandbox, url, key, folder)
+                _serve_on(sandbox, url, key, folder, settings_file(own))
 
 
 class _Story:
@@ -220,7 +221,7 @@ class _Story:
             raise StoryError(f"the push of {tag} should have been refused")
 
 
-def _serve_on(sandbox: Sandbox, url: str, key: str, folder: Path) -> None:
+def _serve_on(sandbox: Sandbox, url: str, key: str, folder: Path, settings: Path) -> None:
     kubeconfig = folder / "kubeconfig"
     kubeconfig.touch(mode=0o600)
     kubeconfig.write_text(sandbox.kubeconfig())
@@ -231,6 +232,7 @@ def _serve_on(sandbox: Sandbox, url: str, key: str, folder: Path) -> None:
         f"export AWS_ENDPOINT_URL={sandbox.endpoint(ACCOUNT, REGION)} AWS_DEFAULT_REGION={REGION}",
         f"export AWS_ACCESS_KEY_ID={operator.access_key} AWS_SECRET_ACCESS_KEY={operator.secret_key}",
         f"export KUBECONFIG={shlex.quote(str(kubeconfig.resolve()))}",
+        f"export {SETTINGS_VARIABLE}={shlex.quote(str(settings))}",
     ):
         typer.echo(line)
     typer.echo('\nThen: curl -sS --fail-with-body -H "$AUTH" $URL/v1/deployments')

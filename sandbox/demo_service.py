@@ -16,6 +16,7 @@ from sandbox.narrator import StoryError
 from sandbox.places import MAIN_ACCOUNT, MAIN_REGION, OTHER_ACCOUNT
 from sandbox.server import Sandbox
 
+SETTINGS_VARIABLE = "WHARFINGER__SETTINGS_FILE"
 _START_TIMEOUT = 60
 _CLUSTER = """
 [[clusters]]
@@ -38,8 +39,9 @@ def require_free(port: int) -> None:
 @contextmanager
 def serving(sandbox: Sandbox, data: Path, port: int) -> Iterator[tuple[str, str]]:
     """The service as a process of its own; gives its URL and an admin key."""
-    data.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | sandbox.environment() | _settings(sandbox, data, port)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write_settings(sandbox, data, port)
+    environment = os.environ | sandbox.environment() | {SETTINGS_VARIABLE: str(settings_file(data))}
     command = [sys.executable, "-m", "api.cli"]
     key = subprocess.run(  # noqa: S603 - our own command line
         [*command, "keys", "create", "--role", "admin", "--label", "demo"],
@@ -58,8 +60,11 @@ def serving(sandbox: Sandbox, data: Path, port: int) -> Iterator[tuple[str, str]
             _end(process)
 
 
-def _settings(sandbox: Sandbox, data: Path, port: int) -> dict[str, str]:
-    file = data / "wharfinger.toml"
+def settings_file(data: Path) -> Path:
+    return data.resolve() / "wharfinger.toml"
+
+
+def _write_settings(sandbox: Sandbox, data: Path, port: int) -> None:
     registries = "\n".join(
         f"""
 [[registries]]
@@ -72,8 +77,8 @@ endpoint = "{sandbox.endpoint(account, MAIN_REGION)}"
 """
         for name, account in (("main", MAIN_ACCOUNT), ("other", OTHER_ACCOUNT))
     )
-    file.write_text(f'port = {port}\ndata_dir = "{data}"\ndefault_registry = "main"\n{registries}\n{_CLUSTER}')
-    return {"WHARFINGER__SETTINGS_FILE": str(file)}
+    places = f'port = {port}\ndata_dir = "{data.resolve()}"\ndefault_registry = "main"'
+    settings_file(data).write_text(f"{places}\n{registries}\n{_CLUSTER}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

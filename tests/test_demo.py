@@ -1,6 +1,7 @@
 """The demo as somebody runs it: it says what a second terminal needs, and leaves nothing running."""
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ set -euo pipefail
 {exports}
 curl -sS --fail-with-body -H "$AUTH" "$URL/v1/images/myapp:0.0.2"
 cat "$KUBECONFIG"
+{python} -m api.cli keys create --role deployer --label cd --cluster demo --repository '*'
+{python} -m api.cli keys list
 """
 _NAMES = ("URL", "AUTH", "KUBECONFIG", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
@@ -66,13 +69,14 @@ def test_it_says_what_a_second_terminal_needs_and_leaves_nothing_when_told_to_en
     with _demo("--port", str(port), "--data", str(tmp_path)) as process:
         told = _read_until(process, "The registry is")
         exports = [line for line in told if line.startswith("export ")]
-        script = _ASK.format(exports="".join(exports))
+        script = _ASK.format(exports="".join(exports), python=shlex.quote(sys.executable))
         asked = subprocess.run(  # noqa: S603 - what the demo printed
-            ["/bin/bash", "-c", script], capture_output=True, text=True, check=False
+            ["/bin/bash", "-c", script], cwd=_ROOT, capture_output=True, text=True, check=False
         )
         assert asked.returncode == 0, asked.stderr
         assert '"repository":"myapp"' in asked.stdout
         assert "clusters:" in asked.stdout
+        assert "\tadmin\t" in asked.stdout
         assert [name for name in _NAMES if f"{name}=" not in "".join(exports)] == []
         os.kill(process.pid, signal.SIGTERM)
         process.communicate()
