@@ -33,6 +33,8 @@ class _Map:
 _METADATA = _Message({1: ("name", None), 2: ("generateName", None), 3: ("namespace", None), 11: ("labels", _Map())})
 _KINDS = {
     "Namespace": _Message({1: ("metadata", _METADATA)}),
+    "ServiceAccount": _Message({1: ("metadata", _METADATA)}),
+    "ConfigMap": _Message({1: ("metadata", _METADATA), 2: ("data", _Map())}),
     "Secret": _Message({1: ("metadata", _METADATA), 2: ("data", _Map(is_binary=True)), 3: ("type", None)}),
 }
 _TYPE = _Message({1: ("apiVersion", None), 2: ("kind", None)})

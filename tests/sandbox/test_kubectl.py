@@ -154,3 +154,6 @@ async def test_create_makes_what_is_named_on_the_command_line(kubectl: Kubectl) 
     secret = json.loads(await kubectl.run("get", "secret", "login", "-o", "json"))
     kept = {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
     assert (secret["type"], kept) == ("Opaque", {"user": "me", "password": "ü=1"})
+    assert await kubectl.run("create", "serviceaccount", "app") == "serviceaccount/app created\n"
+    assert await kubectl.run("create", "configmap", "app", "--from-literal=a=ü") == "configmap/app created\n"
+    assert json.loads(await kubectl.run("get", "configmap", "app", "-o", "json"))["data"] == {"a": "ü"}
