@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
@@ -105,8 +106,13 @@ def _on_error(request: Request, error: Exception) -> Response:
 def _on_validation(request: Request, error: Exception) -> Response:
     found = cast("RequestValidationError", error).errors()[:_MOST_MISTAKES]
     examples = _examples(request.app) if any("pattern" in one.get("ctx", {}) for one in found) else {}
-    mistakes = [FieldError(".".join(map(str, one["loc"])), reason_of(one, examples)) for one in found]
+    mistakes = [FieldError(_path(one), reason_of(one, examples)) for one in found]
     return render(_request_id(request), refusal(mistakes))
+
+
+def _path(error: ErrorDetails) -> str:
+    parts = error["loc"][:1] if error["type"] == "json_invalid" else error["loc"]
+    return ".".join(map(str, parts))
 
 
 @cache

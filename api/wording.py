@@ -14,7 +14,7 @@ _UUID = "must be a UUID"
 _REASONS = {
     "missing": "is required",
     "extra_forbidden": "is not known here",
-    "json_invalid": "is not JSON: {error}",
+    "json_invalid": "is not JSON from character {loc[1]} on: {error}",
     "dict_type": _OBJECT,
     "model_type": _OBJECT,
     "model_attributes_type": _OBJECT,
@@ -38,10 +38,10 @@ _REASONS = {
     "float_type": _NUMBER,
     "float_parsing": _NUMBER,
     "finite_number": _NUMBER,
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be {ge} or more",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be {le} or less",
+    "greater_than": "must be greater than {gt:.15g}",
+    "greater_than_equal": "must be {ge:.15g} or more",
+    "less_than": "must be less than {lt:.15g}",
+    "less_than_equal": "must be {le:.15g} or less",
     "none_required": "must be null",
     "enum": "must be {expected}",
     "literal_error": "must be {expected}",
@@ -61,7 +61,7 @@ _REASONS = {
 
 def reason_of(error: ErrorDetails, examples: Mapping[str, str]) -> str:
     """`examples` has what fits, by pattern."""
-    facts = error.get("ctx", {})
+    facts = {"loc": error["loc"]} | error.get("ctx", {})
     template = _REASONS.get(error["type"])
     reason = template.format(**facts) if template else error["msg"].removeprefix("Value error, ")
     fits = examples.get(facts.get("pattern", ""))

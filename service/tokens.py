@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Self
 from weakref import WeakValueDictionary
 
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, Field, StrictInt, StringConstraints, model_validator
 
 from service.authz import Action, Caller, Target
 from service.clients.broker import MOST_POLICY_CHARACTERS, PULL, PUSH, SESSION_SECONDS, Broker, Credential
@@ -59,7 +59,7 @@ class TokenRequest(Model):
     repositories: tuple[RepositoryScope, ...] = Field((), max_length=100, examples=[["myapp"], ["team/*"]])
     actions: frozenset[TokenAction] = Field(min_length=1, examples=[["pull", "push"]])
     scope: TokenScope = Field(TokenScope.REPOSITORIES, description="`registry` must be asked for, and is for admins")
-    min_seconds: int = Field(
+    min_seconds: StrictInt = Field(
         round(LEAST_LEFT.total_seconds()),
         ge=60,
         le=SESSION_SECONDS - 60,

@@ -78,8 +78,9 @@ async def test_a_compressed_body_is_refused_by_its_header(bare_admin: httpx.Asyn
         (b'{"name": "\xff"}', "must be UTF-8"),
         (b'{"name": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "is nested too deeply"),
         (b'{"name": ' + b"1" * 5_000 + b"}", "has a number of too many digits"),
+        (b'{"name": }', "is not JSON from character 9 on: Expecting value"),
     ],
-    ids=["utf-8", "depth", "digits"],
+    ids=["utf-8", "depth", "digits", "grammar"],
 )
 async def test_what_can_not_be_read_as_json_is_a_wrong_body(
     bare_admin: httpx.AsyncClient, body: bytes, reason: str
@@ -163,8 +164,11 @@ def test_no_field_of_a_body_takes_a_text_for_a_number_or_a_truth() -> None:
     loose = []
     for name in _taken(described):
         for field, schema in described["components"]["schemas"][name].get("properties", {}).items():
-            kinds = {one.get("type") for one in [schema, *schema.get("anyOf", ())]} & {"boolean", "integer"}
-            for wrong in ("1", "true") if kinds else ():
+            forms = [schema, *schema.get("anyOf", ())]
+            kinds = {one.get("type") for one in forms} & {"boolean", "integer"}
+            # A text that is refused for a bound alone would prove nothing.
+            least = max(one.get("minimum", 1) for one in forms)
+            for wrong in (str(least), "true") if kinds else ():
                 mistakes = _mistakes(models[name], {field: wrong})
                 loose += [] if (field,) in mistakes else [f"{name}.{field}: {wrong!r}"]
     assert not loose
@@ -206,6 +210,14 @@ async def test_a_pattern_comes_with_an_example_of_what_fits(bare_admin: httpx.As
     answer = await bare_admin.post("/v1/repositories", json={"name": "Team/App"})
     [mistake] = problem(answer, 422, "invalid_body")["errors"]
     assert mistake["reason"].endswith(", like team/app")
+
+
+@only_sqlite
+@pytest.mark.asyncio
+async def test_a_bound_is_written_as_people_write_numbers(bare_admin: httpx.AsyncClient) -> None:
+    answer = await bare_admin.post("/v1/deployments", params={"wait": "3601"}, json=WORKLOAD)
+    [mistake] = problem(answer, 400, "invalid_parameter")["errors"]
+    assert mistake == {"path": "query.wait", "reason": "must be 3600 or less"}
 
 
 def test_every_pattern_of_the_contract_has_an_example() -> None:

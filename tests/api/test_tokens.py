@@ -364,6 +364,8 @@ async def test_an_admin_may_ask_for_the_whole_registry(admin: httpx.AsyncClient,
         {"repositories": ["team/"], "actions": ["pull"]},
         {"repositories": ["team/app"], "actions": ["pull"], "min_seconds": 59},
         {"repositories": ["team/app"], "actions": ["pull"], "min_seconds": 3541},
+        {"repositories": ["team/app"], "actions": ["pull"], "min_seconds": "900"},
+        {"repositories": ["team/app"], "actions": ["pull"], "min_seconds": 900.0},
         {"repositories": [f"team/{'long' * 20}-{number}" for number in range(40)], "actions": ["pull"]},
     ],
 )
