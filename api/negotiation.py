@@ -33,7 +33,8 @@ def _weight(media_type: str, ranges: Sequence[tuple[str, float]]) -> tuple[float
     forms = ("*/*", media_type.partition("/")[0] + "/*", media_type)
     fitting = [(forms.index(name), weight) for name, weight in ranges if name in forms]
     closeness, weight = max(fitting, default=(0, 0.0))
-    return weight, closeness
+    # What is ruled out (`q=0`) is named closely too, and no better for that than what is not named.
+    return weight, closeness if weight else 0
 
 
 def conform(request: Request, response: Response) -> Response:

@@ -57,6 +57,7 @@ async def test_a_probe_may_ask_with_parameters_of_its_own(bare_client: httpx.Asy
         ("text/plain;q=0.5, application/json", JSON),
         ("application/json;q=0.5, text/plain;q=0.8", PLAIN),
         ("text/plain;q=0, */*", JSON),
+        ("text/plain;q=0", JSON),
         ("text/plain;q=nonsense, application/json;q=0.1", JSON),
         ("image/png", JSON),
     ],
