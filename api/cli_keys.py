@@ -14,6 +14,7 @@ import typer
 from pydantic import ValidationError
 
 from api.logs import configure_logs
+from api.wording import examples_of, reason_of
 from service.authz import Binding, Role
 from service.clock import Deadline, new_id, utcnow
 from service.key_resources import Key, KeyCreate, KeyPage, KeyRotate, NewKey, RotatedKey
@@ -113,7 +114,8 @@ def _checked(model: type[M], values: dict[str, object]) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        mistakes = (f"{one['loc'][-1]}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors())
+        examples = examples_of(model.model_json_schema())
+        mistakes = (f"{one['loc'][-1]}: {reason_of(one, examples)}" for one in error.errors())
         raise typer.BadParameter("; ".join(mistakes)) from None
 
 

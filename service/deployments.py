@@ -122,7 +122,7 @@ class Deployments:
 
         async def act(operation_id: str) -> Outcome:
             if goal is None:
-                raise ConflictError("There is no such deployment that succeeded.", code="nothing_to_roll_back_to")
+                raise ConflictError(_no_goal(row, named), code="nothing_to_roll_back_to")
             if goal.spec.get(FORGOTTEN):
                 raise ConflictError(
                     f"The values of the environment of deployment {goal.id} are not kept any more: deploy it anew.",
@@ -306,7 +306,7 @@ def _newest_generation(found: Mapping[str, Object | None]) -> int:
 def _succeeded(found: Deployment) -> Deployment:
     if found.status is DeploymentStatus.SUCCEEDED:
         return found
-    why = f": {found.reason.code}: {found.reason.message}" if found.reason else ""
+    why = f": {found.reason.code}: {found.reason.message.rstrip('.')}" if found.reason else ""
     code = None if found.status is DeploymentStatus.FAILED else f"deployment_{found.status}"
     raise DeploymentFailedError(
         f"Deployment {found.id} {found.status}{why}.",
@@ -314,6 +314,12 @@ def _succeeded(found: Deployment) -> Deployment:
         location=path_of(found.id),
         members={"deployment": found.model_dump(mode="json")},
     )
+
+
+def _no_goal(row: Row[Any], named: str | None) -> str:
+    where = f"{row.cluster}/{row.namespace}/{row.name}"
+    which = f"has no deployment {named} that succeeded" if named else "has no earlier deployment that succeeded"
+    return f"There is nothing to go back to: {where} {which}."
 
 
 def path_of(deployment_id: str) -> str:

@@ -20,6 +20,7 @@ _HOPELESS_PULL = re.compile(
 )
 _QUOTA = re.compile(r"exceeded quota|failed quota")
 """Too much was asked for, or a quota wants said how much is."""
+_SAYS_NO_MORE = "the pod does not say why; often something that it mounts is not there"
 _MISCONFIGURED = ("InvalidImageName", "CreateContainerConfigError", "RunContainerError")
 
 
@@ -119,7 +120,7 @@ def _not_ready(pods: Sequence[Object]) -> Reason | None:
     for pod, container in _containers(pods):
         waiting = (container.get("state") or {}).get("waiting")
         if waiting:
-            message = f"{waiting.get('reason')}: {waiting.get('message') or ''}"
+            message = f"{waiting.get('reason')}: {waiting.get('message') or _SAYS_NO_MORE}"
             code = "image_pull_failed" if waiting.get("reason") in _PULLING else "container_not_started"
             return _reason(code, message, pod, container)
         if not container.get("ready"):

@@ -120,7 +120,7 @@ class Volume(Model):
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if [self.config_map is not None, self.secret is not None, self.empty_dir].count(True) != 1:
-            raise ValueError("one of config_map, secret and empty_dir")
+            raise ValueError("must name just one of config_map, secret and empty_dir")
         return self
 
 
@@ -263,7 +263,7 @@ class WorkloadSpec(Model):
     def _says_each_thing_once(self) -> Self:
         names = [*self.env, *self.secret_env, *self.config_env]
         if twice := sorted({one for one in names if names.count(one) > 1}):
-            raise ValueError(f"{', '.join(twice)}: in one of env, secret_env and config_env")
+            raise ValueError(f"{', '.join(twice)}: may be in only one of env, secret_env and config_env")
         paths = [one.mount_path for one in self.volumes]
         if len(set(paths)) < len(paths):
             raise ValueError("each volume has a mount_path of its own")

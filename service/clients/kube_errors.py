@@ -26,6 +26,7 @@ _RETRY_AFTER = 5
 _ADMISSION = re.compile(r"denied the request|violates PodSecurity|denied request|is forbidden: .*(maximum|minimum)")
 _QUOTA = re.compile(r"exceeded quota|is forbidden: failed quota")
 _NODE_PORT_TAKEN = "provided port is already allocated"
+_OTHERS_FIELDS = "Others manage fields of this: leave these out, or have an admin take them over with `force`."
 _UNTYPED = "failed to create typed patch object"
 
 log = structlog.get_logger()
@@ -73,7 +74,7 @@ def unauthorized(cluster: str, identity: str, *, is_eks: bool) -> WharfingerErro
 
 def _conflict(message: str, status: Mapping[str, Any], causes: list[FieldError]) -> WharfingerError:
     if causes:
-        return ConflictError(message, code="field_conflict", errors=causes)
+        return ConflictError(f"{_OTHERS_FIELDS} {message}", code="field_conflict", errors=causes)
     if status.get("reason") == "AlreadyExists":
         return ConflictError(message, code="object_exists")
     return StaleError(message)

@@ -159,12 +159,13 @@ async def _status(client: httpx.AsyncClient) -> int:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("create", "--role", "root", "--label", "x"), "role: Input should be"),
+        (("create", "--role", "root", "--label", "x"), "role: must be"),
         (("create", "--role", "admin", "--label", ""), "label: "),
         (("create", "--role", "admin", "--label", "x", "--expires-in", "soon"), "30d, 12h"),
         (("create", "--role", "deployer", "--label", "x", "--cluster", "dmeo"), "'dmeo' is not in the settings"),
         (("create", "--role", "viewer", "--label", "x", "--registry", "remote"), "which have: local"),
         (("create", "--role", "viewer", "--label", "x", "--namespace", ""), "namespace: "),
+        (("create", "--role", "viewer", "--label", "x", "--repository", "team/*"), "repository: must match"),
         (("create", "--role", "admin", "--label", "x", "--expires-in", "0d"), "in the future"),
         (("rotate", "01a20000-0000-7000-8000-000000000000"), "There is no key"),
         (("revoke", "x"), "valid UUID"),

@@ -186,6 +186,7 @@ async def test_a_rollback_goes_to_the_success_before(deployer: httpx.AsyncClient
     assert (answer.status_code, answer.json()["digest"]) == (200, first["digest"])
     none = await deployer.post(f"/v1/deployments/{first['id']}/rollback", json={})
     assert (none.status_code, none.json()["code"]) == (409, "nothing_to_roll_back_to")
+    assert "myapp has no earlier deployment that succeeded" in none.json()["detail"]
 
 
 @pytest.mark.asyncio

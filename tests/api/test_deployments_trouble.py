@@ -49,6 +49,7 @@ async def test_what_others_made_is_left_alone_until_an_admin_takes_it(
         owned = await deploy(admin, adopt=True)
         assert (owned.status_code, owned.json()["code"]) == (409, "field_conflict")
         assert any(one["path"].endswith('containers[name="myapp"].image') for one in owned.json()["errors"])
+        assert "take them over with `force`" in owned.json()["detail"]
         taken = await deploy(admin, adopt=True, force=True)
         assert taken.status_code == 200, taken.text
         found = (await kube.get(f"{DEPLOYMENTS}/myapp")).json()

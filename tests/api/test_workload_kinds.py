@@ -150,7 +150,7 @@ async def test_a_volume_of_a_secret_that_is_not_there_keeps_the_container_from_s
     volume = {"mount_path": "/etc/keys", "secret": "none"}
     reason = (await deploy(deployer, 409, volumes=[volume], progress_deadline="PT3S"))["deployment"]["reason"]
     assert (reason["code"], reason["container"]) == ("container_not_started", "myapp")
-    assert reason["message"].startswith("ContainerCreating")
+    assert reason["message"].startswith("ContainerCreating: the pod does not say why")
 
 
 async def test_a_command_with_its_arguments_and_time_to_end(
