@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Annotated, Any
 
 from pydantic import (
@@ -276,6 +277,8 @@ def load() -> Settings:
         return Settings()
     except ValidationError as error:
         raise StartupError("\n".join(_explanations(error))) from None
+    except TOMLDecodeError as error:
+        raise StartupError(f"{file or DEFAULT_FILE} is not TOML: {error}") from None
     except (SettingsError, ValueError) as error:
         raise StartupError(str(error)) from None
 

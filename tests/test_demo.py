@@ -106,6 +106,13 @@ def test_a_port_that_is_taken_is_told_before_anything_is_started(port: int) -> N
     assert "make demo PORT=" in complaint
 
 
+def test_a_port_that_there_is_not_is_told() -> None:
+    with _demo("--port", "65536") as process:
+        _, complaint = process.communicate()
+    assert process.returncode == 2
+    assert "65536 is not in the range" in complaint
+
+
 def test_make_passes_the_port_on() -> None:
     done = subprocess.run(
         ["make", "--dry-run", "demo", "PORT=8123", "ONCE=1"],  # noqa: S607 - as the README has it

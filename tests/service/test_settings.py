@@ -61,7 +61,7 @@ def test_a_file_that_is_named_must_exist(file: Path) -> None:
 
 def test_a_file_that_is_not_toml_is_said_to_be_wrong(file: Path) -> None:
     file.write_text("port = = 1\n")
-    with pytest.raises(StartupError, match="line 1"):
+    with pytest.raises(StartupError, match=r"given\.toml is not TOML: .*line 1"):
         load()
 
 
