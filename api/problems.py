@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from api.wording import examples_of, reason_of
-from service.errors import FieldError, InternalError, InvalidError, ParameterError, WharfingerError
+from service.errors import FieldError, InternalError, InvalidError, ParameterError, RequestTimeoutError, WharfingerError
 
 MEDIA_TYPE = "application/problem+json"
 _METHOD_NOT_ALLOWED = 405
@@ -139,7 +139,10 @@ class _PlainHttpError(WharfingerError):
 def _on_http(request: Request, error: Exception) -> Response:
     raised = cast("HTTPException", error)
     if isinstance(raised.__cause__, WharfingerError):
-        return render(_request_id(request), raised.__cause__)
+        refused = render(_request_id(request), raised.__cause__)
+        if isinstance(raised.__cause__, RequestTimeoutError):
+            refused.headers["Connection"] = "close"  # the rest of the body may still come (RFC 9110, section 15.5.9)
+        return refused
     if isinstance(raised.__cause__, ValueError | RecursionError):
         return render(_request_id(request), refusal([FieldError("body", _unreadable(raised.__cause__))]))
     response = render(_request_id(request), _PlainHttpError(raised.status_code, str(raised.detail)))

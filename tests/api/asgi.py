@@ -33,6 +33,7 @@ class RawRequest:
         self.is_listened_to = asyncio.Event()
         """Set when the app looks whether the connection still stands."""
         self.status: int | None = None
+        self.headers: dict[str, str] = {}
         self.body = bytearray()
 
     @property
@@ -60,4 +61,5 @@ class RawRequest:
 
     async def _send(self, message: Message) -> None:
         self.status = message.get("status", self.status)
+        self.headers |= {name.decode().lower(): value.decode() for name, value in message.get("headers", ())}
         self.body += message.get("body", b"")

@@ -107,6 +107,7 @@ async def test_a_body_that_never_comes_is_not_waited_for(hasty: ASGIApp, secret:
     async with asyncio.timeout(SOON):
         await request.run(hasty)
     assert (request.status, json.loads(request.body)["code"]) == (408, "request_timeout")
+    assert request.headers["connection"] == "close"
 
 
 async def _is_noted(client: httpx.AsyncClient) -> bool:
