@@ -161,6 +161,9 @@ class Child:
     note: str | None
 
 
+_MOST_OF_NOTE = 512
+_MOST_OF_ADDRESS = 64
+"""A trusted proxy hands on what it was told, and that may be anything."""
 MOST_CLAIMED = 100
 """Rows that a sweep takes at once: the rest is for other replicas, or for its next beat."""
 
@@ -313,7 +316,7 @@ class Ledger:
             "status": settled.status,
             "completed_at": utcnow(),
             "settled_by": "sweep",
-            "note": settled.note,
+            "note": _fitting(settled.note),
             "result": settled.result,
         }
         async with self._database.write() as connection:
@@ -342,7 +345,7 @@ class Ledger:
             "registry_name": intent.target.registry,
             "target": str(intent.target)[:MOST_CHARACTERS],
             "request_id": call.request_id,
-            "client_address": call.client_address,
+            "client_address": call.client_address and call.client_address[:_MOST_OF_ADDRESS],
             "subjects": subjects_of(intent.target, *intent.targets),
             "request": intent.request,
             "status": status,
@@ -418,6 +421,11 @@ class Ledger:
         query = select(operations.c.settled_by).where(operations.c.id == operation_id)
         async with self._database.read() as connection:
             return bool((await connection.execute(query)).scalar_one() == "request")
+
+
+def _fitting(note: str) -> str:
+    """The note as PostgreSQL takes it: it may name what a caller chose, and a row that can't be settled stays open."""
+    return note.replace("\0", "?")[:_MOST_OF_NOTE]
 
 
 def open_of(row: Mapping[str, Any]) -> Open:

@@ -220,6 +220,17 @@ async def test_the_address_of_the_client_is_believed_of_named_proxies_alone(
     assert entry["client_address"] == address
 
 
+async def test_what_a_named_proxy_hands_on_as_an_address_may_be_anything(
+    bare_app: ASGIApp, bare_admin: httpx.AsyncClient, secret: str
+) -> None:
+    transport = httpx.ASGITransport(bare_app, client=("x" * 1000, 1))
+    headers = {"Authorization": f"Bearer {secret}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://wharfinger.test", headers=headers) as client:
+        assert (await client.post("/v1/keys", json=VIEWER)).status_code == 201
+    [entry] = await search(bare_admin, action="key.create")
+    assert entry["client_address"] == "x" * 64
+
+
 async def test_a_span_of_time_has_its_start_and_not_its_end(bare_admin: httpx.AsyncClient) -> None:
     made = await make_keys(bare_admin, 3)
     times = [entry["started_at"] for entry in await search(bare_admin)]

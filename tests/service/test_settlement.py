@@ -44,6 +44,18 @@ async def test_an_overdue_row_gets_the_outcome_that_was_found(
     assert look.looked_at == [Open(operation_id, Action.REPOSITORY_CREATE, "local", {"name": "team/app"})]
 
 
+@pytest.mark.parametrize("named", ["k" * 600, "\0"], ids=["long", "with a NUL"])
+async def test_a_row_is_settled_whatever_its_note_names(
+    settlement: Settlement, operate: Operations, ledger: Ledger, rows: Rows, named: str
+) -> None:
+    await ledger.open(make_call(within=OVERDUE), intent())
+    operate.settles(Action.REPOSITORY_CREATE, Look(replace(FOUND, note=f"found: {named}")))
+    assert await settlement.sweep() == 1
+    [row] = await rows()
+    assert row["note"].startswith("found: ")
+    assert len(row["note"]) <= 512
+
+
 async def test_a_settled_success_is_replayed_to_the_caller_who_lost_it(
     settlement: Settlement, operate: Operations, ledger: Ledger
 ) -> None:
