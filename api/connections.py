@@ -34,6 +34,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._most = self._left = header_bytes
         self._seconds = header_seconds
         self._timer: asyncio.TimerHandle | None = None
+        self._expects_since: float | None = None
         self._heads = 0
         self._is_head = self._is_body = self._is_refused = False
 
@@ -48,7 +49,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
             return
-        if self._timer is None and not self._is_answering():
+        if self._expects_since is None and not self._is_answering():
             self._expect_head()
         if self._is_body:
             self._receive_body(data)
@@ -85,7 +86,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._is_head, self._is_body, self._left = False, True, self._most
-        self._stop_timer()
+        self._expects_since = None
         if self.parser.should_upgrade() and any(name in _OF_BODIES for name, _ in self.headers):
             raise _UpgradeError
         super().on_headers_complete()
@@ -110,12 +111,25 @@ class GuardedProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _expect_head(self) -> None:
-        self._timer = self.loop.call_later(self._seconds, self._too_slow)
+        """From now on; one timer looks after all heads of a connection, as setting one for each would cost more."""
+        self._expects_since = self.loop.time()
+        if self._timer is None:
+            self._timer = self.loop.call_later(self._seconds, self._look)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._expects_since is None:
+            return
+        left = self._expects_since + self._seconds - self.loop.time()
+        if left > 0:
+            self._timer = self.loop.call_later(left, self._look)
+        else:
+            self._too_slow()
 
     def _too_slow(self) -> None:
         if self._is_head:

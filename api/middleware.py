@@ -125,8 +125,11 @@ class _Body:
     async def __call__(self) -> Message:
         if self._is_complete:
             return await self._receive()  # that the caller hung up, whenever they do
+        if self._ends is None:
+            self._ends = asyncio.get_running_loop().time() + self._within
         try:
-            message = await self._part()
+            async with asyncio.timeout_at(self._ends):
+                message = await self._receive()
         except TimeoutError:
             # Any other exception would become a 400: FastAPI lets only its own kind out of reading a body.
             raise HTTPException(RequestTimeoutError.status) from _too_slow(self._within)
@@ -135,12 +138,6 @@ class _Body:
         if self._left < 0:
             raise HTTPException(TooLargeError.status) from _too_large(self._most)
         return message
-
-    async def _part(self) -> Message:
-        if self._ends is None:
-            self._ends = asyncio.get_running_loop().time() + self._within
-        async with asyncio.timeout_at(self._ends):
-            return await self._receive()
 
 
 def _too_large(most: int) -> WharfingerError:

@@ -2,16 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from types import TracebackType
 
 import uuid_utils
 
 _JITTER = timedelta(seconds=1)
 """A clock that is behind by less is being adjusted, and not set back."""
+_wall = partial(datetime.now, UTC)
+_SOON = _JITTER.total_seconds()
 
 
 class Clock:
@@ -20,9 +24,7 @@ class Clock:
     Leases, deadlines and the sweep hang on it: by a clock that was set back, none would end until it has caught up.
     """
 
-    def __init__(
-        self, wall: Callable[[], datetime] = lambda: datetime.now(UTC), tick: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, wall: Callable[[], datetime] = _wall, tick: Callable[[], float] = time.monotonic) -> None:
         self._wall = wall
         self._tick = tick
         self._latest = self._agreed = wall()
@@ -30,6 +32,11 @@ class Clock:
 
     def now(self) -> datetime:
         wall, tick = self._wall(), self._tick()
+        # Asked five times for a vend: so soon after the last time, what is not behind that is not behind at all.
+        if wall >= self._latest and tick - self._agreed_at < _SOON:
+            self._latest = self._agreed = wall
+            self._agreed_at = tick
+            return wall
         expected = self._agreed + timedelta(seconds=tick - self._agreed_at)
         if wall > expected - _JITTER:
             self._agreed, self._agreed_at = wall, tick
@@ -92,20 +99,28 @@ class _Limit:
 _limit: ContextVar[_Limit | None] = ContextVar("limit", default=None)
 
 
-@asynccontextmanager
-async def bounded(deadline: Deadline) -> AsyncIterator[None]:
+class bounded:  # noqa: N801 - used as a function is; a generator would cost every request more
     """Cuts off at the deadline whatever does not keep it by itself.
 
     :raises TimeoutError: it was cut off.
     """
-    async with asyncio.timeout_at(deadline.loop_time) as timeout:
-        limit = _Limit(timeout)
-        token = _limit.set(limit)
-        try:
-            yield
-        finally:
-            limit.timeout = None
-            _limit.reset(token)
+
+    __slots__ = ("_limit", "_timeout", "_token")
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._timeout = asyncio.timeout_at(deadline.loop_time)
+        self._limit = _Limit(self._timeout)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+        self._token = _limit.set(self._limit)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._limit.timeout = None
+        _limit.reset(self._token)
+        await self._timeout.__aexit__(kind, error, trace)
 
 
 @contextmanager

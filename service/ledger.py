@@ -223,7 +223,8 @@ class Ledger:
 
     async def record(self, call: Call, intent: Intent, status: Status, **facts: object) -> str:
         """A row that is complete from the start: a refusal, a replay, a credential handed out from the cache."""
-        row = self._row(call, intent, status) | {"completed_at": utcnow(), "settled_by": "request"} | facts
+        row = self._row(call, intent, status)
+        row |= {"completed_at": row["started_at"], "settled_by": "request", **facts}
         await self._inserts.submit(row)
         return str(row["id"])
 

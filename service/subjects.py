@@ -4,15 +4,17 @@
 segments, as in bindings. They are written out because no index over targets alone has a prefix in order of completion.
 """
 
-from collections.abc import Iterator
+from functools import lru_cache
 
 MOST_CHARACTERS = 1024
 
 
 def subjects_of(target: object, *targets: object) -> list[str]:
     """The rows of `operation_subjects` for an operation on `target`, or on `targets` where it stands for several."""
-    found = [str(target)[:MOST_CHARACTERS]] if targets else []
-    return list(dict.fromkeys([*found, *(subject for one in targets or (target,) for subject in _subjects(str(one)))]))
+    if not targets:
+        return list(_subjects(str(target)))
+    below_each = (subject for one in targets for subject in _subjects(str(one)))
+    return list(dict.fromkeys([str(target)[:MOST_CHARACTERS], *below_each]))
 
 
 def below(prefix: str) -> str:
@@ -20,7 +22,7 @@ def below(prefix: str) -> str:
     return prefix.rstrip("/") + "/"
 
 
-def _subjects(target: str) -> Iterator[str]:
-    yield target
+@lru_cache(maxsize=4096)
+def _subjects(target: str) -> tuple[str, ...]:
     parts = target.split("/")
-    yield from (below("/".join(parts[:count])) for count in range(1, len(parts) + 1))
+    return target, *(below("/".join(parts[:count])) for count in range(1, len(parts) + 1))

@@ -28,6 +28,7 @@ LEAST_LEFT = timedelta(minutes=15)
 
 _TOKEN_LIFE = timedelta(hours=12)
 _MOST_CACHED = 10_000
+_FROM_CACHE, _FROM_AWS = VENDS.labels("cache"), VENDS.labels("aws")
 
 
 class TokenAction(StrEnum):
@@ -123,7 +124,7 @@ class Tokens:
             known, done = await self._vend_once(call, broker, key, intent, least)
         else:
             done = await self._operations.record(call, intent, Outcome(_facts(known, is_cached=True)))
-        VENDS.labels("cache" if done.result["from_cache"] else "aws").inc()
+        (_FROM_CACHE if done.result["from_cache"] else _FROM_AWS).inc()
         return _token(known, key), done
 
     async def _vend_once(

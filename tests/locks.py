@@ -11,7 +11,8 @@ import psycopg
 def writer_busy(database_url: str) -> Iterator[None]:
     """Within this nobody else writes to the tables of operations and keys; what is there can be read."""
     if database_url.startswith("sqlite"):
-        with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        file = database_url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             yield
     else:
