@@ -53,7 +53,7 @@ async def test_a_read_waits_for_no_writer_though_the_use_of_its_key_is_noted(
     async with database.write() as connection:
         await connection.execute(update(keys).values(last_used_at=None))
     async with asyncio.timeout(SOON):
-        with writer_busy(database_url):
+        async with writer_busy(database_url):
             answer = await hurried.get("/v1/keys")
     assert answer.status_code == 200
     async with asyncio.timeout(SOON):
@@ -65,7 +65,7 @@ async def test_a_change_waits_for_the_writer_until_its_deadline(
     hurried: httpx.AsyncClient, aws: Sandbox, database_url: str
 ) -> None:
     async with asyncio.timeout(SOON):
-        with writer_busy(database_url):
+        async with writer_busy(database_url):
             answer = await hurried.post("/v1/repositories", json={"name": "team/app"})
     assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
     assert "CreateRepository" not in [call.operation for call in aws.calls()]
@@ -79,7 +79,7 @@ async def test_an_outcome_that_can_not_be_recorded_in_time_is_unknown(
     asked = asyncio.create_task(hurried.post("/v1/repositories", json={"name": "team/app"}, headers=key))
     assert await asyncio.to_thread(hold.reached, SOON)
     async with asyncio.timeout(SOON):
-        with writer_busy(database_url):
+        async with writer_busy(database_url):
             hold.release()
             answer = await asked
     assert (answer.status_code, answer.json()["code"]) == (503, "outcome_unknown")

@@ -44,7 +44,7 @@ async def test_a_process_that_can_not_write_is_not_ready(
     database = bare_settings.database.model_copy(update={"timeout": timedelta(seconds=1)})
     async with serve(bare_settings.model_copy(update={"database": database})) as app:
         client = connect(app)
-        with writer_busy(database_url):
+        async with writer_busy(database_url):
             busy = await client.get("/readyz")
             alive = await client.get("/healthz")
         ready = await client.get("/readyz")
