@@ -52,7 +52,7 @@ def serve() -> None:
 def demo(
     *,
     once: Annotated[bool, typer.Option("--once", help="End after the story instead of serving on")] = False,
-    data: Annotated[Path | None, typer.Option(help="Keep the state in this folder (a temporary one otherwise)")] = None,
+    data: Annotated[Path | None, typer.Option(help="Keep the state in this folder, or go on from there")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where the service listens, on 127.0.0.1")] = 8080,
 ) -> None:
     """Walk the whole story on this machine against a stand-in for AWS, then keep serving it."""

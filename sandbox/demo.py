@@ -34,8 +34,12 @@ def run(*, once: bool, data: Path | None, port: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = data or Path(scratch)
         own = folder / "wharfinger"
+        is_new = not own.exists()
         with Sandbox(data=folder / "sandbox") as sandbox, serving(sandbox, own, port) as (url, key):
-            _Story(sandbox, Narrator(url, key)).walk()
+            if is_new:
+                _Story(sandbox, Narrator(url, key)).walk()
+            else:
+                typer.echo(f"The story wants an empty folder: what was made in {folder} before is there again.")
             if not once:
                 _serve_on(sandbox, url, key, folder, settings_file(own))
 

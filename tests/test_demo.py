@@ -86,6 +86,16 @@ def test_it_says_what_a_second_terminal_needs_and_leaves_nothing_when_told_to_en
         httpx.get(f"http://127.0.0.1:{port}/healthz")
 
 
+def test_with_the_folder_of_the_last_time_it_serves_what_is_there(port: int, tmp_path: Path) -> None:
+    (tmp_path / "wharfinger").mkdir()
+    with _demo("--port", str(port), "--data", str(tmp_path)) as process:
+        told = _read_until(process, "The registry is")
+        os.kill(process.pid, signal.SIGTERM)
+        process.communicate()
+    assert "before is there again" in "".join(told)
+    assert "1. A repository" not in "".join(told)
+
+
 def test_told_to_end_in_the_middle_of_the_story_it_leaves_nothing(port: int, tmp_path: Path) -> None:
     with _demo("--port", str(port), "--data", str(tmp_path)) as process:
         _read_until(process, "1. A repository")
