@@ -102,11 +102,27 @@ find_uri() {
     host=${uri%%/*}
 }
 
+# Whether the repository that was just read keeps this tag from being moved.
+is_immutable() {
+    local mode filter is_excluded=
+    mode=$(sed -nE 's/.*"tag_mutability": *"([A-Z_]+)".*/\1/p' "$work/body")
+    while read -r filter || [[ -n $filter ]]; do
+        # shellcheck disable=SC2053 # an exclusion is a wildcard
+        if [[ $TAG == $filter ]]; then is_excluded=yes; fi
+    done < <(sed -nE 's/.*"mutability_exclusions": *\[([^]]*)\].*/\1/p' "$work/body" | tr -d '" ' | tr ',' '\n')
+    case $mode in
+        IMMUTABLE) true ;;
+        IMMUTABLE_WITH_EXCLUSION) [[ -z $is_excluded ]] ;;
+        MUTABLE_WITH_EXCLUSION) [[ -n $is_excluded ]] ;;
+        *) false ;;
+    esac
+}
+
 # An immutable tag that is there can't be pushed once more, and need not be.
 find_pushed() {
     call "/v1/repositories/$REPOSITORY" --retry 3 --header 'Accept: application/json'
     [[ $status == 200 ]] || refused "get repository $REPOSITORY"
-    grep -Eq '"tag_mutability": *"IMMUTABLE"' "$work/body" || return 1
+    is_immutable || return 1
     call "/v1/images/$REPOSITORY:$TAG" --retry 3 --header 'Accept: text/plain'
     if [[ $status == 404 ]]; then return 1; fi
     [[ $status == 200 ]] || refused "get image $REPOSITORY:$TAG"
@@ -150,6 +166,7 @@ build_and_push() {
         buildah push "${tls[@]}" --digestfile "$work/digest" "$uri:$TAG"
         digest=$(<"$work/digest")
     fi
+    [[ $digest == sha256:* ]] || fail "$engine does not say which digest it pushed: '$digest'"
     echo "pushed $uri:$TAG"
 }
 

@@ -223,6 +223,26 @@ def test_run_again_it_takes_the_image_that_its_immutable_tag_stands_for(pipeline
     assert json.loads(body)["image"] == f"myapp:0.0.1@{DIGEST}"
 
 
+@pytest.mark.parametrize(
+    ("mode", "exclusions", "is_built"),
+    [
+        ("IMMUTABLE_WITH_EXCLUSION", ["dev-*", "latest"], False),
+        ("IMMUTABLE_WITH_EXCLUSION", ["dev-*", "0.*"], True),
+        ("MUTABLE_WITH_EXCLUSION", ["0.*"], False),
+        ("MUTABLE_WITH_EXCLUSION", ["release-*"], True),
+        ("MUTABLE", [], True),
+    ],
+)
+def test_run_again_it_heeds_which_tags_are_left_out(
+    pipeline: Pipeline, mode: str, exclusions: list[str], *, is_built: bool
+) -> None:
+    repository = json.dumps({"tag_mutability": mode, "mutability_exclusions": exclusions, "scan_on_push": True})
+    pipeline.wharfinger.answers["GET /v1/repositories/myapp"] = [(200, URI + "\n"), (200, repository)]
+    pipeline.wharfinger.answers["GET /v1/images/myapp:0.0.1"] = [(200, f"{URI}@{DIGEST}\n")]
+    assert pipeline.run().returncode == 0
+    assert ("docker push" in pipeline.argv) == is_built
+
+
 def test_an_immutable_tag_that_is_not_there_yet_is_built(pipeline: Pipeline) -> None:
     pipeline.wharfinger.answers["GET /v1/repositories/myapp"] = list(IMMUTABLE)
     done = pipeline.run()
