@@ -79,7 +79,8 @@ class Identity:
     async def close(self) -> None:
         """Let the note that is under way be written."""
         if self._noting is not None:
-            await self._noting
+            # Its failure is in the log; what is closed after this must be closed all the same.
+            await asyncio.wait([self._noting])
 
     async def _look_up(self, hashes: Sequence[str]) -> Sequence[_Known | None]:
         query = (
