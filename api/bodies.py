@@ -14,7 +14,7 @@ def require_json(request: Request) -> None:
     :raises UnsupportedMediaTypeError: a header says that it is something else.
     """
     headers = request.headers
-    if not _has_body(headers):
+    if (headers.get("content-type") == _JSON and "content-encoding" not in headers) or not _has_body(headers):
         return
     if not _is_json(headers.get("content-type", _JSON)):
         raise _refusal("content-type", f"must be {_JSON}, or another type that ends in +json")

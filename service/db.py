@@ -186,7 +186,8 @@ def _configure_sqlite(engine: Engine, *, patience: float) -> None:
         connection.isolation_level = None  # the driver must not open deferred transactions of its own
         cursor = connection.cursor()
         _switch_to_wal(cursor)
-        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+        # In memory is what undoes a statement whose triggers fail: in files, it was most of what an insert wrote.
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
             cursor.execute(f"PRAGMA {pragma}")
         # Last: who is first to open the file switches it to WAL, which takes what time it takes.
         cursor.execute(f"PRAGMA busy_timeout={round(patience * 1000)}")

@@ -70,6 +70,15 @@ async def status_of(app: ASGIApp, connect: Connect, secret: str) -> int:
     return (await connect(app, secret).get("/v1/audit")).status_code
 
 
+async def shown_as_used(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
+    """A key once its use is noted, which nobody waits for who uses it."""
+    async with asyncio.timeout(10):
+        while True:
+            shown: dict[str, Any] = (await client.get(url)).json()
+            if shown["last_used_at"] is not None:
+                return shown
+
+
 async def test_a_key_is_made_and_works(bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect) -> None:
     answer = await bare_admin.post("/v1/keys", json=ASKED)
 
@@ -85,8 +94,7 @@ async def test_a_key_is_made_and_works(bare_app: ASGIApp, bare_admin: httpx.Asyn
     assert made["expires_at"] is None
     assert await status_of(bare_app, connect, made["secret"]) == 200
     kept = {name: value for name, value in made.items() if name != "secret"}
-    shown = (await bare_admin.get(answer.headers["Location"])).json()
-    assert shown["last_used_at"] is not None
+    shown = await shown_as_used(bare_admin, answer.headers["Location"])
     assert shown | {"last_used_at": None} == kept
 
 
@@ -135,7 +143,7 @@ async def test_the_list_has_all_keys_the_newest_first_page_by_page(bare_admin: h
     made = [(await make(bare_admin, label=f"key {number}"))["id"] for number in range(4)]
 
     first = await bare_admin.get("/v1/keys", params={"limit": 3})
-    assert first.headers["Link"] == f'<{first.url}&cursor={first.json()["next_cursor"]}>; rel="next"'
+    assert first.headers["Link"] == f'<{first.url.raw_path.decode()}&cursor={first.json()["next_cursor"]}>; rel="next"'
     second = await bare_admin.get(first.links["next"]["url"])
 
     assert [key["id"] for key in first.json()["items"]] == made[:0:-1]
@@ -370,8 +378,8 @@ async def test_an_admin_of_a_namespace_has_nothing_of_any_registry(
     token = await holder.post("/v1/tokens", json={"scope": "registry", "actions": ["push"]})
     deleted = await holder.delete("/v1/repositories/team/app")
 
-    assert (token.status_code, deleted.status_code) == (403, 404)
-    assert (await holder.get("/v1/repositories")).json()["items"] == []
+    assert (token.status_code, deleted.status_code) == (404, 404)
+    assert (await holder.get("/v1/repositories")).json()["code"] == "registry_not_found"
     assert (await holder.get("/v1/registries")).json()["items"] == []
     assert [one["name"] for one in (await holder.get("/v1/clusters")).json()["items"]] == ["demo"]
 
