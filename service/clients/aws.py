@@ -6,7 +6,7 @@ Nothing outside this package knows botocore.
 import asyncio
 import math
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from aiobotocore.config import AioConfig
-from aiobotocore.credentials import AioCredentialResolver, AioCredentials, AioDeferredRefreshableCredentials
+from aiobotocore.credentials import AioCredentialResolver, AioCredentials
 from aiobotocore.session import AioSession, ClientCreatorContext
 from aiohttp import ClientConnectorError
 from botocore.credentials import ReadOnlyCredentials
@@ -29,6 +29,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
+from service.clients.assumed import Assumed
 from service.clients.aws_answers import refuse_unreadable
 from service.clients.aws_errors import credentials_missing, from_client_error, is_throttle
 from service.clients.aws_telemetry import count_calls
@@ -150,6 +151,8 @@ class RegistryClients:
     """The clients of one registry under its role, and one of ECR's under what is `lent` to it."""
 
     settings: RegistrySettings
+    renew_session: Callable[[], None]
+    """For where something else than AWS found that the session has ended."""
     ecr: "ECRClient"
     sts: "STSClient"
     lent_ecr: "ECRClient"
@@ -180,31 +183,37 @@ class Aws:
 
     async def _open(self, settings: RegistrySettings) -> RegistryClients:
         base = AioSession()
-        session = self._assuming(base, settings) if settings.role else base
-        ecr = await self._stack.enter_async_context(self._guarded(session, "ecr", settings))
-        sts = await self._stack.enter_async_context(self._guarded(session, "sts", settings))
-        eks = await self._stack.enter_async_context(self._guarded(session, "eks", settings))
-        lent = await self._stack.enter_async_context(self._guarded(_session_of(_Lent()), "ecr", settings))
+        assumed = self._assumed(base, settings) if settings.role else None
+        session = base if assumed is None else _session_of(assumed)
+        ecr = await self._stack.enter_async_context(self._guarded(session, "ecr", settings, assumed))
+        sts = await self._stack.enter_async_context(self._guarded(session, "sts", settings, assumed))
+        eks = await self._stack.enter_async_context(self._guarded(session, "eks", settings, assumed))
+        lent = await self._stack.enter_async_context(self._guarded(_session_of(_Lent()), "ecr", settings, None))
         return RegistryClients(
             settings,
+            renew_session=assumed.forget if assumed else _nothing_to_renew,
             ecr=cast("ECRClient", ecr),
             sts=cast("STSClient", sts),
             lent_ecr=cast("ECRClient", lent),
             eks=cast("EKSClient", eks),
-            iam=OnFirstUse(lambda: self._stack.enter_async_context(self._guarded(session, "iam", settings))),
+            iam=OnFirstUse(lambda: self._stack.enter_async_context(self._guarded(session, "iam", settings, assumed))),
             cloudtrail=OnFirstUse(
-                lambda: self._stack.enter_async_context(self._guarded(session, "cloudtrail", settings))
+                lambda: self._stack.enter_async_context(self._guarded(session, "cloudtrail", settings, assumed))
             ),
         )
 
     @asynccontextmanager
-    async def _guarded(self, session: AioSession, service: str, settings: RegistrySettings) -> AsyncIterator[Any]:
+    async def _guarded(
+        self, session: AioSession, service: str, settings: RegistrySettings, assumed: Assumed | None
+    ) -> AsyncIterator[Any]:
         async with self._client(session, service, settings) as client:
             client.meta.events.register("before-call", _require_permit)
             # botocore builds the User-Agent anew for every attempt, as the last that is done to it.
             client.meta.events.register_last("request-created", _name_operation)
             # Before botocore's own, which would retry.
             client.meta.events.register_first("needs-retry", _note_doubt)
+            if assumed is not None:
+                client.meta.events.register("needs-retry", assumed.renew_expired)
             refuse_unreadable(client)
             count_calls(client.meta.events)
             yield client
@@ -213,8 +222,8 @@ class Aws:
         endpoint = str(settings.endpoint).rstrip("/") if settings.endpoint else None
         return session.create_client(service, region_name=settings.region, endpoint_url=endpoint, config=self._config)
 
-    def _assuming(self, base: AioSession, settings: RegistrySettings) -> AioSession:
-        """A session under the registry's role, whose credentials are renewed before they end."""
+    def _assumed(self, base: AioSession, settings: RegistrySettings) -> Assumed:
+        """The session under the registry's role."""
         asked = {"RoleArn": settings.role, "RoleSessionName": SESSION_NAME}
         if settings.external_id:
             asked["ExternalId"] = settings.external_id.get_secret_value()
@@ -229,7 +238,7 @@ class Aws:
                 "expiry_time": credentials["Expiration"].isoformat(),
             }
 
-        return _session_of(AioDeferredRefreshableCredentials(refresh_using=assume, method=_Provider.METHOD))
+        return Assumed(assume)
 
 
 _lent: ContextVar[ReadOnlyCredentials] = ContextVar("lent")
@@ -256,8 +265,12 @@ class _Lent(AioCredentials):  # type: ignore[misc] # botocore has no types
         return _lent.get()
 
 
+def _nothing_to_renew() -> None:
+    """The process's own identity is renewed by the SDK alone."""
+
+
 class _Provider:
-    METHOD = "assume-role"
+    METHOD = Assumed.METHOD
     CANONICAL_NAME = None
 
     def __init__(self, credentials: AioCredentials) -> None:
