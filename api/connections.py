@@ -109,17 +109,15 @@ class GuardedProtocol(HttpToolsProtocol):
         self._heads += 1
         super().on_message_begin()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        # A trailer is no header (RFC 9110, section 6.5.1): it would pass where a proxy takes headers out.
-        if not self._is_body:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         self._is_head, self._is_body, self._left = False, True, self._most
         self._expects_since = None
         if self.parser.should_upgrade() and any(name in _OF_BODIES for name, _ in self.headers):
             raise _UpgradeError
         super().on_headers_complete()
+        # What comes to the list after this is a trailer, and no header (RFC 9110, section 6.5.1): it would pass where a
+        # proxy takes headers out.
+        self.scope["headers"] = self.headers.copy()
         if self.parser.should_upgrade():
             self.cycle.keep_alive = False
 
