@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from aiobotocore.credentials import AioDeferredRefreshableCredentials
@@ -19,6 +20,12 @@ class Assumed(AioDeferredRefreshableCredentials):  # type: ignore[misc] # botoco
     def __init__(self, assume: Callable[[], Any]) -> None:
         super().__init__(refresh_using=assume, method=self.METHOD)
         self._forgotten_at = float("-inf")
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When the session ends that was used last; None before the first."""
+        ends: datetime | None = self._expiry_time
+        return ends
 
     def forget(self) -> None:
         """AWS's clock is ahead of ours, or the session was ended: what we hold is good for nothing."""

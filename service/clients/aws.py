@@ -6,7 +6,7 @@ Nothing outside this package knows botocore.
 import asyncio
 import math
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -151,8 +151,8 @@ class RegistryClients:
     """The clients of one registry under its role, and one of ECR's under what is `lent` to it."""
 
     settings: RegistrySettings
-    renew_session: Callable[[], None]
-    """For where something else than AWS found that the session has ended."""
+    session: Assumed | None
+    """None: the process's own identity, which the SDK alone renews."""
     ecr: "ECRClient"
     sts: "STSClient"
     lent_ecr: "ECRClient"
@@ -191,7 +191,7 @@ class Aws:
         lent = await self._stack.enter_async_context(self._guarded(_session_of(_Lent()), "ecr", settings, None))
         return RegistryClients(
             settings,
-            renew_session=assumed.forget if assumed else _nothing_to_renew,
+            session=assumed,
             ecr=cast("ECRClient", ecr),
             sts=cast("STSClient", sts),
             lent_ecr=cast("ECRClient", lent),
@@ -263,10 +263,6 @@ class _Lent(AioCredentials):  # type: ignore[misc] # botocore has no types
 
     async def get_frozen_credentials(self) -> ReadOnlyCredentials:
         return _lent.get()
-
-
-def _nothing_to_renew() -> None:
-    """The process's own identity is renewed by the SDK alone."""
 
 
 class _Provider:

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -87,7 +87,9 @@ class Broker:
 
     async def vend_own(self) -> Credential:
         """A credential under wharfinger's own role: all that this role may, in every registry it reaches."""
-        return await _login(self._clients.ecr, None)
+        own = await _login(self._clients.ecr, None)
+        ends = self._clients.session and self._clients.session.ends_at
+        return replace(own, expires_at=min(own.expires_at, ends)) if ends else own
 
 
 async def _login(ecr: "ECRClient", session_ends: datetime | None) -> Credential:

@@ -107,8 +107,8 @@ class Eks:
 
     async def token(self, *, renew: bool = False) -> str:
         """A bearer token that lasts a minute at least: a presigned GetCallerIdentity that names the cluster."""
-        if renew:
-            self._clients.renew_session()
+        if renew and self._clients.session is not None:
+            self._clients.session.forget()
         if self._token is None or renew or self._token[1] < self._clock():
             ends = self._clock() + _LASTS
             with translated("GetCallerIdentity"):

@@ -392,6 +392,22 @@ async def test_without_a_broker_role_only_the_whole_registry_is_possible(
     assert "ecr:GetAuthorizationToken" in wide.json()["detail"]
 
 
+@only_sqlite
+async def test_one_of_wharfingers_own_role_ends_with_its_session(
+    settings: Settings, serve: Serve, connect: Connect, make_key: MakeKey, aws: Sandbox
+) -> None:
+    login = {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": login})
+    async with sdk("iam", aws) as iam:
+        await iam.put_role_policy(RoleName="wharfinger", PolicyName="login", PolicyDocument=document)
+    bare = [registry.model_copy(update={"broker_role": None}) for registry in settings.registries]
+    async with serve(settings.model_copy(update={"registries": tuple(bare)})) as app:
+        caller = connect(app, await make_key(Role.ADMIN))
+        token = (await caller.post("/v1/tokens", json={"scope": "registry", "actions": ["pull"]})).json()
+
+    assert datetime.fromisoformat(token["expires_at"]) - datetime.now(UTC) <= timedelta(hours=1)
+
+
 async def test_the_row_has_the_hash_and_nothing_has_the_password(
     admin: httpx.AsyncClient, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
