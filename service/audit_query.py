@@ -4,12 +4,13 @@ Rows are ordered by completion, and those that are open by their start. Which in
 `service/tables.py`; a filter that no index has in this order is put together of ranges that one has.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, literal, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Select, Text, cast, literal, select, tuple_, union_all
 
 from service.authz import Action, Step
 from service.ledger import Status
@@ -52,7 +53,8 @@ def page(wanted: AuditFilter, own: str | None, after: Position | None, most: int
         return _open(conditions, wanted, after, most)
     if wanted.target is not None or wanted.target_prefix is not None:
         return _about(conditions, wanted, after, most)
-    if wanted.action is not None and wanted.status is None and wanted.actor is own is wanted.actor_label is None:
+    is_narrower = {wanted.status, wanted.actor, wanted.actor_label, own} != {None}
+    if wanted.action is not None and not is_narrower:
         return _of_action(wanted, after, most)
     at, row_id = operations.c.completed_at, operations.c.id
     return (
@@ -75,22 +77,17 @@ def visible_to(actor: str) -> ColumnElement[bool]:
 def _open(
     conditions: Sequence[ColumnElement[bool]], wanted: AuditFilter, after: Position | None, most: int
 ) -> Select[Any]:
-    """Few are open at any time: they are sorted."""
+    """Few are open at any time: they are looked through for their subjects, and sorted."""
     at, row_id = operations.c.started_at, operations.c.id
-    subjects = [
-        operations.c.target == wanted.target if wanted.target is not None else None,
-        (operations.c.target + "/").startswith(below(wanted.target_prefix), autoescape=True)
-        if wanted.target_prefix is not None
-        else None,
+    subjects = [wanted.target, wanted.target_prefix and below(wanted.target_prefix)]
+    are_named = [
+        cast(operations.c.subjects, Text).contains(json.dumps(one), autoescape=True)
+        for one in subjects
+        if one is not None
     ]
     return (
         select(operations)
-        .where(
-            operations.c.completed_at.is_(None),
-            *conditions,
-            *(one for one in subjects if one is not None),
-            *_span(at, row_id, wanted, after),
-        )
+        .where(operations.c.completed_at.is_(None), *conditions, *are_named, *_span(at, row_id, wanted, after))
         .order_by(at.desc(), row_id.desc())
         .limit(most)
     )

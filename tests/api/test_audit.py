@@ -184,6 +184,21 @@ async def test_the_trail_is_in_order_of_completion_and_what_is_open_is_asked_for
     assert await search(bare_admin, status="pending") == []
 
 
+async def test_what_is_open_is_found_by_each_of_the_many_it_names(
+    bare_admin: httpx.AsyncClient, database: Database
+) -> None:
+    ledger = Ledger(database=database, remember=timedelta(hours=1))
+    targets = [Target("local", "team/app"), Target("local", "other/app")]
+    vend = await ledger.open(
+        make_call(), Intent(Action.TOKEN_PULL, Target("local", "other/app,team/app"), {}, targets=targets)
+    )
+
+    for wanted in ({"target": "local/team/app"}, {"target": "local/other/app"}, {"target_prefix": "local/team"}):
+        assert ids(await search(bare_admin, status="pending", **wanted)) == [vend]
+    for other in ({"target": "local/team"}, {"target": '"'}, {"target": "%"}, {"target_prefix": "local/te"}):
+        assert await search(bare_admin, status="pending", **other) == []
+
+
 async def test_pages_of_what_is_open_follow_each_other(bare_admin: httpx.AsyncClient, database: Database) -> None:
     ledger = Ledger(database=database, remember=timedelta(hours=1))
     opened = [await ledger.open(make_call(), Intent(Action.KEY_REVOKE, Target(key="a"), {})) for _ in range(3)]
