@@ -12,8 +12,9 @@ what the model takes for granted: AWS acts on an attempt within 14 s of its dead
 not acted on, a read lags by less than 10 s.
 
 `oracle` judges a history by what AWS really did. It lets two things pass: that somebody else brought back exactly what
-was there before, which no look at the state can tell from nothing done; and that a creation without an answer is sent
-again within its operation, though somebody deleted the repository in between, as AWS refuses to create what is there.
+the operation had found there, which no look at the state can tell from nothing done; and that a creation without an
+answer is sent again within its operation, though somebody deleted the repository in between, as AWS refuses to create
+what is there.
 
     python -m tests.simulation --histories 100000 --jobs 2    the nightly size
     python -m tests.simulation --seed 212                     a history again, made small, step by step

@@ -13,6 +13,7 @@ from tests.simulation.plan import Plan, draw
 from tests.simulation.shrinking import shrink
 
 _MOST_SHOWN = 20
+_TOLD_EVERY = 10_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,9 +29,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.seed is not None:
         return _replay(chosen.seed, is_whole=chosen.whole)
     began = time.monotonic()
-    tally = play_side_by_side(chosen.first, chosen.histories, chosen.jobs)
-    sys.stdout.write(f"{chosen.histories} histories in {time.monotonic() - began:.0f} s\n{summary(tally)}\n")
+    tally, told = Tally(), 0
+    for part in play_side_by_side(chosen.first, chosen.histories, chosen.jobs):
+        tally.add(part)
+        if tally.histories - told >= _TOLD_EVERY:
+            told = tally.histories
+            _tell(f"{told} histories, {told / (time.monotonic() - began):.0f} a second, {len(tally.broken)} broken")
+    _tell(f"{tally.histories} histories in {time.monotonic() - began:.0f} s\n{summary(tally)}")
     return 1 if tally.broken else 0
+
+
+def _tell(text: str) -> None:
+    """At once, also where a log is written to a file."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def summary(tally: Tally) -> str:

@@ -18,7 +18,7 @@ from tests.simulation.aws_model import READS, Json, RefusalError, name_of
 from tests.simulation.faults import LATEST, Draw, Fate, error_of
 from tests.simulation.replica import alive
 from tests.simulation.virtual_time import EPOCH
-from tests.simulation.world import World
+from tests.simulation.world import World, asking
 
 _OPERATION = re.compile(r"wharfinger-operation/(\S+)")
 _SESSION = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
@@ -49,6 +49,7 @@ class Sent:
     call: str
     asked: Json
     operation_id: str
+    who: str
 
     @property
     def is_read(self) -> bool:
@@ -60,8 +61,8 @@ class Sent:
         operation_id = found[1] if found else ""
         text = data.decode() if isinstance(data, bytes) else str(data)
         if target := headers.get("X-Amz-Target"):
-            return cls(target.partition(".")[2], json.loads(text or "{}"), operation_id)
-        return cls(parse_qs(text)["Action"][0], {}, operation_id)
+            return cls(target.partition(".")[2], json.loads(text or "{}"), operation_id, asking.get())
+        return cls(parse_qs(text)["Action"][0], {}, operation_id, asking.get())
 
 
 class Network:
@@ -121,7 +122,7 @@ class Network:
     def _act(self, sent: Sent, lag: float) -> Answer:
         world = self.world
         if sent.call in READS:
-            return _json(world.read(sent.call, sent.asked, lag))
+            return _json(world.read(sent.who, sent.call, sent.asked, lag))
         if sent.call == "AssumeRole":
             ends = EPOCH + timedelta(seconds=world.loop.time() + 3600)
             return Answer(200, _SESSION.format(ends.strftime("%Y-%m-%dT%H:%M:%SZ")).encode())

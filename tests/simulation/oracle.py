@@ -135,7 +135,7 @@ class _Judge:
         ]
 
     def _is_undone(self, effect: Effect, row: Json) -> bool:
-        """Whether somebody else brought back what was there before, so that no look at the state can tell.
+        """Whether somebody else brought back what the operation had found there, so that no look at the state can tell.
 
         The one thing that is let pass: only CloudTrail could say that it was done.
         """
@@ -143,9 +143,14 @@ class _Judge:
         if effect.call == "GetAuthorizationToken" or effect.at > end:
             return False
         aspect = _ASPECTS[effect.call]
-        after = self._played.world.between(effect.at, end)
-        before = aspect(effect.before.get(APP))
-        return any(aspect(state.get(APP)) == before for state in after)
+        found = [aspect(state.get(APP)) for state in self._found_by(effect, row)]
+        after = [aspect(state.get(APP)) for state in self._played.world.between(effect.at, end)]
+        return any(one in found and one != after[0] for one in after)
+
+    def _found_by(self, effect: Effect, row: Json) -> list[State]:
+        """The states that an operation looked at before its effect; where it looked at none, the last one before it."""
+        looks = (one for one in self._played.world.looks if one.who == row["request_id"])
+        return [one.state for one in looks if one.at <= effect.at] or [effect.before]
 
 
 _SENT_AGAIN = ("CreateRepository",)

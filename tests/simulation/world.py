@@ -42,6 +42,15 @@ class Effect:
         return self.call == "GetAuthorizationToken" or self.before != self.after
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A read that AWS answered: whose, when, and the state that it showed, which may be an older one."""
+
+    at: float
+    who: str
+    state: State
+
+
 @dataclass(slots=True)
 class World:
     loop: asyncio.AbstractEventLoop
@@ -49,6 +58,7 @@ class World:
     state: State
     entries: list[Entry] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
     unrecorded: list[str] = field(default_factory=list)
     """Mutations that were sent outside an open operation."""
     timeline: list[tuple[float, State]] = field(default_factory=list)
@@ -78,9 +88,12 @@ class World:
         ends = self.deadlines.get(asking.get(), 0.0)
         return max(ends - self.loop.time(), 0.0) + grace
 
-    def read(self, call: str, asked: Json, lag: float) -> Json:
+    def read(self, who: str, call: str, asked: Json, lag: float) -> Json:
         """:raises RefusalError: as AWS would."""
-        return aws_model.read(call, asked, self.at(self.loop.time() - lag))
+        now = self.loop.time()
+        state = self.at(now - lag)
+        self.looks.append(Look(now, who, state))
+        return aws_model.read(call, asked, state)
 
     def write(self, operation_id: str, call: str, asked: Json) -> Json:
         """:raises RefusalError: as AWS would; nothing is changed."""
