@@ -1,15 +1,22 @@
 """How answers are put: entity tags, links to the next page, replays, plain text for a shell."""
 
-from typing import Annotated, Any, TypeVar
+import hashlib
+import re
+from typing import Any, TypeVar
 from urllib.parse import quote
 
-from fastapi import Depends, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from api.attendance import Attendance
-from api.deps import call_of, caller_of, services_of
+from api.deps import KEY_HEADER, KEY_PATTERN, MATCH_HEADER, services_of
 from api.negotiation import JSON, preferred
+from service.authz import Caller
+from service.clock import Deadline
+from service.errors import FieldError, ParameterError
 from service.ledger import Call, Done
 from service.resources import Model, Page, etag_of
 
@@ -23,36 +30,89 @@ TAGGED: dict[int | str, dict[str, Any]] = {304: {"description": "It is still as 
 """Of what is read with an ETag."""
 
 
+_KEY = re.compile(KEY_PATTERN)
+
 M = TypeVar("M", bound=Model)
 P = TypeVar("P", bound=Page)
 
 
-class Exchange:
-    """One request and its answer, with who asks and the services that stand between."""
+class _Headers(Headers):
+    """Looked up in a dict: a request is asked for a dozen, most of which it does not have."""
 
-    def __init__(self, request: Request, response: Response) -> None:
-        self._request = request
-        self._response = response
-        self._headers = response.headers
-        self.services = services_of(request)
-        self.caller = caller_of(request)
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope=scope)
+        # Of those that come twice the first, as in the framework's own.
+        self._first = dict(reversed(self.raw))
+
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - as it is there
+        value = self._first.get(key.lower().encode("latin-1"))
+        return default if value is None else value.decode("latin-1")
+
+    def __getitem__(self, key: str) -> str:
+        return self._first[key.lower().encode("latin-1")].decode("latin-1")
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key.lower().encode("latin-1") in self._first
+
+
+class Http(Request):
+    """One request and its answer, with who asks and the services that stand between.
+
+    A request of our own, which FastAPI hands to a route as it is: as a dependency it would cost every request as much
+    as the route itself.
+    """
+
+    caller: Caller
+    deadline: Deadline
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request.scope, request.receive)
+        self.services = services_of(self)
+        self._headers = _Headers(self.scope)
+        self._said: dict[str, str] = {}
+        self._status: int | None = None
 
     async def call(self) -> Call:
-        """What a change is asked with.
+        """What a change is asked with, beside its body.
 
         :raises ParameterError: the Idempotency-Key is none.
         """
-        return await call_of(self._request)
+        # Its headers are described in `api.openapi`: as parameters of the framework's they would take longer to read.
+        key = self.headers.get(KEY_HEADER)
+        if key is not None and not _KEY.fullmatch(key):
+            mistake = FieldError(f"header.{KEY_HEADER}", f"must match {KEY_PATTERN}, like build-17")
+            raise ParameterError("A parameter of the request is invalid.", errors=[mistake])
+        return Call(
+            caller=self.caller,
+            request_id=self.state.request_id,
+            deadline=self.deadline,
+            fingerprint=await self._fingerprint() if key else "",
+            idempotency_key=key,
+            if_match=self.headers.get(MATCH_HEADER),
+            client_address=self.client.host if self.client else None,
+        )
+
+    async def _fingerprint(self) -> str:
+        query = "&".join(sorted(f"{name}={value}" for name, value in self.query_params.multi_items()))
+        head = f"{self.method} {self.url.path}?{query}\n".encode()
+        return hashlib.sha256(head + await self.body()).hexdigest()
+
+    def complete(self, response: Response) -> Response:
+        """The response with what was said of it meanwhile."""
+        response.raw_headers.extend((name.encode(), value.encode("latin-1")) for name, value in self._said.items())
+        if self._status is not None:
+            response.status_code = self._status
+        return response
 
     def note(self, done: Done) -> None:
         """Say which operation it was, and whether it was done before."""
-        self._headers["Operation-Id"] = done.operation_id
+        self._said["operation-id"] = done.operation_id
         if done.is_replayed:
-            self._headers["Idempotency-Replayed"] = "true"
+            self._said["idempotency-replayed"] = "true"
 
     def mark_done(self) -> None:
         """200, where the route's own status is for what is only accepted."""
-        self._response.status_code = 200
+        self._status = 200
 
     def attendance(self, where: str | None = None, *, is_repeatable: bool = True) -> Attendance:
         """For an answer that takes long: whether anybody waits for it still.
@@ -60,18 +120,18 @@ class Exchange:
         :param where: the path at which the work can be looked at afterwards.
         :param is_repeatable: whether the request may be sent again as it is.
         """
-        return Attendance(self._request, where, is_repeatable=is_repeatable)
+        return Attendance(self, where, is_repeatable=is_repeatable)
 
-    def json(self, model: BaseModel) -> Response:
+    def other(self, model: BaseModel) -> Response:
         """A 200 of another kind than the route's own."""
-        return Response(model.model_dump_json(), headers=self.headers, media_type=JSON)
+        return Response(model.model_dump_json(), media_type=JSON)
 
     def created_at(self, path: str) -> None:
-        self._headers["Location"] = path
+        self._said["location"] = path
 
     def never_stored(self) -> None:
         """The answer has a secret: no cache on the way may keep it."""
-        self._headers["Cache-Control"] = "no-store"
+        self._said["cache-control"] = "no-store"
 
     def wants(self, media_type: str) -> bool:
         """Whether the caller prefers it to JSON."""
@@ -79,20 +139,16 @@ class Exchange:
 
     def preferred(self, *beside: str) -> str:
         """JSON, or what the caller would rather have of the types `beside` it."""
-        self._headers["Vary"] = "Accept"
-        return preferred(self._request.headers.get("accept", ""), (JSON, *beside))
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return dict(self._headers)
+        self._said["vary"] = "Accept"
+        return preferred(self.headers.get("accept", ""), (JSON, *beside))
 
     def etag(self, value: str) -> None:
         """Set the ETag of what is known by another validator than a hash of the answer."""
-        self._headers["ETag"] = f'"{value}"'
+        self._said["etag"] = f'"{value}"'
 
     def tagged(self, model: M) -> M:
         """A single resource with its ETag."""
-        self._headers["ETag"] = etag_of(model)
+        self._said["etag"] = etag_of(model)
         return model
 
     def tagged_or_line(self, model: Model, *, line: str) -> Model | Response:
@@ -101,22 +157,13 @@ class Exchange:
         return self.line(line) if self.wants(PLAIN) else model
 
     def line(self, text: str, status: int = 200) -> Response:
-        """One line of text, with the headers set so far."""
-        return PlainTextResponse(text + "\n", status, headers=self.headers)
+        """One line of text."""
+        return PlainTextResponse(text + "\n", status)
 
     def page(self, page: P) -> P:
         """A page, linked to the next one (RFC 8288)."""
         if page.next_cursor:
-            following = self._request.url.include_query_params(cursor=page.next_cursor)
+            following = self.url.include_query_params(cursor=page.next_cursor)
             # Relative: what a proxy in front is called, it knows best.
-            self._headers["Link"] = f'<{quote(following.path)}?{following.query}>; rel="next"'
+            self._said["link"] = f'<{quote(following.path)}?{following.query}>; rel="next"'
         return page
-
-
-# The one dependency of nearly every route, and a coroutine: FastAPI resolves each anew wherever it is named, and sends
-# plain functions through a thread pool. With a tree of thirteen a vend took twice as long.
-async def exchange(request: Request, response: Response) -> Exchange:
-    return Exchange(request, response)
-
-
-Http = Annotated[Exchange, Depends(exchange)]

@@ -1,24 +1,19 @@
-"""From an HTTP request to what a service takes: the caller, the call, the services."""
+"""What a request brings beside its body: the secret, parameters that recur, and the services of this process."""
 
 import asyncio
-import hashlib
-import re
 from typing import Annotated, cast
 
 from fastapi import Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from service.authz import Caller
 from service.container import Container
 from service.errors import FieldError, ParameterError
-from service.ledger import Call
 
 CONTAINER = "container"
 READINESS = "readiness"
 KEY_HEADER, MATCH_HEADER = "idempotency-key", "if-match"
 KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
-_KEY = re.compile(KEY_PATTERN)
 
 
 class Readiness:
@@ -46,11 +41,6 @@ def bearer_of(request: Request) -> str | None:
     return secret.strip() if scheme.lower() == "bearer" else None
 
 
-def caller_of(request: Request) -> Caller:
-    """Who asks; `api.routing` has found out before anything else was looked at."""
-    return cast("Caller", request.state.caller)
-
-
 async def refuse_unknown_parameters(request: Request) -> None:
     """A parameter that this route does not have is a mistake, not something to ignore."""
     route = cast("APIRoute", request.scope["route"])
@@ -73,33 +63,6 @@ def _query_names(dependant: Dependant) -> frozenset[str]:
         below = (name for one in dependant.dependencies for name in _query_names(one))
         _known_names[id(dependant)] = frozenset([*(field.alias for field in dependant.query_params), *below])
     return _known_names[id(dependant)]
-
-
-async def call_of(request: Request) -> Call:
-    """What a change is asked with, beside its body.
-
-    :raises ParameterError: the Idempotency-Key is none.
-    """
-    # Its headers are described in `api.openapi`: as parameters of the framework's they would take longer to read.
-    key = request.headers.get(KEY_HEADER)
-    if key is not None and not _KEY.fullmatch(key):
-        mistake = FieldError(f"header.{KEY_HEADER}", f"must match {KEY_PATTERN}, like build-17")
-        raise ParameterError("A parameter of the request is invalid.", errors=[mistake])
-    return Call(
-        caller=caller_of(request),
-        request_id=request.state.request_id,
-        deadline=request.state.deadline,
-        fingerprint=await _fingerprint(request) if key else "",
-        idempotency_key=key,
-        if_match=request.headers.get(MATCH_HEADER),
-        client_address=request.client.host if request.client else None,
-    )
-
-
-async def _fingerprint(request: Request) -> str:
-    query = "&".join(sorted(f"{name}={value}" for name, value in request.query_params.multi_items()))
-    head = f"{request.method} {request.url.path}?{query}\n".encode()
-    return hashlib.sha256(head + await request.body()).hexdigest()
 
 
 RegistryName = Annotated[

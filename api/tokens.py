@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from api.answers import PLAIN, PLAIN_TEXT, Http
 from api.deps import RegistryName
 from api.problems import declare
-from api.routing import KeyedRoute
+from api.routing import DirectRoute
 from service.errors import ConflictError, NotFoundError, OutcomeUnknownError, TooLargeError
 from service.tokens import Token, TokenRequest
 
@@ -32,7 +32,7 @@ class DockerConfig(BaseModel):
 _FILE = {DOCKER_CONFIG: {"schema": {"$ref": "#/components/schemas/DockerConfig"}}}
 _VENDED: dict[int | str, dict[str, Any]] = {200: {"content": PLAIN_TEXT[200]["content"] | _FILE}}
 
-router = APIRouter(prefix="/v1/tokens", tags=["tokens"], route_class=KeyedRoute)
+router = APIRouter(prefix="/v1/tokens", tags=["tokens"], route_class=DirectRoute)
 
 
 @router.post(
@@ -46,18 +46,18 @@ router = APIRouter(prefix="/v1/tokens", tags=["tokens"], route_class=KeyedRoute)
     responses=_VENDED | declare(NotFoundError, ConflictError, TooLargeError, OutcomeUnknownError),
     response_model=Token,
 )
-async def vend_token(body: TokenRequest, http: Http, registry: RegistryName = None) -> object:
+async def vend_token(body: TokenRequest, http: Http, registry: RegistryName = None) -> Response:
     http.never_stored()
     token, done = await http.services.tokens.vend(await http.call(), registry, body)
     http.note(done)
     wanted = http.preferred(PLAIN, DOCKER_CONFIG)
     if wanted == DOCKER_CONFIG:
-        return _docker_config(token, http)
+        return _docker_config(token)
     # Not the model itself: the framework would check it once more, on the way that is walked most.
-    return http.line(token.password) if wanted == PLAIN else http.json(token)
+    return http.line(token.password) if wanted == PLAIN else http.other(token)
 
 
-def _docker_config(token: Token, http: Http) -> Response:
+def _docker_config(token: Token) -> Response:
     login = base64.b64encode(f"{token.username}:{token.password}".encode()).decode()
     config = DockerConfig(auths={token.host: DockerLogin(auth=login)})
-    return JSONResponse(config.model_dump(), headers=http.headers, media_type=DOCKER_CONFIG)
+    return JSONResponse(config.model_dump(), media_type=DOCKER_CONFIG)

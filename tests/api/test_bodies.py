@@ -233,3 +233,34 @@ def _patterns(described: object) -> set[str]:
         return set()
     own = {described["pattern"]} if isinstance(described.get("pattern"), str) else set()
     return own | {pattern for one in described.values() for pattern in _patterns(one)}
+
+
+_ODD = (
+    b"",
+    b"{",
+    b"\xff",
+    b"[]",
+    b"null",
+    b"{}",
+    b'{"actions": ["pull"], "repositories": "team/app"}',
+    b'{"actions": ["fly"], "repositories": ["team/app"]}',
+    b'{"actions": [], "repositories": ["Team"]}',
+    b'{"actions": ["pull"], "repositories": ["team/app"], "scope": "registry"}',
+    b'{"actions": ["pull"], "repositories": ["team/app"], "min_seconds": true}',
+    b'{"actions": ["pull"], "repositories": ["team/app"], "min_seconds": 900.0}',
+    b'{"actions": ["pull"], "repositories": ["team/app"], "more": 1}',
+    b'{"actions": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+    '{"actions": ["pull"], "repositories": ["team/app"]}'.encode("utf-16"),
+)
+
+
+@only_sqlite
+@pytest.mark.asyncio
+@pytest.mark.parametrize("content", _ODD, ids=lambda content: content[:60].decode("latin-1"))
+async def test_a_vend_without_parameters_is_read_as_one_with_them(
+    bare_admin: httpx.AsyncClient, content: bytes
+) -> None:
+    bare = await bare_admin.post("/v1/tokens", content=content)
+    named = await bare_admin.post("/v1/tokens?registry=local", content=content)
+    assert {**bare.json(), "request_id": ""} == {**named.json(), "request_id": ""}
+    assert bare.status_code in (400, 404, 422)

@@ -104,7 +104,7 @@ async def test_aws_throttling_and_failing_is_503_and_recorded(
 async def test_past_its_deadline_a_request_is_answered(
     settings: Settings, serve: Serve, connect: Connect, make_key: MakeKey, aws: Sandbox
 ) -> None:
-    impatient = settings.deadlines.model_copy(update={"request": timedelta(milliseconds=300)})
+    impatient = settings.deadlines.model_copy(update={"request": timedelta(seconds=2)})
     async with serve(settings.model_copy(update={"deadlines": impatient})) as app:
         client = connect(app, await make_key("admin"))
         (await client.get("/v1/registries/local")).raise_for_status()

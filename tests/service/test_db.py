@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from sqlalchemy.exc import IntegrityError
 from service.clock import utcnow
 from service.db import Database
 from service.errors import DatabaseError
+from service.ledger import Ledger
 from service.migrate import migrate
 from service.settings import DatabaseSettings, Settings
 from service.tables import idempotency_keys
 from tests.marks import only_sqlite
+from tests.service.calls import intent, make_call
 
 _PRAGMAS = select(
     text("journal_mode, synchronous, foreign_keys FROM pragma_journal_mode, pragma_synchronous, pragma_foreign_keys")
@@ -112,3 +115,16 @@ async def test_the_pool_has_as_many_connections_as_are_set(small: Database) -> N
         with pytest.raises(DatabaseError):
             await stack.enter_async_context(small.read())
     await ask(small)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("odd", ["\ud800", "\x00", "é", 10**40], ids=ascii)
+async def test_a_document_of_a_stranger_comes_back_as_it_was(database: Database, odd: object) -> None:
+    """Half a surrogate pair and what is nested by the hundred, which not every writer of JSON takes."""
+    document = deep = {"odd": odd}
+    for _ in range(400):
+        deep = {"below": deep}
+    ledger = Ledger(database=database, remember=timedelta(hours=1))
+    for request in (document, deep):
+        operation_id = await ledger.open(make_call(), replace(intent(), request=request))
+        assert (await ledger.find(operation_id)).request == request
