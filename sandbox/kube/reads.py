@@ -58,8 +58,7 @@ def list_(store: Store, request: Request, target: Target) -> Response:
 
     :raises StatusError: 400, a selector cannot be read.
     """
-    wanted = _selector(request, target.kind)
-    found = [one for one in store.all(target.kind, target.namespace) if wanted(one)]
+    found = list(store.all(target.kind, target.namespace, _selector(request, target.kind)))
     return JSONResponse(_shape(request, target).many(found, {"resourceVersion": str(store.revision)}))
 
 
@@ -81,7 +80,7 @@ class Watch(Response):
             raise expired(self._since, store.oldest)
         # Where the client named no revision: it sees what there is, as of now, and then what follows.
         self._begins_at = self._since or store.revision
-        self._initial = [] if self._since else list(store.all(self._kind, self._namespace))
+        self._initial = [] if self._since else list(store.all(self._kind, self._namespace, self._selects))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope
@@ -106,8 +105,7 @@ class Watch(Response):
 
     async def _events(self) -> AsyncIterator[Object]:
         for found in self._initial:
-            if self._selects(found):
-                yield {"type": "ADDED", "object": self._shape.one(found)}
+            yield {"type": "ADDED", "object": self._shape.one(found)}
         changes = self._store.watch(self._begins_at)
         end = asyncio.get_running_loop().time() + self._seconds
         try:

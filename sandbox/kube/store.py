@@ -8,7 +8,7 @@ import copy
 import json
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -65,10 +65,12 @@ class Store:
         found = self._objects.get((kind.plural, namespace or "", name))
         return copy.deepcopy(found) if found else None
 
-    def all(self, kind: Kind, namespace: str | None = None) -> Iterator[Object]:
+    def all(
+        self, kind: Kind, namespace: str | None = None, selects: Callable[[Object], bool] = lambda _: True
+    ) -> Iterator[Object]:
         """Those of a kind by namespace and name; in every namespace where none is named."""
         for (plural, place, _), found in sorted(self._objects.items()):
-            if plural == kind.plural and namespace in (None, place):
+            if plural == kind.plural and namespace in (None, place) and selects(found):
                 yield copy.deepcopy(found)
 
     def create(self, kind: Kind, made: Object) -> Object:
