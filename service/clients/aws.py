@@ -3,13 +3,12 @@
 Nothing outside this package knows botocore.
 """
 
-import asyncio
-import math
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
@@ -34,6 +33,7 @@ from service.clients.aws_answers import refuse_unreadable
 from service.clients.aws_errors import credentials_missing, from_client_error, is_throttle
 from service.clients.aws_telemetry import count_calls
 from service.clients.on_first_use import OnFirstUse
+from service.clock import utcnow
 from service.errors import AnswerLostError, AwsUnavailableError, DeadlineError, WharfingerError
 from service.settings import DeadlineSettings, RegistrySettings
 
@@ -96,8 +96,9 @@ class Permit:
     """Leave to change something at AWS, given by an open operation, and what became of the requests it let through."""
 
     operation_id: str
-    until: float = math.inf
-    """In the loop's time: a process that slept past it must send nothing, as a sweep may have settled the operation."""
+    until: datetime | None = None
+    """A process that slept past it must send nothing, as a sweep may have settled the operation. By the clock that the
+    sweep goes by: the loop's does not count what a suspended machine sleeps."""
     applied: Sequence[str] = ()
     """What an operation before, under the same key, did already: this one continues it."""
     is_sent: bool = False
@@ -294,7 +295,7 @@ def _require_permit(model: "OperationModel", **_: object) -> None:
 
 
 def _require_time(current: Permit) -> None:
-    if asyncio.get_running_loop().time() > current.until:
+    if current.until is not None and utcnow() > current.until:
         raise DeadlineError("The deadline passed before AWS was asked.", retry_after=5)
 
 

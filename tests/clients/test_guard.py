@@ -16,6 +16,7 @@ from botocore.exceptions import ParamValidationError
 from botocore.loaders import Loader
 
 from service.clients.aws import READS, Aws, Permit, RegistryClients, UnrecordedCallError, permit, translated
+from service.clock import running, utcnow
 from service.errors import (
     AnswerLostError,
     AwsPermissionError,
@@ -25,6 +26,7 @@ from service.errors import (
     WharfingerError,
 )
 from service.settings import DeadlineSettings, RegistrySettings
+from tests.service.machine import Machine
 
 pytestmark = pytest.mark.asyncio
 
@@ -187,7 +189,19 @@ async def test_a_creation_may_be_sent_again_as_aws_refuses_to_do_it_twice(
 
 async def test_past_its_deadline_nothing_is_sent(clients: RegistryClients, answers: Answers) -> None:
     with given() as leave:
-        leave.until = asyncio.get_running_loop().time() - 1
+        leave.until = utcnow() - timedelta(seconds=1)
+        with pytest.raises(DeadlineError):
+            await create(clients)
+    assert (leave.is_sent, answers.heads) == (False, [])
+
+
+async def test_a_machine_that_slept_past_the_deadline_sends_nothing_though_its_timers_stood_still(
+    clients: RegistryClients, answers: Answers
+) -> None:
+    machine = Machine()
+    with running(machine.boot()), given() as leave:
+        leave.until = utcnow() + timedelta(seconds=27)
+        machine.wall += timedelta(seconds=60)
         with pytest.raises(DeadlineError):
             await create(clients)
     assert (leave.is_sent, answers.heads) == (False, [])
