@@ -3,9 +3,10 @@
 Simulated are AWS (`aws_model`: repositories, images, policies, credentials); the way there and back (`network`,
 `faults`: never connected, reset or closed before or after AWS acted, half an answer, garbage, none in time, late,
 throttled, 500, reads that lag); the time (`virtual_time`); callers, repeats under one key, somebody who changes things
-past wharfinger, crashes of a replica and sweeps (`plan`, `driver`); and a database that goes away or loses the
-acknowledgement of a commit (`database`: SQLite in memory, with its triggers). Real are the services, the operations,
-the ledger and the settlement, and aiobotocore with its retries and its mapping of errors down to the HTTP session.
+past wharfinger, sweeps, crashes of a replica and one that stands still, its own timers with it or not (`plan`,
+`driver`); and a database that goes away or loses the acknowledgement of a commit (`database`: SQLite in memory, with
+its triggers). Real are the services, the operations, the ledger and the settlement, and aiobotocore with its retries
+and its mapping of errors down to the HTTP session.
 
 Not simulated are HTTP (tests/api), PostgreSQL and processes (tests/crash), clusters (tests/crash/test_rollouts.py), and
 what the model takes for granted: AWS acts on an attempt within 14 s of its deadline or never, a throttled call is

@@ -73,17 +73,17 @@ class SimulatedDatabase(Database):
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Any]:
-        is_lost = await self._reach("write") == "lost"
+        name, fault = await self._reach("write")
         async with self._store.lock:
             with self._store.engine.connect() as connection:
                 self._store.begin()
                 yield _Asynchronous(connection)
                 alive()
                 connection.commit()
-        if is_lost:
+        if fault == "lost":
             raise DatabaseError("The acknowledgement of a commit was lost.")
-        # What is committed may still be unknown to its writer when that dies.
-        await asyncio.sleep(0.001)
+        # What is committed may still be unknown to its writer when that dies, or stands still.
+        await asyncio.sleep(self._world.faults.pace(f"{name}/back"))
 
     async def fetch(self, query: Select[Any]) -> Sequence[Row[Any]]:
         async with self.read() as connection:
@@ -94,17 +94,17 @@ class SimulatedDatabase(Database):
         async with self.write() as connection:
             await connection.execute(insert(table), rows)
 
-    async def _reach(self, what: str) -> str | None:
+    async def _reach(self, what: str) -> tuple[str, str | None]:
         alive()
         name = self._world.name(f"database {what}")
         await asyncio.sleep(self._world.faults.pace(name))
         alive()
-        fault = database_fault(self._world.faults, name, self._world.loop.time())
+        fault = database_fault(self._world.faults, name, self._world.loop.now)
         if fault:
             self._world.note(f"the database's {what} is {fault} [{name}]")
         if fault == "away" or (fault == "lost" and what == "read"):
             raise DatabaseError("The database is away.")
-        return fault
+        return name, fault
 
 
 def _migrated() -> sqlite3.Connection:

@@ -22,7 +22,7 @@ from tests.simulation.database import SimulatedDatabase, Store
 from tests.simulation.faults import LATEST, Faults
 from tests.simulation.network import Network
 from tests.simulation.plan import APP, TAG, Ask, Crash, Event, Freeze, Outside, Plan, Sweep
-from tests.simulation.replica import DEADLINES, Replica, frozen_until, owned_task
+from tests.simulation.replica import DEADLINES, Replica, frozen_until, owned_task, slept
 from tests.simulation.virtual_time import VirtualLoop, clock_of
 from tests.simulation.world import World, asking
 
@@ -77,7 +77,7 @@ class Driver:
 
     def play(self, plan: Plan, made_of: type[Replica] = Replica) -> Played:
         faults = Faults(plan.seed, plan.fault_rate, plan.read_fault_rate, plan.until, plan.calm)
-        loop = VirtualLoop(frozen_until)
+        loop = VirtualLoop(frozen_until, slept)
         world = World(loop, faults, plan.start)
         self._network.world = world
         self._store.reset()
@@ -125,7 +125,7 @@ class _History:
 
     async def play(self) -> Played:
         for event in self._played.plan.events:
-            await asyncio.sleep(event.at - self._world.loop.time())
+            await asyncio.sleep(event.at - self._world.loop.now)
             self._begin(event)
         await self._calm_down()
         self._played.rows = self._store.rows("SELECT * FROM operations ORDER BY id")
@@ -144,13 +144,14 @@ class _History:
                 self._replicas[event.replica].kill()
                 self._replicas[event.replica] = self._replica()
             case Freeze():
-                self._world.note(f"stands still for {event.seconds} s", f"replica {event.replica}")
-                self._replicas[event.replica].frozen_until = self._world.loop.time() + event.seconds
+                self._world.note(str(event), f"replica {event.replica}")
+                now = self._world.loop.now
+                self._replicas[event.replica].freeze(now, event.seconds, is_suspended=event.is_suspended)
             case Sweep():
                 self._sweep(event.replica)
 
     def _sweep(self, number: int) -> asyncio.Task[Any]:
-        asking.set(f"sweep {self._world.loop.time():.0f}s")
+        asking.set(f"sweep {self._world.loop.now:.0f}s")
         replica = self._replicas[number]
         return replica.start(self._watch(replica))
 
@@ -165,7 +166,7 @@ class _History:
 
     async def _calm_down(self) -> None:
         """Faults have stopped: what is under way ends, and sweeps give every row its outcome."""
-        await asyncio.sleep(max(0.0, self._played.plan.until - self._world.loop.time()) + LATEST)
+        await asyncio.sleep(max(0.0, self._played.plan.until - self._world.loop.now) + LATEST)
         for number in range(_CALM_SWEEPS):
             if not self._waiting and not self._store.rows("SELECT 1 FROM operations WHERE completed_at IS NULL"):
                 break
@@ -181,8 +182,7 @@ class _History:
         asking.set(ask.name)
         self._world.note(str(ask))
         self._waiting.append(ask)
-        self._world.deadlines[ask.name] = self._world.loop.time() + DEADLINES.request.total_seconds()
-        work = self._replicas[ask.replica].start(_handle(self._replicas[ask.replica], ask))
+        work = self._replicas[ask.replica].start(_handle(self._world, self._replicas[ask.replica], ask))
         try:
             done, error = await work, None
         except WharfingerError as refusal:
@@ -195,7 +195,7 @@ class _History:
             return
         finally:
             self._waiting.remove(ask)
-        self._played.answers.append(Answered(ask, self._world.loop.time(), error, done))
+        self._played.answers.append(Answered(ask, self._world.loop.now, error, done))
         self._world.note(_told(done, error))
 
 
@@ -206,9 +206,10 @@ def _told(done: Done | None, error: WharfingerError | None) -> str:
     return f"is told that operation {done.operation_id} did it" + (" before" if done.is_replayed else "")
 
 
-async def _handle(replica: Replica, ask: Ask) -> Done:
-    """As the route does: in its time."""
+async def _handle(world: World, replica: Replica, ask: Ask) -> Done:
+    """As the route does: in its time, which begins once the replica takes it up."""
     deadline = Deadline.after(DEADLINES.request)
+    world.deadlines[ask.name] = world.loop.now + DEADLINES.request.total_seconds()
     call = Call(
         caller=CALLER,
         request_id=ask.name,

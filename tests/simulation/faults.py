@@ -32,6 +32,8 @@ class Fate(StrEnum):
 _NEVER_ACTS = frozenset({Fate.UNREACHABLE, Fate.CONNECT_TIMEOUT, Fate.THROTTLED})
 _ALWAYS_ACTS = frozenset({Fate.ANSWERED, Fate.HALF_BODY, Fate.GARBLED})
 _BAD = tuple(fate for fate in Fate if fate is not Fate.ANSWERED)
+_BAD_FOR_CHANGES = (*_BAD, Fate.SILENT, Fate.SILENT)
+"""What comes late is what settling is hardest for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +64,22 @@ class Faults:
         random = Random(f"{self.seed}/{name}")  # noqa: S311 - to be repeated, not to be unforeseeable
         rate = self.read_rate if is_read else self.rate
         is_bad = random.random() < rate and now < self.until and name not in self.calm
-        fate = random.choice(_BAD) if is_bad else Fate.ANSWERED
+        fate = random.choice(_BAD if is_read else _BAD_FOR_CHANGES) if is_bad else Fate.ANSWERED
         acts = fate in _ALWAYS_ACTS or (fate not in _NEVER_ACTS and random.random() < 0.6)
         travel = random.choice((0.01, 0.05, 0.3)) * (1 + random.random())
         returns = travel + 0.05 * random.random()
         if fate is Fate.SILENT:
-            travel, returns = random.uniform(0.01, latest), READ_TIMEOUT
+            travel, returns = random.uniform(random.choice((0.01, max(latest - 3, 0.01))), latest), READ_TIMEOUT
         if fate is Fate.CONNECT_TIMEOUT:
             returns = CONNECT_TIMEOUT
-        lag = random.uniform(0, STALEST) if random.random() < self.rate and name not in self.calm else 0.0
-        return Draw(fate, acts, travel, returns, lag if now < self.until + STALEST else 0.0)
+        return Draw(fate, acts, travel, returns, self._lag(name, now))
+
+    def _lag(self, name: str, now: float) -> float:
+        """Of each read for itself, or of all that one asks: two of them may differ, or agree on what was long ago."""
+        who = name.partition("/")[0]
+        random = Random(f"{self.seed}/{Random(name).choice((name, who))}/lag")  # noqa: S311 - as above
+        is_stale = random.random() < self.rate and name not in self.calm and now < self.until + STALEST
+        return random.uniform(random.choice((0, STALEST - 1)), STALEST) if is_stale else 0.0
 
     def pace(self, name: str) -> float:
         """Seconds that the database takes."""

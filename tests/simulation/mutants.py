@@ -1,8 +1,13 @@
 """Replicas that break a promise each: the oracle must find them out."""
 
+from collections.abc import Sequence
+
 from service.authz import Action
+from service.clients.aws import Permit
 from service.clock import new_id
-from service.ledger import Call, Intent, Ledger, Open, Settled, Status, Twin
+from service.ledger import Call, Done, Intent, Ledger, Open, Settled, Status, Twin
+from service.operations import Act, Operations
+from service.settlement import Row, Settlement
 from tests.simulation.replica import Replica
 
 
@@ -51,3 +56,34 @@ class _Unwritten(Ledger):
 
 class WritesNothing(Replica):
     ledger = _Unwritten
+
+
+class _Hasty(Settlement):
+    async def _believe(self, row: Row, found: Settled) -> bool:
+        return await self._ledger.settle(row, found)
+
+
+class BelievesItsFirstLook(Replica):
+    settlement_of = _Hasty
+
+
+class _Late(Operations):
+    async def _act_once(self, call: Call, intent: Intent, leave: Permit, act: Act) -> Done:
+        leave.until = None
+        return await super()._act_once(call, intent, leave, act)
+
+
+class SendsPastItsDeadline(Replica):
+    operations_of = _Late
+
+
+class _Anew(Operations):
+    async def _act(
+        self, call: Call, intent: Intent, operation_id: str, act: Act, *, applied: Sequence[str] = ()
+    ) -> Done:
+        del applied
+        return await super()._act(call, intent, operation_id, act)
+
+
+class RepeatsWhatWasApplied(Replica):
+    operations_of = _Anew

@@ -87,9 +87,9 @@ class Network:
         alive()
         world, sent = self.world, Sent.of(headers, data)
         name = world.name(sent.call)
-        draw = world.faults.draw(name, world.loop.time(), is_read=sent.is_read, latest=world.left(LATEST))
+        draw = world.faults.draw(name, world.loop.now, is_read=sent.is_read, latest=world.left(LATEST))
         if not sent.is_read:
-            self._check_recorded(sent)
+            self._check(sent)
         answer = self._send(sent, draw)
         await asyncio.sleep(draw.returns)
         alive()
@@ -124,11 +124,11 @@ class Network:
         if sent.call in READS:
             return _json(world.read(sent.who, sent.call, sent.asked, lag))
         if sent.call == "AssumeRole":
-            ends = EPOCH + timedelta(seconds=world.loop.time() + 3600)
+            ends = EPOCH + timedelta(seconds=world.loop.now + 3600)
             return Answer(200, _SESSION.format(ends.strftime("%Y-%m-%dT%H:%M:%SZ")).encode())
         if sent.call == "GetAuthorizationToken":
             world.vend(sent.operation_id)
-            ends = EPOCH + timedelta(seconds=world.loop.time() + 43_200)
+            ends = EPOCH + timedelta(seconds=world.loop.now + 43_200)
             login = {
                 "authorizationToken": "QVdTOnNlY3JldA==",
                 "expiresAt": ends.timestamp(),
@@ -137,7 +137,9 @@ class Network:
             return _json({"authorizationData": [login]})
         return _json(world.write(sent.operation_id, sent.call, sent.asked))
 
-    def _check_recorded(self, sent: Sent) -> None:
+    def _check(self, sent: Sent) -> None:
+        if self.world.is_late:
+            self.world.late.append(f"{sent.call} of {sent.who} at {self.world.loop.now:.1f} s")
         if not self.is_open(sent.operation_id):
             self.world.unrecorded.append(f"{sent.call} of operation {sent.operation_id or 'none'}")
 

@@ -1,7 +1,7 @@
 """What must hold of every history, judged by what AWS did. It knows the promises, and not how they are kept."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,6 +42,8 @@ class _Judge:
     def violations(self) -> Iterator[Violation]:
         for text in self._played.world.unrecorded:
             yield Violation("unrecorded", text)
+        for text in self._played.world.late:
+            yield Violation("sent past its deadline", text)
         for text in self._played.defects:
             yield Violation("defect", text)
         for row in self._played.rows:
@@ -73,25 +75,25 @@ class _Judge:
         asked = _asked_of(row)
         if len(missing) == len(asked):
             yield Violation("partial, but nothing is done", what)
-        applied = json.loads(row["result"] or "{}").get("applied")
-        if applied is not None and (wrong := set(missing) & set(applied)):
+        if wrong := set(missing) & _applied(row):
             yield Violation("partial, but not applied", f"{what}: {sorted(wrong)}")
 
     def _of_keys(self) -> Iterator[Violation]:
         """Each effect at most once under one key, over all operations that the key stood for and all their attempts."""
         keys = {ask.name: ask.key for ask in self._asks if ask.key and ask.kind != "vend"}
-        done = Counter[tuple[str, str]]()
+        done = defaultdict[tuple[str, str], set[str]](set)
         within = Counter[tuple[str, str]]()
         for effect in self._effects:
             row = self._rows[effect.operation_id]
-            if not effect.is_change or row["request_id"] not in keys:
+            if row["request_id"] not in keys:
                 continue
-            within[row["id"], effect.call] += 1
-            if within[row["id"], effect.call] == 1 and not (row["status"] == "failed" and self._is_undone(effect, row)):
-                done[keys[row["request_id"]] or "", effect.call] += 1
-        for (key, call), count in done.items():
-            if count > 1:
-                yield Violation("twice under one key", f"{call} under {key}, {count} times")
+            within[row["id"], effect.call] += effect.is_change
+            # Also what changed nothing: the same again could have undone what somebody did since.
+            if not (_is_told_undone(effect, row) and self._is_undone(effect, row)):
+                done[keys[row["request_id"]] or "", effect.call].add(row["id"])
+        for (key, call), by in done.items():
+            if len(by) > 1:
+                yield Violation("twice under one key", f"{call} under {key}, by {len(by)} operations")
         for (operation, call), count in within.items():
             if count > 1 and call not in _SENT_AGAIN:
                 yield Violation("twice within one operation", f"{call} of {operation}, {count} times")
@@ -207,6 +209,17 @@ _ASPECTS: dict[str, Callable[[Repo | None], object]] = {
     "UntagResource": lambda repo: repo and repo.tags,
 }
 """What of a repository a call changes."""
+
+
+def _applied(row: Json) -> set[str]:
+    """Of what was asked for, what a row says was done; of tags it tells one by one."""
+    return {name.partition(".")[0] for name in json.loads(row["result"] or "{}").get("applied", ())}
+
+
+def _is_told_undone(effect: Effect, row: Json) -> bool:
+    """Whether the row says that this was not done, so that a repeat does it."""
+    told = {call for name, (call, _) in _asked_of(row).items() if name in _applied(row)}
+    return row["status"] == "failed" or (row["status"] == "partial" and effect.call not in told)
 
 
 def _of(state: State) -> Repo:

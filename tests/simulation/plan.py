@@ -9,6 +9,8 @@ from tests.simulation.aws_model import Image, Json, Repo, State, digest_of, mani
 
 APP = "team/app"
 TAG = "latest"
+OVERDUE = 45.0
+"""Seconds after which an operation without an outcome is settled, with the deadline and the grace as they come."""
 KINDS = ("create", "update", "delete", "tag", "untag", "delete_image", "put_policy", "delete_policy", "vend")
 
 
@@ -50,6 +52,11 @@ class Freeze:
     at: float
     replica: int
     seconds: float
+    is_suspended: bool = False
+    """Whether its timers stand still too."""
+
+    def __str__(self) -> str:
+        return f"{'is suspended' if self.is_suspended else 'stands still'} for {self.seconds} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +90,14 @@ def draw(seed: int) -> Plan:
     asks = [drawn.ask(number) for number in range(random.choice((1, 1, 2, 2, 3)))]
     repeats = [drawn.repeat(random.choice(asks), number) for number in range(random.choice((0, 1, 1, 2, 3)))]
     outside = [drawn.outside(random.choice(asks)) for _ in range(random.choice((0, 0, 1, 1, 2, 3)))]
-    sweeps = [Sweep(random.uniform(0, 90), random.randrange(2)) for _ in range(random.choice((1, 2, 4)))]
+    sweeps = [drawn.sweep(random.choice(asks)) for _ in range(random.choice((1, 2, 4)))]
     events: list[Event] = [*asks, *(one for one in repeats if one), *outside, *sweeps]
     at_work = [(ask.at, ask.replica) for ask in asks] + [(sweep.at, sweep.replica) for sweep in sweeps]
     for at, replica in random.choices(at_work, k=random.choice((0, 0, 0, 1, 2))):
         events.append(Crash(drawn.soon(at), replica))
     for at, replica in random.choices(at_work, k=random.choice((0, 0, 0, 1, 2))):
-        events.append(Freeze(drawn.soon(at), replica, random.choice((1, 12, 28, 45, 60))))
+        seconds, is_suspended = random.choice((1, 12, 28, 45, 60, 75)), random.random() < 0.5
+        events.append(Freeze(drawn.soon(at), replica, seconds, is_suspended))
     rate = random.choice((0.0, 0.3, 0.5, 0.7))
     read_rate = rate * random.choice((0.0, 0.3, 0.8))
     return Plan(seed, rate, read_rate, drawn.start, tuple(sorted(events, key=lambda one: one.at)))
@@ -124,6 +132,12 @@ class _Drawing:
             return None
         at = ask.at + self._random.choice((1, 10, 40, 70)) * (0.5 + self._random.random())
         return replace(ask, at=at, name=f"{ask.name}/again-{number}", replica=self._random.randrange(2))
+
+    def sweep(self, after: Ask) -> Sweep:
+        """At any time, or just when what was asked is overdue."""
+        due = after.at + OVERDUE
+        at = self._random.uniform(*self._random.choice(((0, 90), (due, due + 3), (due + 10, due + 20))))
+        return Sweep(at, self._random.randrange(2))
 
     def soon(self, after: float) -> float:
         return after + self._random.random() * self._random.choice((0.1, 1, 3, 12, 60))

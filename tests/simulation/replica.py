@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import Any
 
 from service.clients.aws import RegistryClients
@@ -30,10 +30,12 @@ DEADLINES = DeadlineSettings()
 
 class Replica:
     ledger: type[Ledger] = Ledger
+    operations_of: type[Operations] = Operations
+    settlement_of: type[Settlement] = Settlement
 
     def __init__(self, *, database: Database, clients: Mapping[str, RegistryClients]) -> None:
         ledger = self.ledger(database=database, remember=DEADLINES.idempotency)
-        self.operations = operations = Operations(ledger=ledger)
+        self.operations = operations = self.operations_of(ledger=ledger)
         registries = Registries(clients={name: Ecr(one) for name, one in clients.items()}, default=None)
         images = {name: EcrImages(one) for name, one in clients.items()}
         policies = {name: EcrPolicies(one) for name, one in clients.items()}
@@ -47,7 +49,7 @@ class Replica:
         )
         self.policies = Policies(registries=registries, clients=policies, operations=operations)
         self.tokens = Tokens(registries=registries, brokers=brokers, operations=operations)
-        self.settlement = Settlement(
+        self.settlement = self.settlement_of(
             ledger=ledger,
             operations=operations,
             grace=DEADLINES.settle_grace,
@@ -55,7 +57,9 @@ class Replica:
         )
         self.is_dead = False
         self.frozen_until = 0.0
-        """As a process that is stopped, or a machine that is suspended: timers that pass meanwhile fire afterwards."""
+        """As a process that is stopped: timers that pass meanwhile fire afterwards."""
+        self.slept = 0.0
+        """As a machine that is suspended: its timers don't count what it slept."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -72,6 +76,11 @@ class Replica:
         for task in tuple(self._tasks):
             task.cancel()
 
+    def freeze(self, now: float, seconds: float, *, is_suspended: bool) -> None:
+        begins, self.frozen_until = max(now, self.frozen_until), max(now + seconds, self.frozen_until)
+        if is_suspended:
+            self.slept += self.frozen_until - begins
+
     def own(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -84,10 +93,16 @@ def alive() -> None:
         raise asyncio.CancelledError
 
 
-def frozen_until() -> float:
-    """When what runs now may go on: at once, unless its replica stands still."""
-    replica = _current.get()
+def frozen_until(context: Context) -> float:
+    """When what has this context may go on: at once, unless its replica stands still."""
+    replica = context.get(_current)
     return replica.frozen_until if replica else 0.0
+
+
+def slept(context: Context) -> float:
+    """How many seconds are missing in the time of what has this context."""
+    replica = context.get(_current)
+    return replica.slept if replica else 0.0
 
 
 def owned_task(loop: asyncio.AbstractEventLoop, work: Any, **kwargs: Any) -> asyncio.Task[Any]:  # noqa: ANN401

@@ -23,6 +23,9 @@ _MOST = 300
         (mutants.NeverKnows, "open for ever"),
         (mutants.ForgetsKeys, "twice under one key"),
         (mutants.WritesNothing, "unrecorded"),
+        (mutants.BelievesItsFirstLook, "failed, but done"),
+        (mutants.SendsPastItsDeadline, "sent past its deadline"),
+        (mutants.RepeatsWhatWasApplied, "twice under one key"),
     ],
 )
 def test_a_replica_that_breaks_a_promise_is_found_out(mutant: type[Replica], rule: str) -> None:

@@ -1,6 +1,5 @@
 """One history's outside: AWS as it stands and stood, what acted on it, and the log of all that happened."""
 
-import asyncio
 from collections.abc import Iterator
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from dataclasses import dataclass, field
 from tests.simulation import aws_model
 from tests.simulation.aws_model import Json, RefusalError, State
 from tests.simulation.faults import Faults
+from tests.simulation.virtual_time import VirtualLoop
 
 asking: ContextVar[str] = ContextVar("asking", default="?")
 """On whose behalf something is done: a request or a sweep of the plan."""
@@ -53,7 +53,7 @@ class Look:
 
 @dataclass(slots=True)
 class World:
-    loop: asyncio.AbstractEventLoop
+    loop: VirtualLoop
     faults: Faults
     state: State
     entries: list[Entry] = field(default_factory=list)
@@ -61,6 +61,8 @@ class World:
     looks: list[Look] = field(default_factory=list)
     unrecorded: list[str] = field(default_factory=list)
     """Mutations that were sent outside an open operation."""
+    late: list[str] = field(default_factory=list)
+    """Mutations that were sent past the deadline of who asked for them."""
     timeline: list[tuple[float, State]] = field(default_factory=list)
     deadlines: dict[str, float] = field(default_factory=dict)
     """By who asks."""
@@ -74,7 +76,7 @@ class World:
         self.timeline.append((float("-inf"), self.state))
 
     def note(self, text: str, who: str | None = None) -> None:
-        self.entries.append(Entry(self.loop.time(), who or asking.get(), text))
+        self.entries.append(Entry(self.loop.now, who or asking.get(), text))
 
     def name(self, what: str) -> str:
         """`what`, on behalf of whom, and how often that was before: the same in every run."""
@@ -83,28 +85,33 @@ class World:
         self.names.append(f"{name}/{self._counts[name]}")
         return self.names[-1]
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the time of what is asked now is up."""
+        return self.loop.now > self.deadlines.get(asking.get(), float("inf"))
+
     def left(self, grace: float) -> float:
         """Seconds until the deadline of what is asked now, and `grace` after it; but never less than that."""
         ends = self.deadlines.get(asking.get(), 0.0)
-        return max(ends - self.loop.time(), 0.0) + grace
+        return max(ends - self.loop.now, 0.0) + grace
 
     def read(self, who: str, call: str, asked: Json, lag: float) -> Json:
         """:raises RefusalError: as AWS would."""
-        now = self.loop.time()
+        now = self.loop.now
         state = self.at(now - lag)
         self.looks.append(Look(now, who, state))
         return aws_model.read(call, asked, state)
 
     def write(self, operation_id: str, call: str, asked: Json) -> Json:
         """:raises RefusalError: as AWS would; nothing is changed."""
-        now, before = self.loop.time(), self.state
+        now, before = self.loop.now, self.state
         self.state, answer = aws_model.write(call, asked, before, now)
         self.timeline.append((now, self.state))
         self.effects.append(Effect(now, operation_id, call, aws_model.name_of(asked), before, self.state))
         return answer
 
     def vend(self, operation_id: str) -> None:
-        self.effects.append(Effect(self.loop.time(), operation_id, "GetAuthorizationToken", "", self.state, self.state))
+        self.effects.append(Effect(self.loop.now, operation_id, "GetAuthorizationToken", "", self.state, self.state))
 
     def outsider(self, call: str, asked: Json) -> None:
         """Somebody changes something past wharfinger."""
