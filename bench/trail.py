@@ -138,6 +138,9 @@ async def _trail(url: str) -> AsyncIterator[Database]:
 async def _fill(database: Database) -> None:
     for first in range(0, _ROWS, _BATCH):
         async with database.write() as connection:
+            if database.is_sqlite:
+                # So much of the indexes fits in it that what is written at random places is written once.
+                await connection.execute(text("PRAGMA cache_size=-4000000"))
             last = min(first + _BATCH, _ROWS) - 1
             await connection.execute(text(_rows(first, last, is_sqlite=database.is_sqlite)))
     async with database.read() as connection:

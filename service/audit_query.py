@@ -98,7 +98,9 @@ def _about(
 ) -> Select[Any]:
     at, row_id = operation_subjects.c.completed_at, operation_subjects.c.operation_id
     named = wanted.target if wanted.target is not None else below(wanted.target_prefix or "")
-    query = select(operations).join_from(operation_subjects, operations, operations.c.id == row_id)
+    # The id would do. With the time too, an actor's own index tells whether a row is theirs, and no other is read.
+    same = (operations.c.id == row_id) & (operations.c.completed_at == at)
+    query = select(operations).join_from(operation_subjects, operations, same)
     if wanted.target is not None and wanted.target_prefix is not None:
         within = operation_subjects.alias()
         both = (within.c.operation_id == row_id) & (within.c.completed_at == at)
