@@ -1,4 +1,4 @@
-"""How answers are put: entity tags, links to the next page, replays, plain text for a shell."""
+"""A request as routes have it, and how answers are put: entity tags, links, replays, plain text for a shell."""
 
 import hashlib
 import re
@@ -28,8 +28,6 @@ PLAIN_TEXT: dict[int | str, dict[str, Any]] = {
 """Beside the JSON of a 200: the one line that a shell wants."""
 TAGGED: dict[int | str, dict[str, Any]] = {304: {"description": "It is still as `If-None-Match` has it"}}
 """Of what is read with an ETag."""
-
-
 _KEY = re.compile(KEY_PATTERN)
 
 M = TypeVar("M", bound=Model)
@@ -59,7 +57,7 @@ class Http(Request):
     """One request and its answer, with who asks and the services that stand between.
 
     A request of our own, which FastAPI hands to a route as it is: as a dependency it would cost every request as much
-    as the route itself.
+    as the route itself. `api.routing` sets the caller and the deadline before there is a route.
     """
 
     caller: Caller
@@ -68,9 +66,9 @@ class Http(Request):
     def __init__(self, request: Request) -> None:
         super().__init__(request.scope, request.receive)
         self.services = services_of(self)
-        self._headers = _Headers(self.scope)
-        self._said: dict[str, str] = {}
-        self._status: int | None = None
+        self._headers = _Headers(self.scope)  # by this name, the framework's `headers` finds it and makes none
+        self._answer_headers: dict[str, str] = {}
+        self._answer_status: int | None = None
 
     async def call(self) -> Call:
         """What a change is asked with, beside its body.
@@ -99,20 +97,20 @@ class Http(Request):
 
     def complete(self, response: Response) -> Response:
         """The response with what was said of it meanwhile."""
-        response.raw_headers.extend((name.encode(), value.encode("latin-1")) for name, value in self._said.items())
-        if self._status is not None:
-            response.status_code = self._status
+        response.headers.update(self._answer_headers)
+        if self._answer_status is not None:
+            response.status_code = self._answer_status
         return response
 
     def note(self, done: Done) -> None:
         """Say which operation it was, and whether it was done before."""
-        self._said["operation-id"] = done.operation_id
+        self._answer_headers["operation-id"] = done.operation_id
         if done.is_replayed:
-            self._said["idempotency-replayed"] = "true"
+            self._answer_headers["idempotency-replayed"] = "true"
 
     def mark_done(self) -> None:
         """200, where the route's own status is for what is only accepted."""
-        self._status = 200
+        self._answer_status = 200
 
     def attendance(self, where: str | None = None, *, is_repeatable: bool = True) -> Attendance:
         """For an answer that takes long: whether anybody waits for it still.
@@ -122,16 +120,16 @@ class Http(Request):
         """
         return Attendance(self, where, is_repeatable=is_repeatable)
 
-    def other(self, model: BaseModel) -> Response:
-        """A 200 of another kind than the route's own."""
+    def unchecked(self, model: BaseModel) -> Response:
+        """A 200 that is not held against the route's own model: it is of another, or asked for too often."""
         return Response(model.model_dump_json(), media_type=JSON)
 
     def created_at(self, path: str) -> None:
-        self._said["location"] = path
+        self._answer_headers["location"] = path
 
     def never_stored(self) -> None:
         """The answer has a secret: no cache on the way may keep it."""
-        self._said["cache-control"] = "no-store"
+        self._answer_headers["cache-control"] = "no-store"
 
     def wants(self, media_type: str) -> bool:
         """Whether the caller prefers it to JSON."""
@@ -139,16 +137,16 @@ class Http(Request):
 
     def preferred(self, *beside: str) -> str:
         """JSON, or what the caller would rather have of the types `beside` it."""
-        self._said["vary"] = "Accept"
+        self._answer_headers["vary"] = "Accept"
         return preferred(self.headers.get("accept", ""), (JSON, *beside))
 
     def etag(self, value: str) -> None:
         """Set the ETag of what is known by another validator than a hash of the answer."""
-        self._said["etag"] = f'"{value}"'
+        self._answer_headers["etag"] = f'"{value}"'
 
     def tagged(self, model: M) -> M:
         """A single resource with its ETag."""
-        self._said["etag"] = etag_of(model)
+        self._answer_headers["etag"] = etag_of(model)
         return model
 
     def tagged_or_line(self, model: Model, *, line: str) -> Model | Response:
@@ -165,5 +163,5 @@ class Http(Request):
         if page.next_cursor:
             following = self.url.include_query_params(cursor=page.next_cursor)
             # Relative: what a proxy in front is called, it knows best.
-            self._said["link"] = f'<{quote(following.path)}?{following.query}>; rel="next"'
+            self._answer_headers["link"] = f'<{quote(following.path)}?{following.query}>; rel="next"'
         return page

@@ -1,11 +1,14 @@
 """As what a body may come: JSON, and not compressed. Anything else would be read for what it is not."""
 
+import re
+
 from fastapi import Request
 from starlette.datastructures import Headers
 
 from service.errors import FieldError, UnsupportedMediaTypeError
 
 _JSON = "application/json"
+_OTHER_JSON = re.compile(r"application/[^/]+\+json")
 
 
 def require_json(request: Request) -> None:
@@ -28,7 +31,7 @@ def _has_body(headers: Headers) -> bool:
 
 def _is_json(content_type: str) -> bool:
     media_type = content_type.partition(";")[0].strip().lower()
-    return media_type in ("", _JSON) or (media_type.startswith("application/") and media_type.endswith("+json"))
+    return not content_type.strip() or media_type == _JSON or _OTHER_JSON.fullmatch(media_type) is not None
 
 
 def _refusal(header: str, reason: str) -> UnsupportedMediaTypeError:

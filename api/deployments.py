@@ -88,7 +88,7 @@ async def create_deployment(
     dry_run: Annotated[bool, Query(description="Change nothing, and say what would change")] = False,
 ) -> object:
     if dry_run:
-        return http.other(await http.services.deployments.preview(http.caller, registry, body))
+        return http.unchecked(await http.services.deployments.preview(http.caller, registry, body))
     call = await http.call()
     return await _answer(http, call, await http.services.deployments.create(call, registry, body), wait)
 

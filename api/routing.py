@@ -15,7 +15,7 @@ from api.negotiation import conform
 from service.clock import Deadline, bounded
 from service.errors import DeadlineError
 
-Handler = Callable[[Any], Coroutine[Any, Any, Response]]
+Handler = Callable[[Http], Coroutine[Any, Any, Response]]
 
 
 class KeyedRoute(APIRoute):
@@ -29,8 +29,8 @@ class KeyedRoute(APIRoute):
         takes_body = self.body_field is not None or "requestBody" in (self.openapi_extra or {})
 
         async def handle_for_caller(http: Http) -> Response:
-            # Also of the connection's state, where the log finds it.
-            http.caller = http.state.caller = await http.services.identity.authenticate(bearer_of(http))
+            http.caller = await http.services.identity.authenticate(bearer_of(http))
+            http.state.caller = http.caller  # where the log looks for it
             if http.scope["query_string"]:
                 await refuse_unknown_parameters(http)
             if takes_body:
@@ -54,14 +54,18 @@ class KeyedRoute(APIRoute):
 
 
 class DirectRoute(KeyedRoute):
-    """For the way that is walked most: a route that takes `(body, http)`, and parameters that may be left out.
+    """For the way that is walked most: a route of `(body, http)`, and query parameters that may be left out.
 
-    A request without parameters whose body is sound needs nothing of the framework, which would take longer than all
-    the rest. It has every other request, and so the last word on what is wrong with one.
+    A request without parameters whose body is sound goes to it at once, past the framework, which would take longer
+    than all the rest: there are no dependencies then, and the answer is the route's own. The framework has every other
+    request, and so the last word on what is wrong with one.
+
+    :raises TypeError: the route takes more than that, or answers a model.
     """
 
     def get_handler_for_caller(self) -> Handler:
         by_framework, endpoint = super().get_handler_for_caller(), self.endpoint
+        _require_direct(self)
         model: type[BaseModel] = endpoint.__annotations__["body"]
 
         async def handle(http: Http) -> Response:
@@ -69,8 +73,16 @@ class DirectRoute(KeyedRoute):
                 return await by_framework(http)
             try:
                 body = model.model_validate_json(await http.body())
-            except (ValidationError, ClientDisconnect):
+            except (ValidationError, ClientDisconnect):  # that the caller has gone, the server says again when asked
                 return await by_framework(http)
             return cast("Response", await endpoint(body, http))
 
         return handle
+
+
+def _require_direct(route: APIRoute) -> None:
+    dependant, answer = route.dependant, route.endpoint.__annotations__.get("return")
+    others = (dependant.dependencies, dependant.path_params, dependant.header_params, dependant.cookie_params)
+    is_direct = [one.name for one in dependant.body_params] == ["body"] and not any(others)
+    if not is_direct or any(one.field_info.is_required() for one in dependant.query_params) or answer is not Response:
+        raise TypeError(f"{route.name} takes more than a body, or answers no Response: it can't be a DirectRoute")

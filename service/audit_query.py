@@ -4,6 +4,7 @@ Rows are ordered by completion, and those that are open by their start. Which in
 `service/tables.py`; a filter that no index has in this order is put together of ranges that one has.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Text, cast, literal, select, tuple_, union_all
 
 from service.authz import Action, Step
-from service.db import json_text
 from service.ledger import Status
 from service.subjects import below
 from service.tables import UtcDateTime, operation_subjects, operations
@@ -81,7 +81,7 @@ def _open(
     at, row_id = operations.c.started_at, operations.c.id
     subjects = [wanted.target, wanted.target_prefix and below(wanted.target_prefix)]
     are_named = [
-        cast(operations.c.subjects, Text).contains(json_text(one), autoescape=True)
+        cast(operations.c.subjects, Text).contains(json.dumps(one), autoescape=True)
         for one in subjects
         if one is not None
     ]

@@ -16,6 +16,8 @@ _JITTER = timedelta(seconds=1)
 """A clock that is behind by less is being adjusted, and not set back."""
 _wall = partial(datetime.now, UTC)
 _SOON = _JITTER.total_seconds()
+# The monotonic clock stands still while the machine is suspended; this one goes on, where there is one.
+_tick = partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
 
 
 class Clock:
@@ -24,7 +26,7 @@ class Clock:
     Leases, deadlines and the sweep hang on it: by a clock that was set back, none would end until it has caught up.
     """
 
-    def __init__(self, wall: Callable[[], datetime] = _wall, tick: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, wall: Callable[[], datetime] = _wall, tick: Callable[[], float] = _tick) -> None:
         self._wall = wall
         self._tick = tick
         self._latest = self._agreed = wall()
@@ -82,6 +84,11 @@ class Deadline:
     loop_time: float
     at: datetime
     act_by: float
+
+    @property
+    def act_until(self) -> datetime:
+        """`act_by` by the clock of the sweep, which asyncio's is behind once the machine was suspended."""
+        return self.at - timedelta(seconds=self.loop_time - self.act_by)
 
     @classmethod
     def after(cls, span: timedelta) -> "Deadline":

@@ -1,7 +1,6 @@
 """The database: SQLite embedded, PostgreSQL shared, one way to read and one to write."""
 
 import asyncio
-import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -9,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, null
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic_core import PydanticSerializationError, to_json
 from sqlalchemy import Engine, Row, Select, Table, create_engine, event, insert, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -49,7 +47,6 @@ class Database:
             pool_timeout=timeout,
             pool_pre_ping=not self.is_sqlite,
             hide_parameters=True,
-            json_serializer=json_text,
         )
         # SQLite has one writer: queueing here is fair, where its busy handler polls (p99 631 -> 40 ms).
         self._writer: asyncio.Lock | nullcontext[None] = asyncio.Lock() if self.is_sqlite else nullcontext()
@@ -61,7 +58,6 @@ class Database:
                 url.set(drivername="sqlite"),
                 connect_args=connect_args,
                 hide_parameters=True,
-                json_serializer=json_text,
             )
             _configure_sqlite(self._blocking, patience=timeout)
         self._reading = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -138,14 +134,6 @@ class Database:
         await self.engine.dispose()
         if self._blocking is not None:
             self._blocking.dispose()
-
-
-def json_text(value: object) -> str:
-    """A value as a JSON column has it."""
-    try:
-        return to_json(value).decode()
-    except PydanticSerializationError:  # half a surrogate pair, or levels by the hundred
-        return json.dumps(value)
 
 
 def _make_private(file: Path) -> None:

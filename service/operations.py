@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from datetime import timedelta
 
 import stamina
 import structlog
@@ -180,9 +179,7 @@ class Operations:
         self, call: Call, intent: Intent, operation_id: str, act: Act, *, applied: Sequence[str] = ()
     ) -> Done:
         """Act and record, each in its time: cut off in between by anybody else, the answer would not be true."""
-        deadline = call.deadline
-        until = deadline.at - timedelta(seconds=deadline.loop_time - deadline.act_by)
-        leave = Permit(operation_id, until=until, applied=applied)
+        leave = Permit(operation_id, until=call.deadline.act_until, applied=applied)
         with unbounded():
             try:
                 async with asyncio.timeout_at(call.deadline.loop_time):

@@ -1,15 +1,19 @@
 """Bodies as callers send them: which are read, and what is said of those that are wrong."""
 
 import gzip
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import pytest
+from fastapi import APIRouter, Depends, Header, Response
 from pydantic import BaseModel
 
+from api.answers import Http
 from api.app import create
+from api.routing import DirectRoute
 from api.wording import examples_of
 from service.settings import Settings
+from service.tokens import TokenRequest
 from tests.api.test_problems import problem
 from tests.marks import only_sqlite
 
@@ -30,7 +34,15 @@ PYTHON = ("dict", "tuple", "list", "frozenset", "float", "timedelta", "datetime"
     ],
 )
 @pytest.mark.parametrize(
-    "given", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml"]
+    "given",
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/xml",
+        "application/a/b+json",
+        "; charset=utf-8",
+    ],
 )
 async def test_another_content_type_is_refused_by_its_header(
     bare_admin: httpx.AsyncClient, method: str, path: str, given: str
@@ -264,3 +276,26 @@ async def test_a_vend_without_parameters_is_read_as_one_with_them(
     named = await bare_admin.post("/v1/tokens?registry=local", content=content)
     assert {**bare.json(), "request_id": ""} == {**named.json(), "request_id": ""}
     assert bare.status_code in (400, 404, 422)
+
+
+def test_a_route_past_the_framework_takes_a_body_alone_and_answers_itself() -> None:
+    router = APIRouter(route_class=DirectRoute)
+
+    async def guarded(body: TokenRequest, http: Http, _: Annotated[None, Depends(lambda: None)]) -> Response:
+        raise NotImplementedError
+
+    async def of_header(body: TokenRequest, http: Http, depth: Annotated[int, Header()] = 0) -> Response:
+        raise NotImplementedError
+
+    async def of_query(body: TokenRequest, http: Http, depth: int) -> Response:
+        raise NotImplementedError
+
+    async def answers_a_model(body: TokenRequest, http: Http) -> TokenRequest:
+        raise NotImplementedError
+
+    async def without_body(http: Http) -> Response:
+        raise NotImplementedError
+
+    for endpoint in (guarded, of_header, of_query, answers_a_model, without_body):
+        with pytest.raises(TypeError, match="can't be a DirectRoute"):
+            router.post("/")(endpoint)
