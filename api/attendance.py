@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
+import anyio
 from fastapi import Request
 
 from api.deps import bearer_of, readiness_of, services_of
@@ -101,4 +102,7 @@ async def _task(work: Work[T]) -> AsyncIterator[asyncio.Task[T]]:
         yield task
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        # The framework cuts a stream by cancelling again and again, and what is cut here in between would still be at
+        # work on what is closed next.
+        with anyio.CancelScope(shield=True):
+            await asyncio.gather(task, return_exceptions=True)

@@ -2,16 +2,21 @@
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 import pytest_asyncio
+from fastapi import Request
 from sqlalchemy import select, update
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message
 
-from api.deps import READINESS
+from api.attendance import Attendance
+from api.deps import CONTAINER, READINESS, Readiness
 from sandbox.server import Sandbox
 from service.clock import utcnow
 from service.db import Database
@@ -94,6 +99,29 @@ async def test_an_event_stream_ends_with_its_key(
     assert following.status == 200
     assert b"event: accepted\n" in following.body
     assert (await connect(app, secret).get(f"{stuck}/events")).status_code == 401
+
+
+async def test_a_stream_that_is_cut_ends_once_its_items_have() -> None:
+    """Whoever cuts it (the framework, when its caller hangs up) goes on cancelling until it has ended."""
+    state = {READINESS: Readiness(), CONTAINER: SimpleNamespace(identity=None)}
+    request = Request({"type": "http", "headers": [], "state": state}, asyncio.Queue[Message]().get)
+    is_over, cutting = False, anyio.CancelScope()
+
+    async def items() -> AsyncGenerator[int]:
+        nonlocal is_over
+        try:
+            yield 1
+            asyncio.get_running_loop().call_soon(cutting.cancel)
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(10):  # as a connection takes its turns to be given back
+                await asyncio.sleep(0)
+            is_over = True
+
+    with cutting:
+        async for _ in Attendance(request).through(items()):
+            pass
+    assert is_over
 
 
 async def end_key(database: Database, secret: str, way: str) -> None:
