@@ -93,15 +93,15 @@ class Database:
                 if not _is_locked(error) or asyncio.get_running_loop().time() >= ends:
                     raise
 
-    async def fetch(self, query: Select[Any]) -> Sequence[Row[Any]]:
+    async def fetch(self, query: Select[Any], parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """All rows of a hot query, outside any transaction.
 
         :raises DatabaseError: the database is away or too busy.
         """
         if self._blocking is not None:
-            return await asyncio.to_thread(self._fetch, self._blocking, query)
+            return await asyncio.to_thread(self._fetch, self._blocking, query, parameters)
         async with self.read() as connection:
-            rows: Sequence[Row[Any]] = (await connection.execute(query)).all()
+            rows: Sequence[Row[Any]] = (await connection.execute(query, parameters)).all()
         return rows
 
     async def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -116,9 +116,9 @@ class Database:
         async with self._writer:
             await asyncio.to_thread(self._insert, self._blocking, table, rows)
 
-    def _fetch(self, engine: Engine, query: Select[Any]) -> Sequence[Row[Any]]:
+    def _fetch(self, engine: Engine, query: Select[Any], parameters: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
         with _typed_errors(), engine.connect() as connection:
-            rows: Sequence[Row[Any]] = connection.execute(query).all()
+            rows: Sequence[Row[Any]] = connection.execute(query, parameters).all()
         return rows
 
     def _insert(self, engine: Engine, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

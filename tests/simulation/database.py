@@ -85,9 +85,9 @@ class SimulatedDatabase(Database):
         # What is committed may still be unknown to its writer when that dies, or stands still.
         await asyncio.sleep(self._world.faults.pace(f"{name}/back"))
 
-    async def fetch(self, query: Select[Any]) -> Sequence[Row[Any]]:
+    async def fetch(self, query: Select[Any], parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         async with self.read() as connection:
-            rows: Sequence[Row[Any]] = (await connection.execute(query)).all()
+            rows: Sequence[Row[Any]] = (await connection.execute(query, parameters)).all()
         return rows
 
     async def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
