@@ -55,6 +55,7 @@ class Writes:
         if is_apply:
             return self._apply(target, await body_of(request), options)
         if verb == "patch":
+            await request.body()  # in between, the object may change: a real server lays the patch over it once more
             before = self._store.get(target.kind, target.namespace, target.name or "")
             return self._update(target, await patched(request, target.kind, before), options)
         return self._create_sent(target, await body_of(request), options)
@@ -121,6 +122,7 @@ class Writes:
         return _Written(self._replace(target, made, before, options), is_new=False, warnings=tuple(warnings))
 
     async def _scale(self, request: Request, target: Target, verb: Verb) -> Response:
+        await request.body()  # as above
         before = self._store.get(target.kind, target.namespace, target.name or "")
         if verb == "get":
             return JSONResponse(scales.of(before))

@@ -54,7 +54,6 @@ def through(settings: Settings, proxy: Proxy) -> Settings:
     """Of a service that reaches AWS through the proxy."""
     deadlines = settings.deadlines.model_copy(
         update={
-            "aws_read": timedelta(milliseconds=700),
             "aws_attempts": _ATTEMPTS,
             "sweep_interval": timedelta(milliseconds=50),
             "second_look": timedelta(seconds=10),

@@ -1,5 +1,7 @@
 """The API server's reads and writes other than apply: objects, lists, patches, deletes, access and bad days."""
 
+from collections.abc import AsyncIterator
+
 import httpx
 import pytest
 
@@ -169,6 +171,19 @@ async def test_patches_of_three_kinds(cluster: Cluster) -> None:
     assert stepped.json()["spec"]["replicas"] == 3
     failed = await cluster.patch(at, [{"op": "test", "path": "/spec/replicas", "value": 2}], "json")
     assert failed.status_code == 422
+
+
+async def test_a_patch_is_laid_over_what_is_there_once_all_of_it_has_come(cluster: Cluster) -> None:
+    await cluster.http.post(CONFIG_MAPS, json=config_map(a="1"))
+    at = f"{CONFIG_MAPS}/settings"
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"data": {'
+        await cluster.patch(at, {"data": {"b": "2"}})
+        yield b'"c": "3"}}'
+
+    patched = await cluster.http.patch(at, content=slowly(), headers={"Content-Type": "application/merge-patch+json"})
+    assert (patched.status_code, patched.json()["data"]) == (200, {"a": "1", "b": "2", "c": "3"})
 
 
 async def test_a_patch_must_say_of_which_kind_it_is(cluster: Cluster) -> None:
