@@ -5,9 +5,9 @@ import re
 from fastapi import Request
 from starlette.datastructures import Headers
 
+from api.negotiation import JSON
 from service.errors import FieldError, UnsupportedMediaTypeError
 
-_JSON = "application/json"
 _OTHER_JSON = re.compile(r"application/[^/]+\+json")
 
 
@@ -17,10 +17,10 @@ def require_json(request: Request) -> None:
     :raises UnsupportedMediaTypeError: a header says that it is something else.
     """
     headers = request.headers
-    if (headers.get("content-type") == _JSON and "content-encoding" not in headers) or not _has_body(headers):
+    if (headers.get("content-type") == JSON and "content-encoding" not in headers) or not _has_body(headers):
         return
-    if not _is_json(headers.get("content-type", _JSON)):
-        raise _refusal("content-type", f"must be {_JSON}, or another type that ends in +json")
+    if not _is_json(headers.get("content-type", JSON)):
+        raise _refusal("content-type", f"must be {JSON}, or another type that ends in +json")
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise _refusal("content-encoding", "must be left out: bodies are not decompressed")
 
@@ -31,7 +31,7 @@ def _has_body(headers: Headers) -> bool:
 
 def _is_json(content_type: str) -> bool:
     media_type = content_type.partition(";")[0].strip().lower()
-    return not content_type.strip() or media_type == _JSON or _OTHER_JSON.fullmatch(media_type) is not None
+    return not content_type.strip() or media_type == JSON or _OTHER_JSON.fullmatch(media_type) is not None
 
 
 def _refusal(header: str, reason: str) -> UnsupportedMediaTypeError:

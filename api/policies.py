@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Path, Query
 from pydantic import Field, StringConstraints
 from typing_extensions import TypeAliasType
 
@@ -38,11 +38,6 @@ Name = Annotated[RepositoryName, Path(description="The repository's name, as it 
 Account = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$"), Field(examples=["222222222222"])]
 
 
-async def raw_body(request: Request) -> bytes:
-    """The document's own bytes: AWS is sent what the caller wrote, not what we would make of it."""
-    return await request.body()
-
-
 @router.get(
     "/v1/policies/repositories" + NAME_IN_PATH,
     operation_id="get_repository_policy",
@@ -64,13 +59,9 @@ async def get_repository_policy(name: Name, http: Http, registry: RegistryName =
     responses=declare(NotFoundError, PreconditionError, TooLargeError),
     openapi_extra=BODY,
 )
-async def put_repository_policy(
-    name: Name,
-    content: Annotated[bytes, Depends(raw_body)],
-    http: Http,
-    registry: RegistryName = None,
-) -> PolicyDocument:
-    done = await http.services.policies.put(await http.call(), registry, name, content)
+async def put_repository_policy(name: Name, http: Http, registry: RegistryName = None) -> PolicyDocument:
+    # The document's own bytes: AWS is sent what the caller wrote, not what we would make of it.
+    done = await http.services.policies.put(await http.call(), registry, name, await http.body())
     http.note(done)
     http.etag(hash_of(done.result))
     return done.result

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from service import authz
+from service import authz, globs
 from service.authz import Caller
 from service.clients.aws import RegistryClients
 from service.clients.eks import Eks
@@ -96,7 +96,7 @@ class Clusters:
         opened = self._find(name).namespaces
         if opened is None:
             return namespace == self._own_namespace or namespace.startswith(_SYSTEM_NAMESPACES)
-        return not any(_fits(namespace, one) for one in opened)
+        return not any(globs.matches(one, namespace) for one in opened)
 
     def eks(self, name: str) -> Eks | None:
         """What EKS says of a cluster; None: it is not one of EKS.
@@ -192,10 +192,6 @@ class Clusters:
     def _describe(self, settings: ClusterSettings) -> Cluster:
         kind = "eks" if settings.is_eks else "kubeconfig"
         return Cluster(name=settings.name, kind=kind, registry=settings.registry or self._default)
-
-
-def _fits(namespace: str, pattern: str) -> bool:
-    return namespace == pattern or (pattern.endswith("*") and namespace.startswith(pattern[:-1]))
 
 
 def _version(nodes: Sequence[Mapping[str, object]]) -> str | None:

@@ -63,6 +63,7 @@ class Container:
     clusters: Clusters
     preflights: Preflights
     deployments: Deployments
+    _ledger: Ledger
     _rollouts: Rollouts
     _aws: Aws
     _sweep: asyncio.Task[None] | None = None
@@ -153,6 +154,7 @@ class Container:
                 rollouts=rollouts,
                 operations=operations,
             ),
+            _ledger=ledger,
             _rollouts=rollouts,
             _aws=aws,
         )
@@ -172,7 +174,7 @@ class Container:
         POOL.labels("in_use").set(self.database.connections_in_use)
         POOL.labels("limit").set(self.settings.database.pool_size)
         try:
-            UNSETTLED.set(await self.settlement.count_unsettled())
+            UNSETTLED.set(await self._ledger.count_unsettled())
         except DatabaseError:
             UNSETTLED.set(math.nan)
 

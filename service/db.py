@@ -55,9 +55,7 @@ class Database:
         if self.is_sqlite:
             _configure_sqlite(self.engine.sync_engine, patience=_PATIENCE)
             self._blocking = create_engine(
-                url.set(drivername="sqlite"),
-                connect_args=connect_args,
-                hide_parameters=True,
+                url.set(drivername="sqlite"), connect_args=connect_args, hide_parameters=True
             )
             _configure_sqlite(self._blocking, patience=timeout)
         self._reading = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")

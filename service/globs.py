@@ -1,4 +1,4 @@
-"""Patterns of IAM policies: `*` stands for any characters, also none, and `?` for any one."""
+"""Patterns, of IAM policies and of our settings: `*` stands for any characters, also none, and `?` for any one."""
 
 _ARN_PARTS = 6
 

@@ -1,21 +1,19 @@
 """Images: list, get, tag, delete."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 from service import authz, cursors, settling
 from service.authz import Action, Caller, Target
 from service.clients.ecr_images import EcrImages
-from service.errors import FieldError, InvalidError, NotFoundError, ParameterError
+from service.errors import FieldError, InvalidError, ParameterError
 from service.image_resources import Image, ImagePage, ImageSummary, ImageTagging, TaggedImage
 from service.ledger import Call, Done, Intent, Json, Open, Outcome, Settled
 from service.operations import Operations
 from service.references import References
 from service.registries import Registries
 from service.resources import Reference
-
-T = TypeVar("T")
+from service.tasks import or_none
 
 
 class Images:
@@ -117,7 +115,7 @@ class Images:
         """What the reference stands for; and when image and repository were made, which tells them from later ones."""
         ecr = self._registries.find(client.settings.name)
         found, repository = await asyncio.gather(
-            _or_none(client.describe(image)), _or_none(ecr.created_at(image.repository))
+            or_none(client.describe(image)), or_none(ecr.created_at(image.repository))
         )
         pushed_at = found.pushed_at.isoformat() if found and found.pushed_at else None
         return {"digest": found and found.digest, "pushed_at": pushed_at, "repository": repository}
@@ -163,15 +161,8 @@ async def _wanted(client: EcrImages, operation: Open) -> str:
     if operation.before:
         return str(operation.before["wanted"])
     source = Reference.parse(operation.request["source"])
-    found = await _or_none(client.describe(source))
+    found = await or_none(client.describe(source))
     return found.digest if found else str(source)
-
-
-async def _or_none(asked: Awaitable[T]) -> T | None:
-    try:
-        return await asked
-    except NotFoundError:
-        return None
 
 
 def _require_match(call: Call, image: Reference, there: Json) -> None:

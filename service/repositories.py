@@ -10,7 +10,6 @@ from service.clients.ecr import MOST_PER_PAGE, Ecr
 from service.errors import (
     AnswerLostError,
     InvalidError,
-    NotFoundError,
     PartialError,
     WharfingerError,
 )
@@ -27,6 +26,7 @@ from service.resources import (
     TagSettings,
     etag_of,
 )
+from service.tasks import or_none
 
 _MOST_PAGES_READ = 10
 """Of ECR, for one page of ours: a prefix that few names have must not hold a request until its deadline."""
@@ -112,7 +112,7 @@ class Repositories:
         ecr = self._registries.find(registry)
 
         async def act(operation_id: str) -> Outcome:
-            found = await _find(ecr, name)
+            found = await or_none(ecr.repository(name))
             call.require_match(etag_of(found) if found else None, f"Repository {name}")
             await self._operations.keep(operation_id, _born(found))
             await ecr.delete_repository(name, force=force)
@@ -124,9 +124,8 @@ class Repositories:
 
     async def _settle_create(self, operation: Open) -> Settled:
         ecr, name = self._registries.find(operation.registry), operation.request["name"]
-        try:
-            tags = await ecr.tags(name)
-        except NotFoundError:
+        tags = await or_none(ecr.tags(name))
+        if tags is None:
             return Settled(Status.FAILED, "absent: it was not created")
         if tags.get(OPERATION_TAG) != operation.id:
             return Settled(Status.FAILED, "there is one without this operation's tag: somebody else's")
@@ -138,24 +137,17 @@ class Repositories:
         change = RepositoryUpdate.model_validate(
             {field: value for field, value in operation.request.items() if field != "name"}
         )
-        found = await _find(self._registries.find(operation.registry), name)
+        found = await or_none(self._registries.find(operation.registry).repository(name))
         if found is None:
             return Settled(Status.UNKNOWN, "the repository is gone")
         asked = {field: value for field, value in _asked(change).items() if field not in operation.applied}
         return settling.fields(operation, _facts(found, change), asked, result=found.model_dump(mode="json"))
 
     async def _settle_delete(self, operation: Open) -> Settled:
-        found = await _find(self._registries.find(operation.registry), operation.request["name"])
+        found = await or_none(self._registries.find(operation.registry).repository(operation.request["name"]))
         if found is None:
             return settling.deletion(operation, None, found=None)
         return settling.deletion(operation, _born(found), found=found.model_dump(mode="json"))
-
-
-async def _find(ecr: Ecr, name: str) -> Repository | None:
-    try:
-        return await ecr.repository(name)
-    except NotFoundError:
-        return None
 
 
 def _born(found: Repository | None) -> Json:

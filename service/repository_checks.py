@@ -6,13 +6,14 @@ from service import authz
 from service.authz import Action, Caller, Target
 from service.checks import Finding, Verdict, tripped
 from service.clients.ecr_images import EcrImages
-from service.errors import NotFoundError, WharfingerError
+from service.errors import WharfingerError
 from service.policy_documents import Document
 from service.policy_matching import Certainty
 from service.registries import Registries
 from service.repository_grants import denials, grants
 from service.resources import Reference
 from service.settings import RegistrySettings
+from service.tasks import or_none
 
 
 def check_policy(
@@ -60,11 +61,9 @@ class Regions:
         for one in self._registries.list(caller).items:
             is_near = (one.account_id, one.region) == (home.account_id, home.region)
             if is_near and authz.is_allowed(caller, Action.REPOSITORY_READ, Target(one.name, image.repository)):
-                try:
-                    await self._images[one.name].describe(Reference(image.repository, None, digest))
-                except NotFoundError:
-                    continue
-                return one.name
+                same = Reference(image.repository, None, digest)
+                if await or_none(self._images[one.name].describe(same)):
+                    return one.name
         return None
 
 

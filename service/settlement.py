@@ -65,10 +65,6 @@ class Settlement:
         """End after the rows that are looked at: what is claimed beyond them is free again once the claim has ended."""
         self._is_stopped.set()
 
-    async def count_unsettled(self) -> int:
-        """:raises DatabaseError: the database is away."""
-        return await self._ledger.count_unsettled()
-
     async def sweep(self) -> int:
         """Settle what is overdue, and wait for it; says how many rows got their outcome."""
         told = await self._settle_told()
@@ -94,7 +90,7 @@ class Settlement:
         """Those that AWS is asked about, as many as there is room for beside those that are at work."""
         if (room := _MOST_LOOKS - len(self._looks)) <= 0:
             return []
-        rows = await self._claim(self._looking, room)
+        rows = await self._claim(self._operations.looking_actions, room)
         looks = [asyncio.create_task(self._settle(row)) for row in rows]
         for look in looks:
             self._looks.add(look)
@@ -128,7 +124,11 @@ class Settlement:
 
     async def _believe(self, row: Row, found: Settled) -> bool:
         """Complete the row, unless what was found must be seen a second time, some time later, as it may be stale."""
-        if found.status != Status.SUCCEEDED and not found.is_certain and row["action"] in self._looking:
+        if (
+            found.status != Status.SUCCEEDED
+            and not found.is_certain
+            and row["action"] in self._operations.looking_actions
+        ):
             seen = _seen(row, found)
             left = datetime.fromisoformat(seen["at"]) + self._second_look - utcnow()
             if seen != row["seen"] or left > timedelta(0):
@@ -149,10 +149,6 @@ class Settlement:
         if self._witness is None or call is None or found.status != Status.UNKNOWN:
             return found
         return await self._witness.decide(open_of(row), found, call, row["started_at"])
-
-    @property
-    def _looking(self) -> Collection[str]:
-        return self._operations.looking_actions
 
 
 def _seen(row: Row, found: Settled) -> dict[str, str]:

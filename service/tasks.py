@@ -1,8 +1,10 @@
-"""Work done side by side."""
+"""Work done side by side, or for what may not be there."""
 
 import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import TypeVar
+
+from service.errors import NotFoundError
 
 _Answer = TypeVar("_Answer")
 
@@ -15,3 +17,11 @@ async def all_of(asked: Iterable[Awaitable[_Answer]]) -> list[_Answer]:
             raise one
         answers.append(one)
     return answers
+
+
+async def or_none(asked: Awaitable[_Answer]) -> _Answer | None:
+    """The answer, or None where there is nothing of that name."""
+    try:
+        return await asked
+    except NotFoundError:
+        return None

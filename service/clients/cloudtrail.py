@@ -1,12 +1,12 @@
 """AWS CloudTrail, translated: what AWS says of a change, found by the operation's id in its User-Agent."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from service.clients.aws import OPERATION_IN_USER_AGENT, RegistryClients, translated
+from service.untrusted import read_json
 
 _MOST_PAGES = 20
 _PER_PAGE = 50
@@ -39,19 +39,18 @@ class CloudTrail:
         for _ in range(_MOST_PAGES):
             with translated("LookupEvents"):
                 page = await trail.lookup_events(**asked)
-                found += [_event(one) for one in page["Events"] if _names(one, operation_id)]
+                found += [event for one in page["Events"] if (event := _event(one, operation_id))]
             if "NextToken" not in page:
                 break
             asked["NextToken"] = page["NextToken"]
         return found
 
 
-def _names(event: dict[str, Any], operation_id: str) -> bool:
-    return OPERATION_IN_USER_AGENT + operation_id in str(json.loads(event["CloudTrailEvent"]).get("userAgent"))
-
-
-def _event(event: dict[str, Any]) -> Event:
-    said = json.loads(event["CloudTrailEvent"])
+def _event(event: dict[str, Any], operation_id: str) -> Event | None:
+    """None: it is of another operation, or of somebody else's."""
+    said = read_json(event["CloudTrailEvent"])
+    if OPERATION_IN_USER_AGENT + operation_id not in str(said.get("userAgent")):
+        return None
     # A batch is answered 200 with what it could not do.
     failures = (said.get("responseElements") or {}).get("failures")
     return Event(event["EventId"], said.get("errorCode") or (failures[0].get("failureCode") if failures else None))
