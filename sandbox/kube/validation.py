@@ -32,7 +32,7 @@ def _metadata(kind: Kind, metadata: Object) -> Iterator[Cause]:
     name = metadata.get("name")
     if not name:
         yield causes.required("metadata.name", "name or generateName is required")
-    elif metadata.get("name"):
+    else:
         yield from _NAMES.get(kind.plural, causes.dns_subdomain)("metadata.name", name)
     yield from causes.labels("metadata.labels", metadata.get("labels") or {})
     for key in metadata.get("annotations") or {}:

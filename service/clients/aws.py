@@ -98,7 +98,8 @@ class Permit:
     operation_id: str
     until: datetime | None = None
     """A process that slept past it must send nothing, as a sweep may have settled the operation. By the clock that the
-    sweep goes by: the loop's does not count what a suspended machine sleeps."""
+    sweep goes by: the loop's does not count what a suspended machine sleeps. None: a step of a rollout, whose row no
+    sweep settles; its lease and the object's resourceVersion hold it back."""
     applied: Sequence[str] = ()
     """What an operation before, under the same key, did already: this one continues it."""
     is_sent: bool = False
