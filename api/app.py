@@ -5,15 +5,15 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 
-from api import audit, clusters, deployments, health, images, keys, policies, problems, registries, repositories, tokens
-from api.deps import CONTAINER, READINESS, Readiness
-from api.docs import serve_docs
-from api.head import HeadAsGet
-from api.middleware import BodyLimit, RequestContext
-from api.openapi import describe
-from api.problems import declare
-from service.container import Container
-from service.errors import (
+from api import audit, clusters, deployments, health, images, keys, policies, registries, repositories, tokens
+from api.http import problems
+from api.http.deps import CONTAINER, READINESS, Readiness
+from api.http.docs import serve_docs
+from api.http.head import HeadAsGet
+from api.http.middleware import BodyLimit, RequestContext
+from api.http.openapi import describe
+from api.http.problems import declare
+from service.base.errors import (
     AwsPermissionError,
     AwsUnavailableError,
     DeadlineError,
@@ -24,8 +24,9 @@ from service.errors import (
     RequestTimeoutError,
     UnauthenticatedError,
 )
-from service.settings import Settings
-from service.version import VERSION
+from service.base.settings import Settings
+from service.base.version import VERSION
+from service.container import Container
 
 # Tried in this order: what a pipeline asks for most comes first.
 ROUTERS: tuple[APIRouter, ...] = (

@@ -6,16 +6,16 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BeforeValidator
 
-from api.answers import TAGGED, Http
-from api.deps import Cursor, Limit
-from api.problems import declare
-from api.routing import KeyedRoute
-from service.audit import AuditPage, Entry
-from service.audit_query import AuditFilter
-from service.authz import Action, Step
-from service.errors import NotFoundError
-from service.ledger import Status
-from service.resources import UtcTime
+from api.http.answers import TAGGED, Http
+from api.http.deps import Cursor, Limit
+from api.http.problems import declare
+from api.http.routing import KeyedRoute
+from service.access.authz import Action, Step
+from service.base.errors import NotFoundError
+from service.models.repositories import UtcTime
+from service.operations.audit import AuditPage, Entry
+from service.operations.audit_query import AuditFilter
+from service.operations.ledger import Status
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=KeyedRoute)
 _ACTIONS = tuple(str(one) for one in (*Action, *Step))

@@ -4,15 +4,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from api.answers import Http
-from api.deps import RegistryName
-from api.problems import declare
-from api.routing import KeyedRoute
-from service.clusters import ClusterList, ClusterStatus
-from service.deployment_resources import ImageText, NamespaceName
-from service.errors import NotFoundError
-from service.preflight import Preflight
-from service.resources import Reference
+from api.http.answers import Http
+from api.http.deps import RegistryName
+from api.http.problems import declare
+from api.http.routing import KeyedRoute
+from service.base.errors import NotFoundError
+from service.clusters.clusters import ClusterList, ClusterStatus
+from service.gates.preflight import Preflight
+from service.models.deployments import ImageText, NamespaceName
+from service.models.repositories import Reference
 
 router = APIRouter(prefix="/v1/clusters", tags=["clusters"], route_class=KeyedRoute)
 Name = Annotated[str, Path(max_length=64, examples=["demo"], description="As the settings name it")]

@@ -7,11 +7,22 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import StreamingResponse
 
-from api.answers import PLAIN_TEXT, TAGGED, Http
-from api.deps import Cursor, Limit, RegistryName
-from api.problems import declare
-from api.routing import KeyedRoute
-from service.deployment_resources import (
+from api.http.answers import PLAIN_TEXT, TAGGED, Http
+from api.http.deps import Cursor, Limit, RegistryName
+from api.http.problems import declare
+from api.http.routing import KeyedRoute
+from service.base.errors import (
+    ClusterPermissionError,
+    ClusterUnavailableError,
+    ConflictError,
+    DeploymentFailedError,
+    NotFoundError,
+    PreconditionError,
+    TooLargeError,
+    WaitTimeoutError,
+)
+from service.deployments.deployments import Wanted, path_of
+from service.models.deployments import (
     ClusterName,
     Deployment,
     DeploymentCreate,
@@ -22,18 +33,7 @@ from service.deployment_resources import (
     NamespaceName,
     WorkloadName,
 )
-from service.deployments import Wanted, path_of
-from service.errors import (
-    ClusterPermissionError,
-    ClusterUnavailableError,
-    ConflictError,
-    DeploymentFailedError,
-    NotFoundError,
-    PreconditionError,
-    TooLargeError,
-    WaitTimeoutError,
-)
-from service.ledger import Call, Done
+from service.operations.ledger import Call, Done
 
 router = APIRouter(prefix="/v1/deployments", tags=["deployments"], route_class=KeyedRoute)
 

@@ -4,9 +4,9 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from api.deps import readiness_of, services_of
-from api.problems import declare
-from service.errors import DatabaseError, UnavailableError
+from api.http.deps import readiness_of, services_of
+from api.http.problems import declare
+from service.base.errors import DatabaseError, UnavailableError
 
 router = APIRouter(tags=["operations"])
 

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
 
-from api.answers import PLAIN, PLAIN_TEXT, TAGGED, Http
-from api.deps import Cursor, Limit, RegistryName
-from api.paths import REFERENCE_IN_PATH
-from api.problems import declare
-from api.routing import KeyedRoute
-from service.errors import (
+from api.http.answers import PLAIN, PLAIN_TEXT, TAGGED, Http
+from api.http.deps import Cursor, Limit, RegistryName
+from api.http.paths import REFERENCE_IN_PATH
+from api.http.problems import declare
+from api.http.routing import KeyedRoute
+from service.base.errors import (
     ConflictError,
     FieldError,
     NotFoundError,
@@ -17,8 +17,8 @@ from service.errors import (
     PreconditionError,
     TooLargeError,
 )
-from service.image_resources import Image, ImagePage, ImageTagging, TaggedImage
-from service.resources import MOST_REFERENCE, REFERENCE_FORMS, Reference, RepositoryName
+from service.models.images import Image, ImagePage, ImageTagging, TaggedImage
+from service.models.repositories import MOST_REFERENCE, REFERENCE_FORMS, Reference, RepositoryName
 
 router = APIRouter(prefix="/v1/images", tags=["images"], route_class=KeyedRoute)
 

@@ -5,12 +5,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path
 
-from api.answers import PLAIN, PLAIN_TEXT, TAGGED, Http
-from api.deps import Cursor, Limit
-from api.problems import declare
-from api.routing import KeyedRoute
-from service.errors import ConflictError, NotFoundError, PreconditionError, TooLargeError
-from service.key_resources import Key, KeyCreate, KeyPage, KeyRotate, NewKey, RotatedKey
+from api.http.answers import PLAIN, PLAIN_TEXT, TAGGED, Http
+from api.http.deps import Cursor, Limit
+from api.http.problems import declare
+from api.http.routing import KeyedRoute
+from service.base.errors import ConflictError, NotFoundError, PreconditionError, TooLargeError
+from service.models.keys import Key, KeyCreate, KeyPage, KeyRotate, NewKey, RotatedKey
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=KeyedRoute)
 KeyId = Annotated[UUID, Path(description="The key's id, which rotation does not change")]

@@ -6,16 +6,16 @@ from fastapi import APIRouter, Path, Query
 from pydantic import Field, StringConstraints
 from typing_extensions import TypeAliasType
 
-from api.answers import TAGGED, Http
-from api.deps import RegistryName
-from api.paths import NAME_IN_PATH
-from api.problems import declare
-from api.routing import KeyedRoute
-from service import policy_templates
-from service.errors import NotFoundError, PreconditionError, TooLargeError
-from service.policy_documents import hash_of
-from service.policy_templates import PolicyTemplateList
-from service.resources import RepositoryName
+from api.http.answers import TAGGED, Http
+from api.http.deps import RegistryName
+from api.http.paths import NAME_IN_PATH
+from api.http.problems import declare
+from api.http.routing import KeyedRoute
+from service.base.errors import NotFoundError, PreconditionError, TooLargeError
+from service.iam import templates
+from service.iam.documents import hash_of
+from service.iam.templates import PolicyTemplateList
+from service.models.repositories import RepositoryName
 
 PolicyDocument = TypeAliasType("PolicyDocument", dict[str, Any])
 """By name, so that the contract has one schema for it."""
@@ -86,7 +86,7 @@ async def delete_repository_policy(name: Name, http: Http, registry: RegistryNam
     description="Each makes a repository policy for the accounts that it is asked for.",
 )
 async def list_policy_templates() -> PolicyTemplateList:
-    return policy_templates.list_all()
+    return templates.list_all()
 
 
 @router.get(
@@ -100,4 +100,4 @@ async def get_policy_template(
     name: Annotated[str, Path(max_length=64, examples=["cross-account-push"], description="As listed")],
     account: Annotated[list[Account], Query(min_length=1, max_length=100, description="Account ids; repeatable")],
 ) -> PolicyDocument:
-    return policy_templates.fill(name, account)
+    return templates.fill(name, account)

@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from api.answers import TAGGED, Http
-from api.problems import declare
-from api.routing import KeyedRoute
-from service.errors import NotFoundError
-from service.registries import RegistryList, RegistryStatus
+from api.http.answers import TAGGED, Http
+from api.http.problems import declare
+from api.http.routing import KeyedRoute
+from service.base.errors import NotFoundError
+from service.registry.registries import RegistryList, RegistryStatus
 
 router = APIRouter(prefix="/v1/registries", tags=["registries"], route_class=KeyedRoute)
 

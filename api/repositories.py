@@ -5,13 +5,13 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query
 
-from api.answers import PLAIN_TEXT, TAGGED, Http
-from api.deps import Cursor, Limit, RegistryName
-from api.paths import NAME_IN_PATH
-from api.problems import declare
-from api.routing import KeyedRoute
-from service.errors import ConflictError, NotFoundError, PartialError, PreconditionError, TooLargeError
-from service.resources import Repository, RepositoryCreate, RepositoryName, RepositoryPage, RepositoryUpdate
+from api.http.answers import PLAIN_TEXT, TAGGED, Http
+from api.http.deps import Cursor, Limit, RegistryName
+from api.http.paths import NAME_IN_PATH
+from api.http.problems import declare
+from api.http.routing import KeyedRoute
+from service.base.errors import ConflictError, NotFoundError, PartialError, PreconditionError, TooLargeError
+from service.models.repositories import Repository, RepositoryCreate, RepositoryName, RepositoryPage, RepositoryUpdate
 
 router = APIRouter(prefix="/v1/repositories", tags=["repositories"], route_class=KeyedRoute)
 Name = Annotated[RepositoryName, Path(description="The name as it is (`team/app`) or percent-encoded (`team%2Fapp`)")]

@@ -11,10 +11,10 @@ from typing import cast
 import uvicorn
 
 from api.app import create
-from api.connections import GuardedProtocol
-from api.deps import READINESS
-from api.logs import configure_logs
-from service.settings import Settings
+from api.http.connections import GuardedProtocol
+from api.http.deps import READINESS
+from api.http.logs import configure_logs
+from service.base.settings import Settings
 
 _GARBAGE = 10_000
 """Objects made, and not freed, until the collector looks at the young ones."""

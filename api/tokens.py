@@ -7,12 +7,12 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from api.answers import PLAIN, PLAIN_TEXT, Http
-from api.deps import RegistryName
-from api.problems import declare
-from api.routing import DirectRoute
-from service.errors import ConflictError, NotFoundError, OutcomeUnknownError, TooLargeError
-from service.tokens import Token, TokenRequest
+from api.http.answers import PLAIN, PLAIN_TEXT, Http
+from api.http.deps import RegistryName
+from api.http.problems import declare
+from api.http.routing import DirectRoute
+from service.base.errors import ConflictError, NotFoundError, OutcomeUnknownError, TooLargeError
+from service.credentials.tokens import Token, TokenRequest
 
 DOCKER_CONFIG = "application/vnd.docker.config+json"
 

@@ -18,13 +18,13 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from bench.report import line
-from service.audit import Audit
-from service.audit_query import AuditFilter
-from service.authz import Action, Binding, Caller, Role
-from service.db import Database
-from service.ledger import Status
-from service.migrate import migrate
-from service.settings import DatabaseSettings, Settings
+from service.access.authz import Action, Binding, Caller, Role
+from service.base.db import Database
+from service.base.migrate import migrate
+from service.base.settings import DatabaseSettings, Settings
+from service.operations.audit import Audit
+from service.operations.audit_query import AuditFilter
+from service.operations.ledger import Status
 
 _ROWS = int(os.environ.get("TRAIL_ROWS", "300000"))
 _BATCH = 500_000

@@ -1,9 +1,9 @@
-"""Runs the migrations on the connection it is given: `service/migrate.py` opens it."""
+"""Runs the migrations on the connection it is given: `service/base/migrate.py` opens it."""
 
 from alembic import context
 from sqlmodel import SQLModel
 
-from service import tables as tables  # noqa: PLC0414 - registers the tables
+from service.base import tables as tables  # noqa: PLC0414 - registers the tables
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -5,41 +5,41 @@ import contextlib
 import math
 from dataclasses import dataclass
 
-from service.audit import Audit
-from service.bootstrap import adopt_key
-from service.clients.aws import Aws
+from service.access.identity import Identity
+from service.base.clock import new_id
+from service.base.db import Database
+from service.base.errors import DatabaseError
+from service.base.settings import Settings
+from service.base.telemetry import POOL, UNSETTLED
+from service.base.write_probe import WriteProbe
+from service.clients.aws.sessions import Aws
 from service.clients.broker import Broker
 from service.clients.cloudtrail import CloudTrail
-from service.clients.ecr import Ecr
-from service.clients.ecr_images import EcrImages
-from service.clients.ecr_policies import EcrPolicies
+from service.clients.ecr.images import EcrImages
+from service.clients.ecr.policies import EcrPolicies
+from service.clients.ecr.repositories import Ecr
 from service.clients.iam import Iam
-from service.clock import new_id
-from service.cloudtrail_witness import CloudTrailWitness
-from service.clusters import Clusters
-from service.db import Database
-from service.deployment_checks import DeploymentChecks
-from service.deployment_store import DeploymentStore
-from service.deployments import Deployments
-from service.errors import DatabaseError
-from service.identity import Identity
-from service.images import Images
-from service.keys import Keys
-from service.ledger import Ledger
-from service.operations import Operations
-from service.policies import Policies
-from service.preflight import Preflights
-from service.references import References
-from service.registries import Registries
-from service.repositories import Repositories
-from service.repository_checks import Regions
-from service.rollout_steps import Steps
-from service.rollouts import Rollouts
-from service.settings import Settings
-from service.settlement import Settlement
-from service.telemetry import POOL, UNSETTLED
-from service.tokens import Tokens
-from service.write_probe import WriteProbe
+from service.clusters.clusters import Clusters
+from service.credentials.bootstrap import adopt_key
+from service.credentials.keys import Keys
+from service.credentials.tokens import Tokens
+from service.deployments.checks import DeploymentChecks
+from service.deployments.deployments import Deployments
+from service.deployments.rollouts import Rollouts
+from service.deployments.steps import Steps
+from service.deployments.store import DeploymentStore
+from service.gates.preflight import Preflights
+from service.gates.repository_checks import Regions
+from service.operations.audit import Audit
+from service.operations.cloudtrail_witness import CloudTrailWitness
+from service.operations.ledger import Ledger
+from service.operations.runner import Operations
+from service.operations.sweep import Settlement
+from service.registry.images import Images
+from service.registry.policies import Policies
+from service.registry.references import References
+from service.registry.registries import Registries
+from service.registry.repositories import Repositories
 
 _LAST_SWEEP_SECONDS = 5.0
 

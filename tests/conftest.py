@@ -23,9 +23,9 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.app import create
-from service.authz import Binding, Role
-from service.db import Database
-from service.settings import (
+from service.access.authz import Binding, Role
+from service.base.db import Database
+from service.base.settings import (
     DEFAULT_FILE,
     FILE_VARIABLE,
     PREFIX,

@@ -13,9 +13,9 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 from pydantic import SecretStr
 
-from service.db import Database
-from service.migrate import migrate
-from service.settings import DatabaseSettings, Settings
+from service.base.db import Database
+from service.base.migrate import migrate
+from service.base.settings import DatabaseSettings, Settings
 
 with warnings.catch_warnings():
     # It warns of a missing XDG_RUNTIME_DIR on import, and falls back to a folder that serves as well.

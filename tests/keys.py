@@ -5,11 +5,11 @@ from datetime import datetime
 
 from sqlalchemy import insert
 
-from service.authz import Binding
-from service.clock import new_id, utcnow
-from service.db import Database
-from service.identity import hash_secret, new_secret
-from service.tables import key_secrets, keys
+from service.access.authz import Binding
+from service.access.identity import hash_secret, new_secret
+from service.base.clock import new_id, utcnow
+from service.base.db import Database
+from service.base.tables import key_secrets, keys
 
 
 async def store(

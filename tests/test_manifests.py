@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from sandbox.server import Sandbox
-from service.migrate import _ADVISORY_LOCK
-from service.settings import FILE_VARIABLE, Settings, load
+from service.base.migrate import _ADVISORY_LOCK
+from service.base.settings import FILE_VARIABLE, Settings, load
 from tests.databases import PostgresServer
 from tests.images import image, push_image
 from tests.marks import only_sqlite

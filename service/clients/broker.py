@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from service.clients.aws import RegistryClients, lent, translated
-from service.clients.aws_answers import as_text
+from service.clients.aws.answers import as_text
+from service.clients.aws.sessions import RegistryClients, lent, translated
 
 if TYPE_CHECKING:
     from types_aiobotocore_ecr import ECRClient

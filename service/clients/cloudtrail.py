@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from service.clients.aws import OPERATION_IN_USER_AGENT, RegistryClients, translated
-from service.untrusted import read_json
+from service.base.untrusted import read_json
+from service.clients.aws.sessions import OPERATION_IN_USER_AGENT, RegistryClients, translated
 
 _MOST_PAGES = 20
 _PER_PAGE = 50

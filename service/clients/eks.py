@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from service.clients.aws import RegistryClients, translated
-from service.clock import utcnow
-from service.tasks import all_of
+from service.base.clock import utcnow
+from service.base.tasks import all_of
+from service.clients.aws.sessions import RegistryClients, translated
 
 _ID_HEADER = "x-k8s-aws-id"
 _TOKEN_PREFIX = "k8s-aws-v1."  # noqa: S105 - what every token begins with

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, cast
 
-from service.clients.aws import RegistryClients, translated
+from service.clients.aws.sessions import RegistryClients, translated
 
 Document = dict[str, Any]
 

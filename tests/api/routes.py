@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from api.app import create
-from service.settings import Settings
+from service.base.settings import Settings
 
 _IN_PATH = {"{name:name}": "team/app", "{reference:name}": "team/app:1", "{name}": "local"}
 

@@ -6,9 +6,9 @@ import sys
 import httpx
 import pytest
 
-from api.negotiation import preferred
+from api.http.negotiation import preferred
 from sandbox.server import Sandbox
-from service.version import VERSION
+from service.base.version import VERSION
 from tests.api.routes import Route, routes
 from tests.images import publish
 from tests.marks import only_sqlite

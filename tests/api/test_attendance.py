@@ -15,13 +15,13 @@ from fastapi import Request
 from sqlalchemy import select, update
 from starlette.types import ASGIApp, Message
 
-from api.attendance import Attendance
-from api.deps import CONTAINER, READINESS, Readiness
+from api.http.attendance import Attendance
+from api.http.deps import CONTAINER, READINESS, Readiness
 from sandbox.server import Sandbox
-from service.clock import utcnow
-from service.db import Database
-from service.identity import hash_secret
-from service.tables import key_secrets, keys
+from service.access.identity import hash_secret
+from service.base.clock import utcnow
+from service.base.db import Database
+from service.base.tables import key_secrets, keys
 from tests.api.asgi import RawRequest
 from tests.conftest import Connect, MakeKey
 from tests.images import publish

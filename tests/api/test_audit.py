@@ -8,10 +8,10 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
-from service import cursors
-from service.authz import Action, Target
-from service.db import Database
-from service.ledger import Intent, Ledger, Status
+from service.access.authz import Action, Target
+from service.base import cursors
+from service.base.db import Database
+from service.operations.ledger import Intent, Ledger, Status
 from tests.conftest import Connect, MakeKey
 from tests.marks import only_sqlite
 from tests.service.calls import make_call

@@ -8,12 +8,12 @@ import pytest
 from fastapi import APIRouter, Depends, Header, Response
 from pydantic import BaseModel
 
-from api.answers import Http
 from api.app import create
-from api.routing import DirectRoute
-from api.wording import examples_of
-from service.settings import Settings
-from service.tokens import TokenRequest
+from api.http.answers import Http
+from api.http.routing import DirectRoute
+from api.http.wording import examples_of
+from service.base.settings import Settings
+from service.credentials.tokens import TokenRequest
 from tests.api.test_problems import problem
 from tests.marks import only_sqlite
 

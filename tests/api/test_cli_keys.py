@@ -12,9 +12,9 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
-from service.authz import Binding, Role
-from service.db import Database
-from service.settings import PREFIX
+from service.access.authz import Binding, Role
+from service.base.db import Database
+from service.base.settings import PREFIX
 from tests.conftest import ACCOUNT, REGION, Connect
 from tests.keys import store
 from tests.marks import only_sqlite

@@ -9,11 +9,11 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from api import problem_codes
 from api.app import create
-from api.openapi import to_yaml
-from service.errors import Kind, WharfingerError
-from service.settings import Settings
+from api.http import problem_codes
+from api.http.openapi import to_yaml
+from service.base.errors import Kind, WharfingerError
+from service.base.settings import Settings
 from tests.api.routes import routes
 
 CONTRACT = Path(__file__).parents[2] / "openapi.yaml"
@@ -121,7 +121,7 @@ def test_every_code_is_in_the_contract(described: dict[str, Any]) -> None:
     assert schemas["Problem"]["properties"]["code"] == {"$ref": "#/components/schemas/ProblemCode"}
     assert schemas["ProblemCode"]["enum"] == sorted(set(problem_codes.CODES))
     assert "repository_exists" in _raised()
-    assert _raised() - NEVER_ANSWERED - {"code"} == set(problem_codes.CODES), "api/problem_codes.py has them all"
+    assert _raised() - NEVER_ANSWERED - {"code"} == set(problem_codes.CODES), "api/http/problem_codes.py has them all"
 
 
 def test_every_tag_operation_and_parameter_is_told_of(described: dict[str, Any]) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.authz import Action
-from service.tables import OperationRow
+from service.access.authz import Action
+from service.base.tables import OperationRow
 from tests.api.routes import Route, routes
 from tests.marks import only_sqlite
 
@@ -18,7 +18,7 @@ PROTECTED = [route for route in ROUTES if route.path not in WITHOUT_A_KEY]
 
 
 def _matrix() -> dict[str, list[str]]:
-    """What each route asks for: actions of `service/authz.py`, or `key`: any caller, who is shown what is theirs."""
+    """What each route asks for: actions of `access/authz.py`, or `key`: any caller, who is shown what is theirs."""
     lines = [line for line in MATRIX.read_text().splitlines() if line and not line.startswith("#")]
     return {" ".join(line.split()[:2]): line.split()[2:] for line in lines}
 

@@ -12,9 +12,9 @@ from sqlalchemy import update
 from starlette.types import ASGIApp
 
 from sandbox.server import Sandbox
-from service.db import Database
-from service.settings import Settings
-from service.tables import keys
+from service.base.db import Database
+from service.base.settings import Settings
+from service.base.tables import keys
 from tests.api.asgi import RawRequest
 from tests.conftest import Connect, MakeKey, Serve
 from tests.locks import writer_busy

@@ -10,10 +10,10 @@ import pytest_asyncio
 from sqlalchemy import update
 
 from sandbox.server import Sandbox
-from service.clock import utcnow
-from service.db import Database
-from service.settings import Settings
-from service.tables import deployments
+from service.base.clock import utcnow
+from service.base.db import Database
+from service.base.settings import Settings
+from service.base.tables import deployments
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
 from tests.sandbox.clients import sdk

@@ -14,10 +14,10 @@ from starlette.types import ASGIApp
 from sandbox.calls import Call
 from sandbox.faults import Hold
 from sandbox.server import Sandbox
-from service.clock import utcnow
-from service.db import Database
-from service.settings import RolloutSettings, Settings
-from service.tables import deployments
+from service.base.clock import utcnow
+from service.base.db import Database
+from service.base.settings import RolloutSettings, Settings
+from service.base.tables import deployments
 from tests.administrator import administrator
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.server import Sandbox
-from service.settings import RolloutSettings, Settings
+from service.base.settings import RolloutSettings, Settings
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
 

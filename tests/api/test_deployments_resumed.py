@@ -10,9 +10,9 @@ from sqlalchemy import update
 
 from sandbox.faults import Hold
 from sandbox.server import Sandbox
-from service.db import Database
-from service.settings import Settings
-from service.tables import deployments
+from service.base.db import Database
+from service.base.settings import Settings
+from service.base.tables import deployments
 from tests.administrator import administrator
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish

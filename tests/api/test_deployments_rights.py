@@ -9,7 +9,7 @@ import pytest_asyncio
 from starlette.types import ASGIApp
 
 from sandbox.server import Sandbox
-from service.settings import ClusterSettings, Settings
+from service.base.settings import ClusterSettings, Settings
 from tests.administrator import administrator
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish

@@ -12,9 +12,9 @@ import pytest_asyncio
 from sqlalchemy import select, update
 
 from sandbox.server import Sandbox
-from service.db import Database
-from service.settings import RolloutSettings, Settings
-from service.tables import deployments
+from service.base.db import Database
+from service.base.settings import RolloutSettings, Settings
+from service.base.tables import deployments
 from tests.administrator import administrator
 from tests.conftest import Serve
 from tests.images import publish

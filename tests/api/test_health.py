@@ -11,8 +11,8 @@ from psycopg.sql import SQL, Identifier
 from pydantic import SecretStr
 
 from api.app import create
-from api.deps import READINESS
-from service.settings import DatabaseSettings, Settings
+from api.http.deps import READINESS
+from service.base.settings import DatabaseSettings, Settings
 from tests.conftest import Connect, MakeKey, Serve
 from tests.locks import writer_busy
 from tests.marks import only_postgresql, only_sqlite

@@ -16,12 +16,12 @@ from sqlmodel import SQLModel
 from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 
-from service.authz import Binding, Role
-from service.clock import utcnow
-from service.db import Database
-from service.identity import hash_secret, new_secret
-from service.settings import Settings, StartupError
-from service.tables import key_secrets, keys
+from service.access.authz import Binding, Role
+from service.access.identity import hash_secret, new_secret
+from service.base.clock import utcnow
+from service.base.db import Database
+from service.base.settings import Settings, StartupError
+from service.base.tables import key_secrets, keys
 from tests.conftest import Connect, Serve
 from tests.keys import store
 from tests.marks import only_sqlite

@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 
 from sandbox.faults import Kind
 from sandbox.server import Sandbox
-from service.db import Database
-from service.ledger import Ledger, Status
-from service.settings import Settings
+from service.base.db import Database
+from service.base.settings import Settings
+from service.operations.ledger import Ledger, Status
 from tests.api.test_deployments import deploy
 from tests.conftest import Connect, Serve
 from tests.images import publish

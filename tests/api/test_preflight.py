@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from sandbox.places import OTHER_ACCOUNT
 from sandbox.server import Sandbox
-from service.settings import ClusterSettings, RegistrySettings, Settings
+from service.base.settings import ClusterSettings, RegistrySettings, Settings
 from tests.administrator import administrator
 from tests.conftest import ACCOUNT, REGION, SECOND_REGION, Connect, MakeKey, Serve
 from tests.images import image, publish, push_image

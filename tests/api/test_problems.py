@@ -8,8 +8,8 @@ import pytest
 from asgi_lifespan import LifespanManager
 
 from api.app import create
-from api.problems import MEDIA_TYPE
-from service.settings import Settings
+from api.http.problems import MEDIA_TYPE
+from service.base.settings import Settings
 from tests.conftest import Connect
 from tests.marks import only_sqlite
 

@@ -8,11 +8,11 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import insert, select
 
-from service.authz import Role
-from service.clock import utcnow
-from service.db import Database
-from service.settings import ClusterSettings, RegistrySettings, Settings
-from service.tables import deployments, operations
+from service.access.authz import Role
+from service.base.clock import utcnow
+from service.base.db import Database
+from service.base.settings import ClusterSettings, RegistrySettings, Settings
+from service.base.tables import deployments, operations
 from tests.api.routes import Route, routes
 from tests.conftest import Connect, MakeKey, Serve
 

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from service.authz import Role
-from service.settings import Settings
+from service.access.authz import Role
+from service.base.settings import Settings
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey, Serve
 from tests.marks import only_sqlite
 

@@ -8,11 +8,11 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from sandbox.server import Sandbox
-from service.authz import Role
-from service.cursors import encode
-from service.db import Database
-from service.identity import new_secret
-from service.settings import Settings
+from service.access.authz import Role
+from service.access.identity import new_secret
+from service.base.cursors import encode
+from service.base.db import Database
+from service.base.settings import Settings
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey, Serve
 from tests.marks import only_sqlite
 from tests.sandbox.clients import sdk

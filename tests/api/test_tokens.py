@@ -17,11 +17,11 @@ from sqlalchemy import select
 from starlette.types import ASGIApp
 
 from sandbox.server import Sandbox
-from service.authz import Role
-from service.clock import running
-from service.db import Database
-from service.settings import Settings
-from service.tables import operations
+from service.access.authz import Role
+from service.base.clock import running
+from service.base.db import Database
+from service.base.settings import Settings
+from service.base.tables import operations
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey, Serve
 from tests.marks import only_sqlite
 from tests.sandbox.clients import sdk

@@ -8,8 +8,8 @@ import pytest_asyncio
 from sqlalchemy import select, update
 
 from sandbox.server import Sandbox
-from service.db import Database
-from service.tables import deployments
+from service.base.db import Database
+from service.base.tables import deployments
 from tests.images import publish
 from tests.marks import only_sqlite
 from tests.sandbox.kube import DEPLOYMENTS

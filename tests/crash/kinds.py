@@ -9,8 +9,8 @@ import httpx
 
 from sandbox.calls import Call
 from sandbox.server import Sandbox
-from service.clients.aws import READS
-from service.policy_templates import fill
+from service.clients.aws.sessions import READS
+from service.iam.templates import fill
 from tests.conftest import ACCOUNT
 from tests.crash.conftest import Entries
 from tests.images import image, push_image

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from sandbox.server import Sandbox
-from service.settings import Settings
+from service.base.settings import Settings
 from tests.conftest import Connect, MakeKey, Serve
 from tests.crash.conftest import Settle
 from tests.crash.kinds import KINDS, assert_recorded, expected, prepare, statuses

@@ -13,9 +13,9 @@ import pytest_asyncio
 
 from sandbox.clock import CLOCK
 from sandbox.server import Sandbox
-from service.clock import running
-from service.policy_templates import fill
-from service.settings import Settings
+from service.base.clock import running
+from service.base.settings import Settings
+from service.iam.templates import fill
 from tests.conftest import Connect, MakeKey, Serve
 from tests.marks import only_sqlite
 from tests.sandbox.clients import sdk

@@ -19,10 +19,10 @@ from pydantic import HttpUrl
 
 from sandbox.calls import Call
 from sandbox.server import Sandbox
-from service.clients.aws import HARMLESS_TWICE, READS
-from service.clock import running
-from service.policy_templates import fill
-from service.settings import Settings
+from service.base.clock import running
+from service.base.settings import Settings
+from service.clients.aws.sessions import HARMLESS_TWICE, READS
+from service.iam.templates import fill
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey, Serve
 from tests.crash.conftest import Entries
 from tests.crash.kinds import KINDS, Kind, expected, prepare, statuses

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import event
 
-from service.clients.aws import permit
-from service.db import Database
-from service.ledger import Json, Open, Outcome, Settled
+from service.base.db import Database
+from service.clients.aws.sessions import permit
+from service.operations.ledger import Json, Open, Outcome, Settled
 
 RESULT: Json = {"uri": "team/app"}
 

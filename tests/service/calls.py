@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from service.authz import Action, Binding, Caller, Role, Target
-from service.clock import Deadline
-from service.ledger import Call, Intent
+from service.access.authz import Action, Binding, Caller, Role, Target
+from service.base.clock import Deadline
+from service.operations.ledger import Call, Intent
 
 CALLER = Caller("caller-1", "ci", (Binding(role=Role.DEVELOPER, repository="team"),))
 

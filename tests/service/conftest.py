@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import RowMapping, select
 
-from service.db import Database
-from service.ledger import Ledger
-from service.operations import Operations
-from service.tables import idempotency_keys, operations
+from service.base.db import Database
+from service.base.tables import idempotency_keys, operations
+from service.operations.ledger import Ledger
+from service.operations.runner import Operations
 
 Rows = Callable[[], Awaitable[Sequence[RowMapping]]]
 Remembered = Callable[[], Awaitable[Sequence[str]]]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from service.clock import Clock
+from service.base.clock import Clock
 
 
 @dataclass(slots=True)

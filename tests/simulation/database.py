@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import SecretStr
 from sqlalchemy import Connection, Row, Select, StaticPool, Table, create_engine, insert
 
-from service.db import Database
-from service.errors import DatabaseError
-from service.migrate import migrate
-from service.settings import DatabaseSettings, Settings
+from service.base.db import Database
+from service.base.errors import DatabaseError
+from service.base.migrate import migrate
+from service.base.settings import DatabaseSettings, Settings
 from tests.simulation.faults import database_fault
 from tests.simulation.replica import alive
 from tests.simulation.world import World

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from service.authz import Binding, Caller, Role
-from service.clients.aws import Aws, RegistryClients
-from service.clock import Deadline, bounded
-from service.errors import DatabaseError, DeadlineError, WharfingerError
-from service.image_resources import ImageTagging
-from service.ledger import Call, Done
-from service.resources import Reference, RepositoryCreate, RepositoryUpdate
-from service.settings import RegistrySettings
-from service.tokens import TokenRequest
+from service.access.authz import Binding, Caller, Role
+from service.base.clock import Deadline, bounded
+from service.base.errors import DatabaseError, DeadlineError, WharfingerError
+from service.base.settings import RegistrySettings
+from service.clients.aws.sessions import Aws, RegistryClients
+from service.credentials.tokens import TokenRequest
+from service.models.images import ImageTagging
+from service.models.repositories import Reference, RepositoryCreate, RepositoryUpdate
+from service.operations.ledger import Call, Done
 from tests.simulation.aws_model import ACCOUNT, REGION
 from tests.simulation.database import SimulatedDatabase, Store
 from tests.simulation.faults import LATEST, Faults

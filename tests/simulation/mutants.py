@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from service.authz import Action
-from service.clients.aws import Permit
-from service.clock import new_id
-from service.ledger import Call, Done, Intent, Ledger, Open, Settled, Status, Twin
-from service.operations import Act, Operations
-from service.settlement import Row, Settlement
+from service.access.authz import Action
+from service.base.clock import new_id
+from service.clients.aws.sessions import Permit
+from service.operations.ledger import Call, Done, Intent, Ledger, Open, Settled, Status, Twin
+from service.operations.runner import Act, Operations
+from service.operations.sweep import Row, Settlement
 from tests.simulation.replica import Replica
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from service.errors import InProgressError, OutcomeUnknownError, PartialError
+from service.base.errors import InProgressError, OutcomeUnknownError, PartialError
 from tests.simulation.aws_model import Json, Repo, State
 from tests.simulation.driver import Answered, Played
 from tests.simulation.plan import APP, TAG, Freeze

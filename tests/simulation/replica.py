@@ -5,22 +5,22 @@ from collections.abc import Coroutine, Mapping
 from contextvars import Context, ContextVar
 from typing import Any
 
-from service.clients.aws import RegistryClients
+from service.base.db import Database
+from service.base.settings import DeadlineSettings
+from service.clients.aws.sessions import RegistryClients
 from service.clients.broker import Broker
-from service.clients.ecr import Ecr
-from service.clients.ecr_images import EcrImages
-from service.clients.ecr_policies import EcrPolicies
-from service.db import Database
-from service.images import Images
-from service.ledger import Ledger
-from service.operations import Operations
-from service.policies import Policies
-from service.references import References
-from service.registries import Registries
-from service.repositories import Repositories
-from service.settings import DeadlineSettings
-from service.settlement import Settlement
-from service.tokens import Tokens
+from service.clients.ecr.images import EcrImages
+from service.clients.ecr.policies import EcrPolicies
+from service.clients.ecr.repositories import Ecr
+from service.credentials.tokens import Tokens
+from service.operations.ledger import Ledger
+from service.operations.runner import Operations
+from service.operations.sweep import Settlement
+from service.registry.images import Images
+from service.registry.policies import Policies
+from service.registry.references import References
+from service.registry.registries import Registries
+from service.registry.repositories import Repositories
 
 _current: ContextVar["Replica | None"] = ContextVar("replica", default=None)
 

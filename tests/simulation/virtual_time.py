@@ -8,7 +8,7 @@ from contextvars import Context, copy_context
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from service.clock import Clock, running
+from service.base.clock import Clock, running
 
 _Callback = Callable[..., Any]
 

@@ -1,0 +1,73 @@
+"""What a request brings beside its body: the secret, parameters that recur, and the services of this process."""
+
+import asyncio
+from typing import Annotated, cast
+
+from fastapi import Query, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from service.base.errors import FieldError, ParameterError
+from service.container import Container
+
+CONTAINER = "container"
+READINESS = "readiness"
+KEY_HEADER, MATCH_HEADER = "idempotency-key", "if-match"
+KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
+
+
+class Readiness:
+    """Whether this process takes requests: `ending` is set when it is told to stop."""
+
+    def __init__(self) -> None:
+        self.ending = asyncio.Event()
+
+    @property
+    def is_draining(self) -> bool:
+        return self.ending.is_set()
+
+
+def services_of(request: Request) -> Container:
+    return cast("Container", getattr(request.state, CONTAINER))
+
+
+def readiness_of(request: Request) -> Readiness:
+    return cast("Readiness", getattr(request.state, READINESS))
+
+
+def bearer_of(request: Request) -> str | None:
+    """The secret that the request came with, if it came with any."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else None
+
+
+async def refuse_unknown_parameters(request: Request) -> None:
+    """A parameter that this route does not have is a mistake, not something to ignore."""
+    route = cast("APIRoute", request.scope["route"])
+    known = _query_names(route.dependant)
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise ParameterError(
+            "The request has a parameter that this path does not know.",
+            errors=[
+                FieldError(f"query.{name}", f"known are: {', '.join(sorted(known)) or 'none'}") for name in unknown
+            ],
+        )
+
+
+_known_names: dict[int, frozenset[str]] = {}
+
+
+def _query_names(dependant: Dependant) -> frozenset[str]:
+    if id(dependant) not in _known_names:
+        below = (name for one in dependant.dependencies for name in _query_names(one))
+        _known_names[id(dependant)] = frozenset([*(field.alias for field in dependant.query_params), *below])
+    return _known_names[id(dependant)]
+
+
+RegistryName = Annotated[
+    str | None,
+    Query(alias="registry", min_length=1, max_length=64, description="A registry of the settings; there is a default"),
+]
+Cursor = Annotated[str | None, Query(max_length=4096, description="`next_cursor` of the page before")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Most items of one page")]

@@ -1,0 +1,172 @@
+"""What every request passes: an id, a limit on its body, a log line, a figure. Plain ASGI: microseconds."""
+
+import asyncio
+import re
+import time
+from collections.abc import MutableMapping
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Histogram
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.http.deps import KEY_HEADER, READINESS
+from api.http.problems import defect, render
+from service.base.clock import new_id
+from service.base.errors import (
+    OutcomeUnknownError,
+    RequestTimeoutError,
+    TooLargeError,
+    UnavailableError,
+    WharfingerError,
+)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+
+REQUESTS = Counter("wharfinger_requests", "Requests answered", ["method", "route", "status"])
+SECONDS = Histogram("wharfinger_request_seconds", "Time to the answer's head", ["method", "route"])
+
+log = structlog.get_logger()
+
+
+class RequestContext:
+    """Gives each request its id (accepted or made, echoed, in every log line), and notes how it was answered."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else new_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        started = time.perf_counter()
+        is_answered = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal is_answered
+            if message["type"] == "http.response.start":
+                is_answered = True
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                _note(scope, message["status"], time.perf_counter() - started)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noted)
+        except asyncio.CancelledError:
+            if is_answered or not _is_ending(scope):
+                raise
+            # The time to finish after SIGTERM is up; nothing but that cancels a request.
+            await render(request_id, _cut_off(scope))(scope, receive, send_noted)
+        except Exception as error:
+            # Here and not in the framework's own handler, which is outside of this: without an id, and not counted.
+            if is_answered:
+                raise
+            await defect(request_id, error)(scope, receive, send_noted)
+
+
+def _is_ending(scope: Scope) -> bool:
+    readiness = scope["state"].get(READINESS)
+    return readiness is not None and readiness.is_draining
+
+
+def _cut_off(scope: Scope) -> WharfingerError:
+    if scope["method"] in _SAFE:
+        return UnavailableError("This process ended before the answer was there.", retry_after=1)
+    is_keyed = KEY_HEADER in Headers(scope=scope)
+    text = "This process ended before the answer was there; the audit trail will have what became of it."
+    return OutcomeUnknownError(text, retry_after=5, retryable=is_keyed)
+
+
+class BodyLimit:
+    """Refuses a body over the limit, also one whose length was not announced, and one that does not come in time."""
+
+    def __init__(self, app: ASGIApp, most: int, within: timedelta) -> None:
+        self._app = app
+        self._most = most
+        self._within = within.total_seconds()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "0")
+        seen = int(announced) if announced.isascii() and announced.isdigit() else 0
+        if seen > self._most:
+            await self._refuse(scope, receive, send)
+            return
+        await self._app(scope, _Body(receive, self._most, self._within), send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await render(Request(scope).state.request_id, _too_large(self._most))(scope, receive, send)
+
+
+class _Body:
+    """The body of one request, part by part."""
+
+    def __init__(self, receive: Receive, most: int, within: float) -> None:
+        self._receive = receive
+        self._most = most
+        self._within = within
+        self._ends: float | None = None
+        self._left = most
+        self._is_complete = False
+
+    async def __call__(self) -> Message:
+        if self._is_complete:
+            return await self._receive()  # that the caller hung up, whenever they do
+        if self._ends is None:
+            self._ends = asyncio.get_running_loop().time() + self._within
+        try:
+            async with asyncio.timeout_at(self._ends):
+                message = await self._receive()
+        except TimeoutError:
+            # Any other exception would become a 400: FastAPI lets only its own kind out of reading a body.
+            raise HTTPException(RequestTimeoutError.status) from _too_slow(self._within)
+        self._is_complete = not message.get("more_body", False)
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise HTTPException(TooLargeError.status) from _too_large(self._most)
+        return message
+
+
+def _too_large(most: int) -> WharfingerError:
+    return TooLargeError(f"A request body has at most {most} bytes.")
+
+
+def _too_slow(within: float) -> WharfingerError:
+    return RequestTimeoutError(f"A request body comes within {within:g} seconds.")
+
+
+@cache
+def _figures(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, route, status), SECONDS.labels(method, route)
+
+
+def _note(scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
+    # The route's template, never the raw path: a label per repository would be a label per customer's typo.
+    route = getattr(scope.get("route"), "path", "none")
+    answered, took = _figures(scope["method"], route, status)
+    answered.inc()
+    took.observe(seconds)
+    if scope["path"] not in _QUIET:
+        caller, client = scope["state"].get("caller"), scope.get("client")
+        log.info(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            ms=round(seconds * 1000, 1),
+            key=caller and caller.id,
+            client=client and client[0],
+        )

@@ -1,0 +1,176 @@
+"""Images at Amazon ECR, translated."""
+
+import ssl
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from service.base.errors import AwsRefusal, AwsUnavailableError
+from service.base.untrusted import NotJsonError, read_json
+from service.clients.aws.answers import as_text
+from service.clients.aws.errors import from_code
+from service.clients.aws.sessions import RegistryClients, translated
+from service.clients.oci.manifests import Manifest, written
+from service.models.images import ImageSummary
+from service.models.repositories import Reference
+
+if TYPE_CHECKING:
+    from types_aiobotocore_ecr.type_defs import (
+        ImageDetailTypeDef,
+        ImageFailureTypeDef,
+        ImageIdentifierTypeDef,
+        ImageTypeDef,
+        ResponseMetadataTypeDef,
+    )
+
+_MEDIA_TYPES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.v1+json",
+)
+"""All that ECR stores, so that a manifest comes as it was pushed."""
+_DOWNLOAD_SECONDS = 10.0
+_MOST_CONFIG_BYTES = 4 * 1024 * 1024
+"""As much as registries take for a manifest; configs of real images have some kilobytes."""
+_PART_BYTES = 65_536
+
+
+class EcrImages:
+    """The images of one registry."""
+
+    def __init__(self, clients: RegistryClients) -> None:
+        self.settings = clients.settings
+        self._ecr = clients.ecr
+
+    async def page(self, repository: str, token: str | None, most: int) -> tuple[Sequence[ImageSummary], str | None]:
+        """A page in ECR's own order, and the token of the next."""
+        paging: Any = {"maxResults": most} | ({"nextToken": token} if token else {})
+        with translated("DescribeImages", repository=repository):
+            answer = await self._ecr.describe_images(repositoryName=repository, **paging)
+            return [self._summary(found) for found in answer["imageDetails"]], answer.get("nextToken")
+
+    async def describe(self, image: Reference) -> ImageSummary:
+        """:raises NotFoundError: there is no such image or repository."""
+        with translated("DescribeImages", repository=image.repository, image=str(image)):
+            answer = await self._ecr.describe_images(repositoryName=image.repository, imageIds=[_id(image)])
+            return self._summary(answer["imageDetails"][0])
+
+    async def manifest(self, image: Reference) -> Manifest:
+        """The manifest as it was pushed. To ECR this is a pull, and moves the recorded pull time.
+
+        :raises NotFoundError: there is no such image or repository.
+        """
+        with translated("BatchGetImage", repository=image.repository, image=str(image)):
+            answer = await self._ecr.batch_get_image(
+                repositoryName=image.repository, imageIds=[_id(image)], acceptedMediaTypes=_MEDIA_TYPES
+            )
+            _raise_first(answer["failures"], answer["ResponseMetadata"], image, "ecr:BatchGetImage")
+            return _manifest(answer["images"][0])
+
+    async def platforms(self, repository: str, manifest: Manifest) -> tuple[str, ...]:
+        """`os/architecture` of an index or of a single image, whose config is read for it.
+
+        None where it tells none: a config is what somebody pushed, so it may be anything, and of any size.
+        """
+        if manifest.platforms is not None or manifest.config_digest is None:
+            return manifest.platforms or ()
+        with translated("GetDownloadUrlForLayer", repository=repository):
+            answer = await self._ecr.get_download_url_for_layer(
+                repositoryName=repository, layerDigest=manifest.config_digest
+            )
+            found = written(await _config(answer["downloadUrl"]))
+        return (found,) if found else ()
+
+    async def put(self, repository: str, tag: str, manifest: Manifest) -> None:
+        """Let `tag` stand for the manifest; that it does already is no error.
+
+        :raises ConflictError: the tag is immutable, or the repository lacks what the manifest lists.
+        """
+        media_type: Any = {"imageManifestMediaType": manifest.media_type} if manifest.media_type else {}
+        with translated("PutImage", repository=repository, image=f"{repository}:{tag}"):
+            try:
+                await self._ecr.put_image(
+                    repositoryName=repository,
+                    imageTag=tag,
+                    imageManifest=manifest.text,
+                    imageDigest=manifest.digest,
+                    **media_type,
+                )
+            except self._ecr.exceptions.ImageAlreadyExistsException:
+                return
+
+    async def delete(self, image: Reference) -> None:
+        """By tag: that tag, and with the last one the image. By digest: the image with all its tags.
+
+        :raises NotFoundError: there is no such image or repository.
+        :raises ConflictError: it is part of an index (`image_referenced`).
+        """
+        with translated("BatchDeleteImage", repository=image.repository, image=str(image)):
+            answer = await self._ecr.batch_delete_image(repositoryName=image.repository, imageIds=[_id(image)])
+            _raise_first(answer["failures"], answer["ResponseMetadata"], image, "ecr:BatchDeleteImage")
+
+    def _summary(self, found: "ImageDetailTypeDef") -> ImageSummary:
+        return ImageSummary(
+            registry=self.settings.name,
+            repository=found["repositoryName"],
+            digest=found["imageDigest"],
+            tags=tuple(sorted(found.get("imageTags", ()))),
+            size_bytes=found.get("imageSizeInBytes"),
+            media_type=found.get("imageManifestMediaType"),
+            pushed_at=found.get("imagePushedAt"),
+            pulled_at=found.get("lastRecordedPullTime"),
+        )
+
+
+async def _config(url: str) -> object:
+    """The document at `url`, or None where that is no JSON or too much of it."""
+    content = bytearray()
+    try:
+        client = httpx.AsyncClient(timeout=_DOWNLOAD_SECONDS, verify=_trust())
+        async with client, client.stream("GET", url) as answer:
+            answer.raise_for_status()
+            async for part in answer.aiter_bytes(_PART_BYTES):
+                content += part
+                if len(content) > _MOST_CONFIG_BYTES:
+                    return None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise AwsUnavailableError("The image's config could not be read.", retry_after=5) from error
+    try:
+        return read_json(bytes(content))
+    except NotJsonError:
+        return None
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """Whom to believe, for as long as the process lives, as the SDK's clients have it too.
+
+    To read all authorities anew for each config took a fifth of a deploy's time.
+    """
+    return httpx.create_ssl_context()
+
+
+def _manifest(found: "ImageTypeDef") -> Manifest:
+    digest, text = as_text(found["imageId"]["imageDigest"]), as_text(found["imageManifest"])
+    media_type = found.get("imageManifestMediaType")
+    return Manifest(digest, text, None if media_type is None else as_text(media_type))
+
+
+def _id(image: Reference) -> "ImageIdentifierTypeDef":
+    if image.digest:
+        return {"imageDigest": image.digest}
+    return {"imageTag": image.tag or ""}
+
+
+def _raise_first(
+    failures: "Sequence[ImageFailureTypeDef]", answer: "ResponseMetadataTypeDef", image: Reference, action: str
+) -> None:
+    """A batch answers 200 and lists what it could not do; ours are of one image each."""
+    if failures:
+        refusal = AwsRefusal(failures[0].get("failureCode", "Unknown"), answer["RequestId"])
+        subject = {"repository": image.repository, "image": str(image)}
+        raise from_code(refusal, answer["HTTPStatusCode"], subject, action)

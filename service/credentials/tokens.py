@@ -1,0 +1,238 @@
+"""Docker credentials: vended for named repositories and actions, each with a durable row, never stored."""
+
+import asyncio
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Self
+from weakref import WeakValueDictionary
+
+from pydantic import AwareDatetime, Field, StrictInt, StringConstraints, model_validator
+
+from service.access.authz import Action, Caller, Target
+from service.base.clock import utcnow
+from service.base.errors import ConflictError, DeadlineError, FieldError, InvalidError
+from service.base.telemetry import VENDS
+from service.clients.broker import MOST_POLICY_CHARACTERS, PULL, PUSH, SESSION_SECONDS, Broker, Credential
+from service.models.repositories import REPOSITORY_PATTERN, Model
+from service.operations.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
+from service.operations.runner import Operations
+from service.registry.registries import Registries
+
+LEAST_LEFT = timedelta(minutes=15)
+"""With less time left, a credential is given only to who asks for less: a slow build must not end in a refusal."""
+
+_TOKEN_LIFE = timedelta(hours=12)
+_MOST_CACHED = 10_000
+_FROM_CACHE, _FROM_AWS = VENDS.labels("cache"), VENDS.labels("aws")
+
+
+class TokenAction(StrEnum):
+    """What a credential is for."""
+
+    PULL = "pull"
+    PUSH = "push"
+
+
+class TokenScope(StrEnum):
+    """Whether it is for named repositories or for all."""
+
+    REPOSITORIES = "repositories"
+    REGISTRY = "registry"
+
+
+RepositoryScope = Annotated[
+    str,
+    StringConstraints(pattern=REPOSITORY_PATTERN.removesuffix("$") + r"(?:/\*)?$", min_length=2, max_length=256),
+    Field(
+        examples=["team/app"], description="A repository, or with `/*` all that are below a prefix, present or to come"
+    ),
+]
+
+
+class TokenRequest(Model):
+    """What the credential is to reach, and no more."""
+
+    repositories: tuple[RepositoryScope, ...] = Field((), max_length=100, examples=[["myapp"], ["team/*"]])
+    actions: frozenset[TokenAction] = Field(min_length=1, examples=[["pull", "push"]])
+    scope: TokenScope = Field(TokenScope.REPOSITORIES, description="`registry` must be asked for, and is for admins")
+    min_seconds: StrictInt = Field(
+        round(LEAST_LEFT.total_seconds()),
+        ge=60,
+        le=SESSION_SECONDS - 60,
+        description="How long it has to be good for, at the least: of the one that is known already, too",
+    )
+
+    @model_validator(mode="after")
+    def _scope_fits(self) -> Self:
+        if (self.scope is TokenScope.REGISTRY) == bool(self.repositories):
+            raise ValueError("name repositories, or ask for scope registry without naming any")
+        return self
+
+
+class Token(Model):
+    """A docker login. It ends with the session it came from: an hour at most under role chaining."""
+
+    username: str = Field(examples=["AWS"])
+    password: str
+    registry: str
+    host: str = Field(
+        description="What `docker login` names", examples=["111111111111.dkr.ecr.eu-central-1.amazonaws.com"]
+    )
+    expires_at: AwareDatetime
+    scope: TokenScope
+    repositories: tuple[str, ...]
+    actions: tuple[TokenAction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """Whose credential, where, and how wide: two with the same key are interchangeable."""
+
+    caller: str
+    registry: str
+    scope: TokenScope
+    repositories: tuple[str, ...]
+    actions: tuple[TokenAction, ...]
+
+
+class Tokens:
+    def __init__(self, *, registries: Registries, brokers: Mapping[str, Broker], operations: Operations) -> None:
+        self._registries = registries
+        self._brokers = brokers
+        self._operations = operations
+        self._cache: OrderedDict[_Key, Credential] = OrderedDict()
+        self._vending: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
+        for action in (Action.TOKEN_PULL, Action.TOKEN_PUSH, Action.TOKEN_REGISTRY):
+            operations.settles(action, _settle)
+
+    async def vend(self, call: Call, registry: str | None, asked: TokenRequest) -> tuple[Token, Done]:
+        """A credential for what is asked and no more; from the cache where one has time left. Each is an operation.
+
+        :raises ConflictError: the registry has no broker role (`broker_role_missing`).
+        :raises InvalidError: the repositories don't fit in one session policy.
+        """
+        least = timedelta(seconds=asked.min_seconds)
+        broker = self._brokers[self._registries.find(registry).name]
+        key = _key(call.caller, broker.settings.name, asked)
+        intent = _intent(key)
+        if (known := self._cached(key, least)) is None:
+            known, done = await self._vend_once(call, broker, key, intent, least)
+        else:
+            done = await self._operations.record(call, intent, Outcome(_facts(known, is_cached=True)))
+        (_FROM_CACHE if done.result["from_cache"] else _FROM_AWS).inc()
+        return _token(known, key), done
+
+    async def _vend_once(
+        self, call: Call, broker: Broker, key: _Key, intent: Intent, least: timedelta
+    ) -> tuple[Credential, Done]:
+        """Requests for the same credential wait for the first of them, then have it from the cache."""
+        lock = self._vending.setdefault(key, asyncio.Lock())
+        try:
+            async with asyncio.timeout_at(call.deadline.act_by):
+                await lock.acquire()
+        except TimeoutError:
+            raise DeadlineError("Another request for this credential is still at work.", retry_after=1) from None
+        try:
+            if (known := self._cached(key, least)) is not None:
+                return known, await self._operations.record(call, intent, Outcome(_facts(known, is_cached=True)))
+            return await self._vend(call, broker, key, intent)
+        finally:
+            lock.release()
+
+    async def _vend(self, call: Call, broker: Broker, key: _Key, intent: Intent) -> tuple[Credential, Done]:
+        made: list[Credential] = []
+
+        async def act(_: str) -> Outcome:
+            made.append(await _from_aws(broker, key, call.caller))
+            return Outcome(_facts(made[0], is_cached=False))
+
+        # A secret is never replayed: a repeated vend is a new operation, so the Idempotency-Key is not claimed.
+        done = await self._operations.run(replace(call, idempotency_key=None), intent, act)
+        self._cache[key] = made[0]
+        self._cache.move_to_end(key)
+        if len(self._cache) > _MOST_CACHED:
+            self._cache.popitem(last=False)
+        return made[0], done
+
+    def _cached(self, key: _Key, least: timedelta) -> Credential | None:
+        known = self._cache.get(key)
+        return known if known is not None and known.expires_at - utcnow() >= least else None
+
+
+def _key(caller: Caller, registry: str, asked: TokenRequest) -> _Key:
+    names, actions = tuple(sorted(set(asked.repositories))), tuple(sorted(asked.actions))
+    return _Key(caller.id, registry, asked.scope, names, actions)
+
+
+def _intent(key: _Key) -> Intent:
+    request = {"scope": key.scope, "repositories": list(key.repositories), "actions": list(key.actions)}
+    if key.scope is TokenScope.REGISTRY:
+        return Intent(Action.TOKEN_REGISTRY, Target(key.registry), request)
+    asked = [Action.TOKEN_PUSH if one is TokenAction.PUSH else Action.TOKEN_PULL for one in key.actions]
+    targets = [Target(key.registry, name) for name in key.repositories]
+    return Intent(
+        asked[-1],
+        Target(key.registry, ",".join(key.repositories)),
+        request,
+        requires=tuple((action, target) for action in asked for target in targets),
+        targets=targets,
+    )
+
+
+async def _from_aws(broker: Broker, key: _Key, caller: Caller) -> Credential:
+    if broker.settings.broker_role is None:
+        if key.scope is TokenScope.REGISTRY:
+            return await broker.vend_own()
+        raise ConflictError(
+            f"Registry {key.registry} can't narrow credentials: set broker_role in its settings "
+            "(deploy/iam/broker-policy.json), or ask an admin for scope registry.",
+            code="broker_role_missing",
+        )
+    wanted = {TokenAction.PULL: PULL, TokenAction.PUSH: PUSH}
+    actions = dict.fromkeys(name for action in key.actions for name in wanted[action])
+    policy = broker.policy(key.repositories or ("*",), list(actions))
+    if len(policy) > MOST_POLICY_CHARACTERS:
+        mistake = FieldError(
+            "body.repositories",
+            f"too many: their session policy has {len(policy):,} characters of {MOST_POLICY_CHARACTERS:,}; "
+            "name a prefix, as `team/*`, or ask for several credentials",
+        )
+        raise InvalidError("These repositories don't fit in one credential.", errors=[mistake])
+    return await broker.vend(policy, _session_name(caller))
+
+
+def _session_name(caller: Caller) -> str:
+    """The caller in CloudTrail: label and id, in the characters and the length that STS allows."""
+    label = re.sub(r"[^A-Za-z0-9_+=,.-]", "-", caller.label)
+    return f"{label[:27]}@{caller.id}"[:64]
+
+
+def _facts(credential: Credential, *, is_cached: bool) -> Json:
+    return {
+        "sha256": hashlib.sha256(credential.password.encode()).hexdigest(),
+        "expires_at": credential.expires_at.isoformat(),
+        "from_cache": is_cached,
+    }
+
+
+def _token(credential: Credential, key: _Key) -> Token:
+    return Token(
+        username=credential.username,
+        password=credential.password,
+        registry=key.registry,
+        host=credential.endpoint.partition("://")[2],
+        expires_at=credential.expires_at,
+        scope=key.scope,
+        repositories=key.repositories,
+        actions=key.actions,
+    )
+
+
+async def _settle(_: Open) -> Settled:
+    worst = (utcnow() + _TOKEN_LIFE).isoformat()
+    return Settled(Status.UNKNOWN, "assume it was handed out", {"assume_valid_until": worst})

@@ -1,0 +1,112 @@
+"""Whether a deployment that is asked for is possible: the image, its platforms, and the API server's own dry run."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from service.base.errors import InvalidError
+from service.clients.ecr.images import EcrImages
+from service.clusters.clusters import Clusters
+from service.clusters.platforms import are_unfit, built_for, platforms_of
+from service.deployments.adoption import managers_taken_over
+from service.deployments.steps import not_ours
+from service.deployments.workloads import (
+    Object,
+    deployment,
+    is_ours,
+    match_labels,
+    own_annotations,
+    service,
+    service_selector,
+)
+from service.models.deployments import DeploymentCreate
+from service.models.repositories import Reference
+from service.operations.ledger import Json
+from service.registry.references import References
+from service.registry.registries import Registries
+
+if TYPE_CHECKING:
+    from service.clients.kube.client import Kube
+
+KINDS = ("Deployment", "Service")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A request that was found to be possible: the image by digest, and the objects as they would become."""
+
+    image_uri: str
+    digest: str
+    checks: Json
+    before: Mapping[str, Object | None]
+    after: Mapping[str, Object | None]
+    """None: there is none, or it goes."""
+
+
+class DeploymentChecks:
+    def __init__(
+        self, *, registries: Registries, images: Mapping[str, EcrImages], references: References, clusters: Clusters
+    ) -> None:
+        self._registries = registries
+        self._references = references
+        self._images = images
+        self._clusters = clusters
+
+    async def check(self, registry: str, asked: DeploymentCreate) -> Checked:
+        """:raises WharfingerError: why it is not possible; `Deployments.create` says which."""
+        image = Reference.parse(asked.image)
+        await self._references.require(registry, image)
+        kube, repository, (digest, built) = await asyncio.gather(
+            self._clusters.connect(asked.cluster),
+            self._registries.find(registry).uri(image.repository),
+            built_for(self._images[registry], image),
+        )
+        found, present = await asyncio.gather(
+            kube.nodes(), asyncio.gather(*(kube.find(kind, asked.namespace, asked.name) for kind in KINDS))
+        )
+        nodes = platforms_of(found)
+        if are_unfit(found, built):
+            detail = f"The image is built for {', '.join(built)}; the nodes are {', '.join(nodes)}."
+            raise InvalidError(detail, code="platform_mismatch")
+        before = dict(zip(KINDS, present, strict=True))
+        if asked.port is None and before["Service"] is not None and not is_ours(before["Service"]):
+            before["Service"] = None  # it is no concern of ours, and stays
+        for kind, there in before.items():
+            if there is not None and not is_ours(there) and not asked.adopt:
+                raise not_ours(kind, asked.name)
+        uri = f"{repository}@{digest}"
+        after = await _dry_run(kube, asked, uri, before)
+        return Checked(uri, digest, {"platforms": list(built), "nodes": nodes}, before, after)
+
+
+async def _dry_run(
+    kube: "Kube", asked: DeploymentCreate, uri: str, before: Mapping[str, Object | None]
+) -> dict[str, Object | None]:
+    there = before["Deployment"]
+    chosen = service_selector(asked.name, match_labels(asked.name, there), is_adopting=asked.adopt)
+    # With the annotations of the deployment before: those that it is going to get say nothing of what would run.
+    notes = {kind: own_annotations(one) for kind, one in before.items()}
+    made = {"Deployment": deployment(asked.name, asked, uri, notes["Deployment"], there)}
+    if asked.port is not None:
+        made["Service"] = service(asked.name, asked, notes["Service"], chosen)
+    done = await asyncio.gather(*(_dry_apply(kube, asked, one, before[kind]) for kind, one in made.items()))
+    return dict.fromkeys(KINDS) | dict(zip(made, done, strict=True))
+
+
+async def _dry_apply(kube: "Kube", asked: DeploymentCreate, made: Object, there: Object | None) -> Object:
+    if there is not None and asked.adopt and managers_taken_over(there) is not None:
+        return await _dry_adopt(kube, asked, made, there)
+    return await kube.apply(made, asked.namespace, force=asked.force, dry_run=True)
+
+
+async def _dry_adopt(kube: "Kube", asked: DeploymentCreate, made: Object, there: Object) -> Object:
+    """As the object becomes once what runs in it is ours, which a dry run can't make it: by a patch instead."""
+    if not asked.force:
+        # It says which fields are others'. That ours do not fit beside theirs is no matter: theirs go.
+        with suppress(InvalidError):
+            await kube.apply(made, asked.namespace, force=False, dry_run=True)
+    labels = (there["metadata"].get("labels") or {}) | made["metadata"]["labels"]
+    parts = {"metadata/labels": labels} | {f"spec/{name}": value for name, value in made["spec"].items()}
+    return await kube.dry_patch(there, [{"op": "add", "path": f"/{path}", "value": parts[path]} for path in parts])

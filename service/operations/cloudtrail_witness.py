@@ -1,0 +1,52 @@
+"""CloudTrail as a witness: it tells what the state of things can't, some minutes late, where the role may ask it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from service.base.clock import utcnow
+from service.base.errors import AwsPermissionError, WharfingerError
+from service.clients.aws.errors import is_refusal
+from service.clients.cloudtrail import CloudTrail, Event
+from service.operations.ledger import Open, Settled, Status
+
+_ASK_NOT_FOR = timedelta(hours=1)
+"""Where the role may not ask."""
+_AROUND = timedelta(minutes=5)
+"""That AWS's clock and ours may differ."""
+
+
+class CloudTrailWitness:
+    def __init__(self, *, clients: Mapping[str, CloudTrail], patience: timedelta) -> None:
+        """:param patience: since an operation began, until no event is waited for; 0: CloudTrail is not asked."""
+        self._clients = clients
+        self._patience = patience
+        self._denied_until: dict[str, datetime] = {}
+
+    async def decide(self, operation: Open, found: Settled, call: str, started_at: datetime) -> Settled | None:
+        """What became of an operation, where its state is `found` to leave that open; None: there may be an event yet.
+
+        :param call: AWS's name for what the operation does.
+        """
+        registry = operation.registry or ""
+        if not self._patience or self._denied_until.get(registry, started_at) > utcnow():
+            return found
+        try:
+            events = await self._clients[registry].find(operation.id, call, started_at - _AROUND, utcnow() + _AROUND)
+        except AwsPermissionError:
+            self._denied_until[registry] = utcnow() + _ASK_NOT_FOR
+            return found
+        except WharfingerError:
+            events = ()
+        return _said_by(events, found) or (found if utcnow() - started_at > self._patience else None)
+
+
+def _said_by(events: Sequence[Event], found: Settled) -> Settled | None:
+    for one in events:
+        if one.error is None:
+            note = f"CloudTrail's event {one.id} shows that it was done, and the state that it was changed since"
+            return replace(found, status=Status.SUCCEEDED, note=note, result=found.if_done)
+    for one in events:
+        if one.error is not None and is_refusal(one.error):
+            return replace(found, status=Status.FAILED, note=f"CloudTrail's event {one.id}: refused with {one.error}")
+    return None

@@ -1,0 +1,454 @@
+"""The two tables behind every change, and the short transactions that touch them."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, false, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.access.authz import Action, Caller, Step, Target
+from service.base.batching import Batcher
+from service.base.clock import Deadline, new_id, utcnow
+from service.base.db import Database
+from service.base.errors import PreconditionError
+from service.base.tables import idempotency_keys, operations
+from service.operations.subjects import MOST_CHARACTERS, subjects_of
+
+Json = dict[str, Any]
+
+Write = Callable[[AsyncConnection], Awaitable[None]]
+"""Changes our own tables in the transaction that completes an operation. It may refuse by raising a typed error: then
+nothing of it is true, and the operation failed. It may be called again, after a transaction that was lost."""
+
+
+class Status(StrEnum):
+    """What came of an operation: `pending` is open, `unknown` could not be found out."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    PARTIAL = "partial"
+    REFUSED = "refused"
+    REPLAYED = "replayed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request, as far as a service needs to know it."""
+
+    caller: Caller
+    request_id: str
+    deadline: Deadline
+    fingerprint: str = ""
+    idempotency_key: str | None = None
+    if_match: str | None = None
+    client_address: str | None = None
+
+    def require_match(self, etag: str | None, what: str) -> None:
+        """:param etag: of what is there now, in its quotes; None: nothing is.
+
+        :raises PreconditionError: `If-Match` names other states alone (RFC 9110, section 13.1.1).
+        """
+        if self.if_match is None:
+            return
+        named = {one.strip() for one in self.if_match.split(",")}
+        if etag is None or not named & {"*", etag}:
+            raise PreconditionError(f"{what} has changed since its ETag was read.")
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is about to be done. `request` is all that is needed to settle it later, without secrets."""
+
+    action: Action
+    target: Target
+    request: Json
+    requires: Sequence[tuple[Action, Target]] = ()
+    """What the caller must be allowed to do, where that is more than `action` on `target`."""
+    targets: Sequence[Target] = ()
+    """What it is about, where that is more than `target`: it is found by each of them."""
+    is_repeatable: bool = True
+    """Whether the stored answer may be given again; one that shows a secret may not."""
+    keeps_before: bool = False
+    """Whether what was there before is kept (`Operations.keep`) before AWS is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it: the answer, and what becomes true of our own tables in the same commit as the row."""
+
+    result: Json
+    write: Write | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    operation_id: str
+    result: Json
+    is_replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An operation whose outcome is not recorded yet, as far as settling it needs."""
+
+    id: str
+    action: Action
+    registry: str | None
+    request: Json
+    before: Json | None = None
+    """What was there before it, by the action's own way of saying it; None where that is not known."""
+    applied: Sequence[str] = ()
+    """What an operation before it, under the same key, did already."""
+    is_unsent: bool = False
+    """AWS was not asked yet: what was there before is kept first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What was found out about an operation whose answer was lost."""
+
+    status: Status
+    note: str
+    result: Json | None = None
+    found: Json | None = None
+    """What AWS has now, where that was looked at."""
+    if_done: Json | None = None
+    """The operation's answer, where something else should prove that it was done."""
+    is_certain: bool = False
+    """It follows from our own rows, and not from what AWS answered, which may be stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """The operation that an Idempotency-Key stands for already."""
+
+    id: str
+    fingerprint: str
+    status: Status
+    result: Json | None
+    note: str | None = None
+
+    @property
+    def applied(self) -> Sequence[str]:
+        """What it did, where it did a part."""
+        return tuple((self.result or {}).get("applied", ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The operation that a rollout works for, as far as its steps are recorded like it."""
+
+    id: str
+    actor: str
+    actor_label: str
+    request_id: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A step of a rollout, as recorded before."""
+
+    id: str
+    status: Status
+    code: str | None
+    note: str | None
+
+
+_MOST_OF_NOTE = 512
+_MOST_OF_ADDRESS = 64
+"""A trusted proxy hands on what it was told, and that may be anything."""
+MOST_CLAIMED = 100
+"""Rows that a sweep takes at once: the rest is for other replicas, or for its next beat."""
+
+
+class Ledger:
+    """Writes operation rows: opened once, completed once. A trigger in the database holds it to that."""
+
+    def __init__(self, *, database: Database, remember: timedelta) -> None:
+        self._database = database
+        self._remember = remember
+        self._dialect = sqlite if database.is_sqlite else postgresql
+        self._inserts: Batcher[Json, None] = Batcher(self._insert_all)
+
+    async def open(self, call: Call, intent: Intent) -> str:
+        """A new pending row; rows of concurrent requests share a commit."""
+        row = self._row(call, intent, Status.PENDING)
+        await self._inserts.submit(row)
+        return str(row["id"])
+
+    async def open_with_key(self, call: Call, intent: Intent) -> str | Twin:
+        """A new pending row that holds the caller's key, or the twin that holds it already."""
+        row = self._row(call, intent, Status.PENDING)
+        async with self._database.write() as connection:
+            await connection.execute(insert(operations).values(row))
+            twin = await self._claim_key(connection, call, row["id"])
+            if twin:
+                await connection.rollback()
+        return twin or str(row["id"])
+
+    async def continue_from(self, call: Call, intent: Intent, twin: Twin) -> str | None:
+        """A new pending row that holds the key in place of a twin that did a part; None if another request has it."""
+        row = self._row(call, intent, Status.PENDING) | {"replay_of": twin.id, "before": {"applied": twin.applied}}
+        c = idempotency_keys.c
+        held = (c.actor == call.caller.id, c.key == call.idempotency_key, c.operation_id == twin.id)
+        async with self._database.write() as connection:
+            await connection.execute(insert(operations).values(row))
+            taken = update(idempotency_keys).where(*held).values(operation_id=row["id"])
+            if (await connection.execute(taken)).rowcount == 1:
+                return str(row["id"])
+            await connection.rollback()
+        return None
+
+    async def keep(self, operation_id: str, before: Json, applied: Sequence[str]) -> bool:
+        """Write down what was there before; says whether the operation may still act."""
+        values = {"before": {"was": before, "applied": applied}}
+        async with self._database.write() as connection:
+            done = await connection.execute(
+                update(operations).where(*_is_with_its_request(operation_id)).values(values)
+            )
+        return done.rowcount == 1
+
+    async def find(self, operation_id: str) -> Open:
+        c = operations.c
+        query = select(c.id, c.action, c.registry_name, c.request, c.before).where(c.id == operation_id)
+        async with self._database.read() as connection:
+            return open_of(dict((await connection.execute(query)).mappings().one()))
+
+    async def record(self, call: Call, intent: Intent, status: Status, **facts: object) -> str:
+        """A row that is complete from the start: a refusal, a replay, a credential handed out from the cache."""
+        row = self._row(call, intent, status)
+        row |= {"completed_at": row["started_at"], "settled_by": "request", **facts}
+        await self._inserts.submit(row)
+        return str(row["id"])
+
+    async def open_child(self, parent: Parent, step: Step, request: Json, *, within: timedelta, guard: Write) -> Child:
+        """The row of a step: pending where it is new, as it stands where it was begun before. `guard` may refuse it."""
+        row = self._child_row(parent, step, request) | {"status": Status.PENDING, "deadline_at": utcnow() + within}
+        c = operations.c
+        async with self._database.write() as connection:
+            await guard(connection)
+            claim = self._dialect.insert(operations).values(row)
+            await connection.execute(claim.on_conflict_do_nothing(index_elements=["parent_id", "action"]))
+            query = select(c.id, c.status, c.code, c.note).where(c.parent_id == parent.id, c.action == step)
+            found = (await connection.execute(query)).one()
+        return Child(found.id, Status(found.status), found.code, found.note)
+
+    async def add_child(self, connection: AsyncConnection, parent: Parent, action: Action, request: Json) -> str:
+        """A row that is complete, in a transaction of the caller's: something that follows from an operation."""
+        row = self._child_row(parent, action, request)
+        done = {"status": Status.SUCCEEDED, "deadline_at": utcnow(), "completed_at": utcnow(), "settled_by": "request"}
+        await connection.execute(insert(operations).values(row | done | {"result": {"id": row["id"]}}))
+        return str(row["id"])
+
+    async def complete(
+        self,
+        operation_id: str,
+        status: Status,
+        *,
+        write: Write | None = None,
+        forget_key: bool = False,
+        **facts: object,
+    ) -> bool:
+        """Complete a row, unless it is complete already or a sweep has claimed it; says whether it was.
+
+        :raises WharfingerError: `write` refused; the row stays open.
+        """
+        values = {"status": status, "completed_at": utcnow(), "settled_by": "request"} | facts
+        async with self._database.write() as connection:
+            done = await connection.execute(
+                update(operations).where(*_is_with_its_request(operation_id)).values(values)
+            )
+            if done.rowcount == 1:
+                await self._finish(connection, operation_id, write, forget_key=forget_key)
+        return done.rowcount == 1 or await self._is_completed_by_request(operation_id)
+
+    async def claim(
+        self,
+        actions: Collection[str],
+        *,
+        overdue_since: timedelta,
+        hold: timedelta,
+        longest: timedelta = timedelta.max,
+        most: int = MOST_CLAIMED,
+    ) -> Sequence[Mapping[str, Any]]:
+        """Open rows of `actions` past their deadline, taken for settling: nobody else completes them meanwhile.
+
+        Those that were never looked at come first, then those that were not for the longest time.
+
+        :param longest: that a request may take: on SQLite, whose one process has one clock, a time further ahead is of
+            a process before this one, whose clock has been set back since.
+        """
+        now, c = utcnow(), operations.c
+        overdue = (
+            c.action.in_(actions),
+            c.completed_at.is_(None),
+            c.parent_id.is_(None),
+            (c.deadline_at < now - overdue_since) | self._is_impossible(c.deadline_at, now, longest),
+            c.claimed_until.is_(None) | (c.claimed_until < now) | self._is_impossible(c.claimed_until, now, hold),
+        )
+        oldest = func.coalesce(c.claimed_until, c.deadline_at)
+        # A common table expression, as PostgreSQL may evaluate a subquery again, and skip what it has locked itself.
+        free = select(c.id).where(*overdue).order_by(oldest).limit(most).with_for_update(skip_locked=True).cte()
+        async with self._database.write() as connection:
+            take = update(operations).where(c.id.in_(select(free.c.id)), *overdue).values(claimed_until=now + hold)
+            return list((await connection.execute(take.returning(operations))).mappings())
+
+    def _is_impossible(self, time: ColumnElement[Any], now: datetime, furthest: timedelta) -> ColumnElement[bool]:
+        if not self._database.is_sqlite or furthest == timedelta.max:
+            return false()
+        return time > now + max(furthest, timedelta(0))
+
+    async def postpone(self, row: Mapping[str, Any], wait: timedelta, *, seen: Json | None) -> None:
+        """Give a claimed row back, to be looked at again after a while, with what was seen of it now."""
+        values = {"claimed_until": utcnow() + wait, "seen": seen}
+        async with self._database.write() as connection:
+            await connection.execute(update(operations).where(*_is_claimed(row)).values(values))
+
+    async def settle(self, row: Mapping[str, Any], settled: Settled) -> bool:
+        """Complete a claimed row with what was found; a known failure frees its key. False: the claim was lost."""
+        values = {
+            "status": settled.status,
+            "completed_at": utcnow(),
+            "settled_by": "sweep",
+            "note": _fitting(settled.note),
+            "result": settled.result,
+        }
+        async with self._database.write() as connection:
+            done = await connection.execute(update(operations).where(*_is_claimed(row)).values(values))
+            if done.rowcount == 1:
+                await self._finish(connection, row["id"], None, forget_key=settled.status == Status.FAILED)
+        return done.rowcount == 1
+
+    async def count_unsettled(self) -> int:
+        """Open rows past their deadline: their answer was lost, and no sweep has settled them yet."""
+        c = operations.c
+        overdue = (c.completed_at.is_(None), c.parent_id.is_(None), c.deadline_at < utcnow())
+        async with self._database.read() as connection:
+            return int((await connection.execute(select(func.count()).where(*overdue))).scalar_one())
+
+    async def forget_expired_keys(self) -> None:
+        async with self._database.write() as connection:
+            await connection.execute(delete(idempotency_keys).where(idempotency_keys.c.expires_at < utcnow()))
+
+    def _row(self, call: Call, intent: Intent, status: Status) -> Json:
+        return {
+            "id": new_id(),
+            "actor": call.caller.id,
+            "actor_label": call.caller.label,
+            "action": intent.action,
+            "registry_name": intent.target.registry,
+            "target": str(intent.target)[:MOST_CHARACTERS],
+            "request_id": call.request_id,
+            "client_address": call.client_address and call.client_address[:_MOST_OF_ADDRESS],
+            "subjects": subjects_of(intent.target, *intent.targets),
+            "request": intent.request,
+            "status": status,
+            "started_at": utcnow(),
+            "deadline_at": call.deadline.at,
+            "before": {} if intent.keeps_before else None,
+        }
+
+    def _child_row(self, parent: Parent, action: Action | Step, request: Json) -> Json:
+        return {
+            "id": new_id(),
+            "parent_id": parent.id,
+            "actor": parent.actor,
+            "actor_label": parent.actor_label,
+            "action": action,
+            "target": parent.target,
+            "request_id": parent.request_id,
+            "subjects": subjects_of(parent.target),
+            "request": request,
+            "started_at": utcnow(),
+        }
+
+    async def _insert_all(self, rows: Sequence[Json]) -> Sequence[None]:
+        columns = set().union(*rows)
+        await self._database.insert(operations, [dict.fromkeys(columns) | row for row in rows])
+        return [None] * len(rows)
+
+    async def _claim_key(self, connection: AsyncConnection, call: Call, operation_id: str) -> Twin | None:
+        mine = {"actor": call.caller.id, "key": call.idempotency_key}
+        await connection.execute(
+            delete(idempotency_keys).where(
+                idempotency_keys.c.actor == mine["actor"],
+                idempotency_keys.c.key == mine["key"],
+                idempotency_keys.c.expires_at < utcnow(),
+            )
+        )
+        claim = self._dialect.insert(idempotency_keys).values(
+            mine
+            | {
+                "operation_id": operation_id,
+                "fingerprint": call.fingerprint,
+                "expires_at": utcnow() + self._remember,
+            }
+        )
+        # Asked for what was inserted: after an INSERT, rowcount means nothing on PostgreSQL.
+        claimed = claim.on_conflict_do_nothing().returning(idempotency_keys.c.operation_id)
+        while not (await connection.execute(claimed)).first():
+            # No twin to be seen: it failed in between, which frees the key.
+            if twin := await self._twin(connection, mine):
+                return twin
+        return None
+
+    async def _twin(self, connection: AsyncConnection, mine: Mapping[str, str | None]) -> Twin | None:
+        c = operations.c
+        query = (
+            select(c.id, c.status, c.result, c.note, idempotency_keys.c.fingerprint)
+            .join_from(idempotency_keys, operations)
+            .where(idempotency_keys.c.actor == mine["actor"], idempotency_keys.c.key == mine["key"])
+        )
+        row = (await connection.execute(query)).one_or_none()
+        return Twin(row.id, row.fingerprint, Status(row.status), row.result, row.note) if row else None
+
+    async def _finish(
+        self, connection: AsyncConnection, operation_id: str, write: Write | None, *, forget_key: bool
+    ) -> None:
+        if forget_key:
+            await connection.execute(delete(idempotency_keys).where(idempotency_keys.c.operation_id == operation_id))
+        if write is not None:
+            await write(connection)
+
+    async def _is_completed_by_request(self, operation_id: str) -> bool:
+        """Whether an earlier attempt of ours did commit, though its acknowledgement was lost."""
+        query = select(operations.c.settled_by).where(operations.c.id == operation_id)
+        async with self._database.read() as connection:
+            return bool((await connection.execute(query)).scalar_one() == "request")
+
+
+def _fitting(note: str) -> str:
+    """The note as PostgreSQL takes it: it may name what a caller chose, and a row that can't be settled stays open."""
+    return note.replace("\0", "?")[:_MOST_OF_NOTE]
+
+
+def open_of(row: Mapping[str, Any]) -> Open:
+    kept = row["before"] or {}
+    return Open(
+        row["id"],
+        Action(row["action"]),
+        row["registry_name"],
+        row["request"],
+        before=kept.get("was"),
+        applied=tuple(kept.get("applied", ())),
+        is_unsent=row["before"] is not None and "was" not in kept,
+    )
+
+
+def _is_with_its_request(operation_id: str) -> tuple[ColumnElement[bool], ...]:
+    """Open, and no sweep has claimed it."""
+    c = operations.c
+    return (c.id == operation_id, c.completed_at.is_(None), c.claimed_until.is_(None))
+
+
+def _is_claimed(row: Mapping[str, Any]) -> tuple[ColumnElement[bool], ...]:
+    """Still by the sweep that took `row`."""
+    c = operations.c
+    return (c.id == row["id"], c.completed_at.is_(None), c.claimed_until == row["claimed_until"])

@@ -1,0 +1,290 @@
+"""Every change goes through here: recorded before it is made, made once, and its outcome recorded after.
+
+    record the intent (commit) -> authorise -> replay? -> act (no transaction open) -> record the outcome (commit)
+
+Authorisation is a pure function of what is already loaded, so a refusal and its row are one commit. An action that
+changes what is there already also keeps, before AWS is asked to, what that is: without it nobody could tell later
+whether AWS acted, or whether somebody else did.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+
+import stamina
+import structlog
+
+from service.access import authz
+from service.access.authz import Action
+from service.base.clock import unbounded
+from service.base.errors import (
+    AnswerLostError,
+    ConflictError,
+    DatabaseError,
+    DeadlineError,
+    ForbiddenError,
+    InProgressError,
+    InternalError,
+    InvalidError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PartialError,
+    UndeterminedError,
+    WharfingerError,
+)
+from service.clients.aws.sessions import Permit, permit
+from service.operations.ledger import Call, Done, Intent, Json, Ledger, Open, Outcome, Settled, Status, Twin
+
+Act = Callable[[str], Awaitable[Outcome]]
+"""Makes the change; it is told the operation's id, to leave it on what it makes."""
+
+Settler = Callable[[Open], Awaitable[Settled | None]]
+"""Says what became of an open operation; None where that can't be told now."""
+
+_RETRY_AFTER = 5
+
+log = structlog.get_logger()
+
+
+class Operations:
+    """Runs changes, and knows how each kind is settled when AWS's answer to it is lost."""
+
+    def __init__(self, *, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._settlers: dict[Action, Settler] = {}
+        self._looking: set[Action] = set()
+        self._proving: set[Action] = set()
+        self._calls: dict[str, str] = {}
+
+    def settles(
+        self, action: Action, settler: Settler, *, looks: bool = False, proves: bool = False, call: str | None = None
+    ) -> None:
+        """Register how operations of this kind are settled.
+
+        :param looks: it asks AWS, which takes time and may read back stale.
+        :param proves: where it finds a success, that is this operation's own doing.
+        :param call: AWS's name for the one thing that it does, by which CloudTrail knows it.
+        """
+        if call is not None:
+            self._calls[action] = call
+        self._settlers[action] = settler
+        (self._looking.add if looks else self._looking.discard)(action)
+        (self._proving.add if proves else self._proving.discard)(action)
+
+    def call_of(self, action: str) -> str | None:
+        """AWS's name for what an action does, where that is one call."""
+        return self._calls.get(action)
+
+    @property
+    def looking_actions(self) -> Collection[str]:
+        """Those that this version settles by looking at AWS: a replica of another version may have opened others."""
+        return self._looking
+
+    @property
+    def told_actions(self) -> Collection[str]:
+        """Those that this version settles without asking AWS."""
+        return self._settlers.keys() - self._looking
+
+    async def run(self, call: Call, intent: Intent, act: Act) -> Done:
+        """Do what `intent` says by calling `act`, once, with everything about it in the audit trail.
+
+        :raises WharfingerError: refused, or it failed and nothing was changed.
+        :raises PartialError: some of it was changed; the error says what.
+        :raises OutcomeUnknownError: it may have been done; the row stays open until it is settled.
+        """
+        await self._authorise(call, intent)
+        if call.idempotency_key is None:
+            return await self._act(call, intent, await self._ledger.open(call, intent), act)
+        opened = await self._ledger.open_with_key(call, intent)
+        if not isinstance(opened, Twin):
+            return await self._act(call, intent, opened, act)
+        if opened.fingerprint != call.fingerprint:
+            raise InvalidError("This Idempotency-Key came with another request before.", code="idempotency_key_reused")
+        if opened.status == Status.PARTIAL and (continued := await self._ledger.continue_from(call, intent, opened)):
+            return await self._act(call, intent, continued, act, applied=opened.applied)
+        return await self._replay(call, intent, opened)
+
+    async def keep(self, operation_id: str, before: Json) -> None:
+        """Keep what was there before, durably, and only then may AWS be asked to change it.
+
+        :raises OutcomeUnknownError: a sweep has taken the operation over, so it may not act any more.
+        """
+        leave = permit.get()
+        if not await self._ledger.keep(operation_id, before, leave.applied if leave else ()):
+            raise _unknown(operation_id)
+
+    async def record(self, call: Call, intent: Intent, outcome: Outcome) -> Done:
+        """Record a change that asks nothing of AWS, with its outcome: durable when this returns."""
+        await self._authorise(call, intent)
+        made = await self._ledger.record(call, intent, Status.SUCCEEDED, result=outcome.result)
+        return Done(made, outcome.result)
+
+    async def settle(self, operation: Open) -> Settled | None:
+        """What became of an open operation; None where that can't be told now."""
+        if operation.is_unsent:
+            return _unsent(operation)
+        try:
+            return await self._settlers[operation.action](operation)
+        except WharfingerError as error:
+            log.warning("not_settled", operation=operation.id, code=error.code)
+        except Exception:
+            # One row that trips over a defect must not keep all the others open.
+            log.exception("not_settled", operation=operation.id)
+        return None
+
+    async def _authorise(self, call: Call, intent: Intent) -> None:
+        try:
+            for action, target in intent.requires or ((intent.action, intent.target),):
+                authz.require(call.caller, action, target)
+        except (ForbiddenError, NotFoundError) as error:
+            await self._ledger.record(call, intent, Status.REFUSED, code=error.code)
+            raise
+
+    async def _replay(self, call: Call, intent: Intent, twin: Twin) -> Done:
+        if (error := await self._not_repeatable(call, intent, twin)) is not None:
+            await self._ledger.record(call, intent, Status.REFUSED, code=error.code, replay_of=twin.id)
+            raise error
+        await self._ledger.record(call, intent, Status.REPLAYED, replay_of=twin.id)
+        return Done(twin.id, twin.result or {}, is_replayed=True)
+
+    async def _not_repeatable(self, call: Call, intent: Intent, twin: Twin) -> WharfingerError | None:
+        """Why the first request's answer can't be given again."""
+        if twin.status == Status.UNKNOWN:
+            return await self._undetermined(call, twin)
+        if twin.status != Status.SUCCEEDED or twin.result is None:
+            return InProgressError("Ask again: the first request has no outcome yet.", retry_after=_RETRY_AFTER)
+        if not intent.is_repeatable:
+            return ConflictError(
+                f"It was done as operation {twin.id}; a secret is shown once only.", code="secret_not_replayable"
+            )
+        return None
+
+    async def _undetermined(self, call: Call, twin: Twin) -> WharfingerError:
+        found: Settled | None = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(call.deadline.loop_time):
+                found = await self.settle(await self._ledger.find(twin.id))
+        return UndeterminedError(
+            f"Whether operation {twin.id} did this is not known, and will not be: {twin.note}. Nothing was done now. "
+            "See what is there; to do it again, send it with a new Idempotency-Key.",
+            members={
+                "operation": twin.id,
+                "known": twin.note,
+                "now": None if found is None else {"note": found.note, "found": found.found},
+            },
+        )
+
+    async def _act(
+        self, call: Call, intent: Intent, operation_id: str, act: Act, *, applied: Sequence[str] = ()
+    ) -> Done:
+        """Act and record, each in its time: cut off in between by anybody else, the answer would not be true."""
+        leave = Permit(operation_id, until=call.deadline.act_until, applied=applied)
+        with unbounded():
+            try:
+                async with asyncio.timeout_at(call.deadline.loop_time):
+                    return await self._act_once(call, intent, leave, act)
+            except TimeoutError as error:
+                raise _unknown(operation_id) from error
+
+    async def _act_once(self, call: Call, intent: Intent, leave: Permit, act: Act) -> Done:
+        token = permit.set(leave)
+        try:
+            async with asyncio.timeout_at(call.deadline.act_by):
+                outcome = await act(leave.operation_id)
+        except Exception as error:  # noqa: BLE001 - each becomes a typed error and a row
+            return await self._fail(intent, leave, _typed(error))
+        finally:
+            permit.reset(token)
+        await self._succeed(leave.operation_id, outcome)
+        return Done(leave.operation_id, outcome.result)
+
+    async def _succeed(self, operation_id: str, outcome: Outcome) -> None:
+        try:
+            await self._complete(operation_id, Status.SUCCEEDED, outcome)
+        except OutcomeUnknownError:
+            raise
+        except WharfingerError as refusal:
+            await self._complete(operation_id, Status.FAILED, Outcome({}), refusal)
+            raise
+
+    async def _fail(self, intent: Intent, leave: Permit, error: WharfingerError) -> Done:
+        if leave.is_doubtful and error.aws is not None:
+            return await self._prove(intent, leave.operation_id, error)
+        if _is_lost(error, leave):
+            raise _unknown(leave.operation_id) from error
+        if leave.applied and not isinstance(error, PartialError):
+            error = PartialError(leave.applied, error)
+        await self._complete(leave.operation_id, _status_of(error), _facts_of(error), error)
+        raise error
+
+    async def _prove(self, intent: Intent, operation_id: str, error: WharfingerError) -> Done:
+        """An attempt before had no answer, so the refusal may be of our own doing, and AWS may act on it even now.
+
+        What is proven to be this operation's is believed at once, nothing else is: that is for the sweep.
+        """
+        found: Settled | None = None
+        if intent.action in self._proving:
+            found = await self.settle(Open(operation_id, intent.action, intent.target.registry, intent.request))
+        if found is None or found.status != Status.SUCCEEDED or found.result is None:
+            raise _unknown(operation_id) from error
+        await self._complete(operation_id, Status.SUCCEEDED, Outcome(found.result))
+        return Done(operation_id, found.result)
+
+    async def _complete(
+        self, operation_id: str, status: Status, outcome: Outcome, error: WharfingerError | None = None
+    ) -> None:
+        facts = {"code": error.code, "aws": asdict(error.aws) if error.aws else None} if error else {}
+        try:
+            async for attempt in stamina.retry_context(on=DatabaseError, attempts=4, wait_initial=0.05, timeout=5):
+                with attempt:
+                    done = await self._ledger.complete(
+                        operation_id,
+                        status,
+                        write=outcome.write,
+                        forget_key=status == Status.FAILED,
+                        result=outcome.result,
+                        **facts,
+                    )
+        except DatabaseError as away:
+            raise _unknown(operation_id) from away
+        if not done:
+            raise _unknown(operation_id)
+
+
+def _unsent(operation: Open) -> Settled:
+    note = "AWS was not asked to do it"
+    if operation.applied:
+        return Settled(Status.PARTIAL, note, {"applied": list(operation.applied)}, is_certain=True)
+    return Settled(Status.FAILED, note, is_certain=True)
+
+
+def _typed(error: Exception) -> WharfingerError:
+    if isinstance(error, WharfingerError):
+        return error
+    if isinstance(error, TimeoutError):
+        return DeadlineError("The deadline passed before AWS answered.", retry_after=_RETRY_AFTER)
+    log.error("defect", exc_info=error)
+    return InternalError("This is a defect of wharfinger; its log has more under the request id.")
+
+
+def _is_lost(error: WharfingerError, leave: Permit) -> bool:
+    if isinstance(error, AnswerLostError) or leave.is_doubtful:
+        return True
+    return leave.is_sent and isinstance(error, DeadlineError | InternalError)
+
+
+def _status_of(error: WharfingerError) -> Status:
+    return Status.PARTIAL if isinstance(error, PartialError) else Status.FAILED
+
+
+def _facts_of(error: WharfingerError) -> Outcome:
+    return Outcome({"applied": list(error.applied)} if isinstance(error, PartialError) else {})
+
+
+def _unknown(operation_id: str) -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        f"Whether it was done is not known yet. It will be settled as operation {operation_id}; "
+        "a repeat with the same Idempotency-Key is safe.",
+        retry_after=_RETRY_AFTER,
+    )

@@ -1,0 +1,42 @@
+"""Work done side by side: an error waits for the rest, so that nothing goes on behind a caller's back."""
+
+import asyncio
+
+import pytest
+
+from service.base.tasks import all_of
+
+pytestmark = pytest.mark.asyncio
+
+
+async def answer(value: int, after: asyncio.Event) -> int:
+    await after.wait()
+    return value
+
+
+async def fail(text: str) -> int:
+    raise ValueError(text)
+
+
+async def test_answers_come_in_the_order_asked_for() -> None:
+    second_is_done = asyncio.Event()
+
+    async def second() -> int:
+        second_is_done.set()
+        return 2
+
+    assert await all_of([answer(1, second_is_done), second()]) == [1, 2]
+
+
+async def test_the_first_error_comes_once_the_others_are_over() -> None:
+    over: list[str] = []
+
+    async def slow() -> int:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        over.append("slow")
+        return 1
+
+    with pytest.raises(ValueError, match="first"):
+        await all_of([slow(), fail("first"), fail("second")])
+    assert over == ["slow"]
