@@ -19,6 +19,7 @@ test: $(VENV)/dev ## Run the tests
 lint: $(VENV)/dev ## Check format, rules, types and the import fence
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/ruff check
+	$(VENV)/bin/lint-imports --no-logo
 	$(VENV)/bin/mypy
 
 format: $(VENV)/dev ## Format, and mend what can be mended
@@ -35,7 +36,7 @@ lock: $(VENV)/dev ## Resolve the dependencies anew
 	./lock
 
 clean: ## Remove what was built here
-	rm -rf $(VENV) build dist data .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist data .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=...") if sys.version_info < (3, 11) else None'

@@ -10,12 +10,11 @@ from api.http.answers import TAGGED, Http
 from api.http.deps import Cursor, Limit
 from api.http.problems import declare
 from api.http.routing import KeyedRoute
-from service.access.authz import Action, Step
+from service.access.actions import Action, Step
 from service.base.errors import NotFoundError
-from service.models.repositories import UtcTime
-from service.operations.audit import AuditPage, Entry
+from service.models.audit import AuditPage, Entry, Status
+from service.models.common import UtcTime
 from service.operations.audit_query import AuditFilter
-from service.operations.ledger import Status
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=KeyedRoute)
 _ACTIONS = tuple(str(one) for one in (*Action, *Step))

@@ -9,10 +9,10 @@ from api.http.deps import RegistryName
 from api.http.problems import declare
 from api.http.routing import KeyedRoute
 from service.base.errors import NotFoundError
-from service.clusters.clusters import ClusterList, ClusterStatus
-from service.gates.preflight import Preflight
+from service.models.clusters import ClusterList, ClusterStatus
 from service.models.deployments import ImageText, NamespaceName
-from service.models.repositories import Reference
+from service.models.preflights import Preflight
+from service.models.references import Reference
 
 router = APIRouter(prefix="/v1/clusters", tags=["clusters"], route_class=KeyedRoute)
 Name = Annotated[str, Path(max_length=64, examples=["demo"], description="As the settings name it")]

@@ -33,7 +33,7 @@ from service.models.deployments import (
     NamespaceName,
     WorkloadName,
 )
-from service.operations.ledger import Call, Done
+from service.operations.calls import Call, Done
 
 router = APIRouter(prefix="/v1/deployments", tags=["deployments"], route_class=KeyedRoute)
 

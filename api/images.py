@@ -18,7 +18,7 @@ from service.base.errors import (
     TooLargeError,
 )
 from service.models.images import Image, ImagePage, ImageTagging, TaggedImage
-from service.models.repositories import MOST_REFERENCE, REFERENCE_FORMS, Reference, RepositoryName
+from service.models.references import MOST_REFERENCE, REFERENCE_FORMS, Reference, RepositoryName
 
 router = APIRouter(prefix="/v1/images", tags=["images"], route_class=KeyedRoute)
 

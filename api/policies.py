@@ -14,8 +14,8 @@ from api.http.routing import KeyedRoute
 from service.base.errors import NotFoundError, PreconditionError, TooLargeError
 from service.iam import templates
 from service.iam.documents import hash_of
-from service.iam.templates import PolicyTemplateList
-from service.models.repositories import RepositoryName
+from service.models.policies import PolicyTemplateList
+from service.models.references import RepositoryName
 
 PolicyDocument = TypeAliasType("PolicyDocument", dict[str, Any])
 """By name, so that the contract has one schema for it."""

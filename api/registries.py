@@ -8,7 +8,7 @@ from api.http.answers import TAGGED, Http
 from api.http.problems import declare
 from api.http.routing import KeyedRoute
 from service.base.errors import NotFoundError
-from service.registry.registries import RegistryList, RegistryStatus
+from service.models.registries import RegistryList, RegistryStatus
 
 router = APIRouter(prefix="/v1/registries", tags=["registries"], route_class=KeyedRoute)
 

@@ -11,7 +11,8 @@ from api.http.paths import NAME_IN_PATH
 from api.http.problems import declare
 from api.http.routing import KeyedRoute
 from service.base.errors import ConflictError, NotFoundError, PartialError, PreconditionError, TooLargeError
-from service.models.repositories import Repository, RepositoryCreate, RepositoryName, RepositoryPage, RepositoryUpdate
+from service.models.references import RepositoryName
+from service.models.repositories import Repository, RepositoryCreate, RepositoryPage, RepositoryUpdate
 
 router = APIRouter(prefix="/v1/repositories", tags=["repositories"], route_class=KeyedRoute)
 Name = Annotated[RepositoryName, Path(description="The name as it is (`team/app`) or percent-encoded (`team%2Fapp`)")]

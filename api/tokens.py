@@ -12,7 +12,7 @@ from api.http.deps import RegistryName
 from api.http.problems import declare
 from api.http.routing import DirectRoute
 from service.base.errors import ConflictError, NotFoundError, OutcomeUnknownError, TooLargeError
-from service.credentials.tokens import Token, TokenRequest
+from service.models.tokens import Token, TokenRequest
 
 DOCKER_CONFIG = "application/vnd.docker.config+json"
 

@@ -18,13 +18,14 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from bench.report import line
-from service.access.authz import Action, Binding, Caller, Role
+from service.access.actions import Action, Role
+from service.access.authz import Binding, Caller
 from service.base.db import Database
 from service.base.migrate import migrate
 from service.base.settings import DatabaseSettings, Settings
+from service.models.audit import Status
 from service.operations.audit import Audit
 from service.operations.audit_query import AuditFilter
-from service.operations.ledger import Status
 
 _ROWS = int(os.environ.get("TRAIL_ROWS", "300000"))
 _BATCH = 500_000

@@ -23,7 +23,8 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.app import create
-from service.access.authz import Binding, Role
+from service.access.actions import Role
+from service.access.authz import Binding
 from service.base.db import Database
 from service.base.settings import (
     DEFAULT_FILE,

@@ -15,14 +15,15 @@ from pydantic import ValidationError
 
 from api.http.logs import configure_logs
 from api.http.wording import examples_of, reason_of
-from service.access.authz import Binding, Role
+from service.access.actions import Role
+from service.access.authz import Binding
 from service.base.clock import Deadline, new_id, utcnow
 from service.base.settings import Settings, load
 from service.models.keys import Key, KeyCreate, KeyPage, KeyRotate, NewKey, RotatedKey
 
 if TYPE_CHECKING:
     from service.credentials.keys import Keys
-    from service.operations.ledger import Call
+    from service.operations.calls import Call
 
 T = TypeVar("T")
 M = TypeVar("M", Binding, KeyCreate, KeyRotate)
@@ -155,7 +156,8 @@ async def _on_database(settings: Settings, work: "Callable[[Keys, Call], Awaitab
     from service.base.db import Database  # noqa: PLC0415 - help and mistakes are answered without the database's libraries
     from service.base.migrate import migrate  # noqa: PLC0415 - as above
     from service.credentials.keys import Keys  # noqa: PLC0415 - as above
-    from service.operations.ledger import Call, Ledger  # noqa: PLC0415 - as above
+    from service.operations.calls import Call  # noqa: PLC0415 - as above
+    from service.operations.ledger import Ledger  # noqa: PLC0415 - as above
     from service.operations.runner import Operations  # noqa: PLC0415 - as above
 
     database = Database(settings)

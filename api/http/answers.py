@@ -17,8 +17,8 @@ from api.http.negotiation import JSON, preferred
 from service.access.authz import Caller
 from service.base.clock import Deadline
 from service.base.errors import FieldError, ParameterError
-from service.models.repositories import Model, Page, etag_of
-from service.operations.ledger import Call, Done
+from service.models.common import Model, Page, etag_of
+from service.operations.calls import Call, Done
 
 PLAIN = "text/plain"
 PLAIN_TEXT: dict[int | str, dict[str, Any]] = {

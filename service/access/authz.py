@@ -1,101 +1,12 @@
 """Who may do what: one pure function over one table, whose full matrix is a snapshot in the tests."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from service.access.actions import GRANTS, Action, Role
 from service.base.errors import ForbiddenError, NotFoundError
-
-
-class Role(StrEnum):
-    """What its holder may do; the README has the table."""
-
-    VIEWER = "viewer"
-    DEVELOPER = "developer"
-    DEPLOYER = "deployer"
-    PRIVILEGED_DEPLOYER = "privileged_deployer"
-    AUDITOR = "auditor"
-    ADMIN = "admin"
-
-
-class Action(StrEnum):
-    """What can be asked for; mutating ones are the `action` of an audit row."""
-
-    REPOSITORY_READ = "repository.read"
-    REPOSITORY_CREATE = "repository.create"
-    REPOSITORY_UPDATE = "repository.update"
-    REPOSITORY_DELETE = "repository.delete"
-    IMAGE_TAG = "image.tag"
-    IMAGE_DELETE = "image.delete"
-    POLICY_PUT = "policy.put"
-    POLICY_PUT_FOREIGN = "policy.put_foreign"
-    POLICY_DELETE = "policy.delete"
-    TOKEN_PULL = "token.pull"  # noqa: S105 - the name of an action
-    TOKEN_PUSH = "token.push"  # noqa: S105 - likewise
-    TOKEN_REGISTRY = "token.registry"  # noqa: S105 - likewise
-    DEPLOYMENT_READ = "deployment.read"
-    DEPLOYMENT_CREATE = "deployment.create"
-    DEPLOYMENT_ROLLBACK = "deployment.rollback"
-    DEPLOYMENT_CANCEL = "deployment.cancel"
-    DEPLOYMENT_DELETE = "deployment.delete"
-    DEPLOYMENT_FORCE = "deployment.force"
-    DEPLOYMENT_ADOPT = "deployment.adopt"
-    DEPLOYMENT_SERVICE_ACCOUNT = "deployment.service_account"
-    DEPLOYMENT_RESERVED_NAMESPACE = "deployment.reserved_namespace"
-    AUDIT_READ = "audit.read"
-    AUDIT_READ_ALL = "audit.read_all"
-    KEY_READ = "key.read"
-    KEY_CREATE = "key.create"
-    KEY_ROTATE = "key.rotate"
-    KEY_REVOKE = "key.revoke"
-
-
-class Step(StrEnum):
-    """What a rollout does to a cluster: the `action` of a child of the operation that asked for it."""
-
-    APPLY_DEPLOYMENT = "cluster.apply_deployment"
-    APPLY_SERVICE = "cluster.apply_service"
-    DELETE_SERVICE = "cluster.delete_service"
-    DELETE_DEPLOYMENT = "cluster.delete_deployment"
-
-
-_EVERYONE = frozenset(Role)
-_DEVELOPERS = frozenset({Role.DEVELOPER, Role.ADMIN})
-_PRIVILEGED = frozenset({Role.PRIVILEGED_DEPLOYER, Role.ADMIN})
-_DEPLOYERS = _PRIVILEGED | {Role.DEPLOYER}
-_ADMINS = frozenset({Role.ADMIN})
-
-GRANTS: dict[Action, frozenset[Role]] = {
-    Action.REPOSITORY_READ: _EVERYONE,
-    Action.REPOSITORY_CREATE: _DEVELOPERS,
-    Action.REPOSITORY_UPDATE: _DEVELOPERS,
-    Action.REPOSITORY_DELETE: _DEVELOPERS,
-    Action.IMAGE_TAG: _DEVELOPERS,
-    Action.IMAGE_DELETE: _DEVELOPERS,
-    Action.POLICY_PUT: _DEVELOPERS,
-    Action.POLICY_PUT_FOREIGN: _ADMINS,
-    Action.POLICY_DELETE: _DEVELOPERS,
-    Action.TOKEN_PULL: _DEVELOPERS | _DEPLOYERS,
-    Action.TOKEN_PUSH: _DEVELOPERS,
-    Action.TOKEN_REGISTRY: _ADMINS,
-    Action.DEPLOYMENT_READ: _EVERYONE,
-    Action.DEPLOYMENT_CREATE: _DEPLOYERS,
-    Action.DEPLOYMENT_ROLLBACK: _DEPLOYERS,
-    Action.DEPLOYMENT_CANCEL: _DEPLOYERS,
-    Action.DEPLOYMENT_DELETE: _DEPLOYERS,
-    Action.DEPLOYMENT_FORCE: _ADMINS,
-    Action.DEPLOYMENT_ADOPT: _ADMINS,
-    Action.DEPLOYMENT_SERVICE_ACCOUNT: _PRIVILEGED,
-    Action.DEPLOYMENT_RESERVED_NAMESPACE: _PRIVILEGED,
-    Action.AUDIT_READ: _EVERYONE,
-    Action.AUDIT_READ_ALL: frozenset({Role.AUDITOR, Role.ADMIN}),
-    Action.KEY_READ: _ADMINS,
-    Action.KEY_CREATE: _ADMINS,
-    Action.KEY_ROTATE: _ADMINS,
-    Action.KEY_REVOKE: _ADMINS,
-}
 
 EVERY = "*"
 _SCOPE = r"^(\*|[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)$"

@@ -12,7 +12,8 @@ from typing import Literal
 import structlog
 from sqlalchemy import bindparam, or_, select, update
 
-from service.access.authz import Binding, Caller, Role
+from service.access.actions import Role
+from service.access.authz import Binding, Caller
 from service.base.batching import Batcher
 from service.base.clock import utcnow
 from service.base.db import Database

@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from service.clients.aws.answers import as_text
-from service.clients.aws.sessions import RegistryClients, lent, translated
+from service.clients.aws.sessions import RegistryClients, lent
+from service.clients.aws.translation import translated
+from service.models.tokens import SESSION_SECONDS
 
 if TYPE_CHECKING:
     from types_aiobotocore_ecr import ECRClient
@@ -31,8 +33,6 @@ BatchGetImage is among them for a HEAD of the manifest, by which clients tell wh
 
 _LOGIN = "ecr:GetAuthorizationToken"
 
-SESSION_SECONDS = 3600
-"""STS caps a session at one hour under role chaining, which is how a service that runs on a role assumes another."""
 
 MOST_POLICY_CHARACTERS = 2048
 """Of an inline session policy (STS API reference, AssumeRole)."""

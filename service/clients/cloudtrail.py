@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from service.base.untrusted import read_json
-from service.clients.aws.sessions import OPERATION_IN_USER_AGENT, RegistryClients, translated
+from service.clients.aws.guard import OPERATION_IN_USER_AGENT
+from service.clients.aws.sessions import RegistryClients
+from service.clients.aws.translation import translated
 
 _MOST_PAGES = 20
 _PER_PAGE = 50

@@ -8,7 +8,8 @@ from typing import Any
 
 from service.base.clock import utcnow
 from service.base.tasks import all_of
-from service.clients.aws.sessions import RegistryClients, translated
+from service.clients.aws.sessions import RegistryClients
+from service.clients.aws.translation import translated
 
 _ID_HEADER = "x-k8s-aws-id"
 _TOKEN_PREFIX = "k8s-aws-v1."  # noqa: S105 - what every token begins with

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, cast
 
-from service.clients.aws.sessions import RegistryClients, translated
+from service.clients.aws.sessions import RegistryClients
+from service.clients.aws.translation import translated
 
 Document = dict[str, Any]
 

@@ -16,8 +16,8 @@ from service.base.settings import ClusterSettings
 from service.clients.aws.sessions import RegistryClients
 from service.clients.eks import Eks
 from service.clusters.platforms import platforms_of
-from service.deployments.workloads import MANAGER
-from service.models.repositories import Model, Page
+from service.models.clusters import Cluster, ClusterList, ClusterStatus
+from service.models.workloads import MANAGER
 
 if TYPE_CHECKING:
     from service.clients.kube.client import Kube
@@ -29,32 +29,6 @@ _LOOK_AGAIN_SECONDS = 10.0
 _SYSTEM_NAMESPACES = "kube-"
 
 log = structlog.get_logger()
-
-
-class Cluster(Model):
-    """A cluster of the settings."""
-
-    name: str
-    kind: str
-    registry: str | None
-
-
-class ClusterStatus(Cluster):
-    """A cluster, and what it says of itself just now."""
-
-    reachable: bool
-    problem: str | None
-    detail: str | None
-    status: str | None
-    version: str | None
-    nodes: int
-    architectures: list[str]
-
-
-class ClusterList(Page):
-    """All that the caller may know of."""
-
-    items: list[Cluster]
 
 
 class Clusters:

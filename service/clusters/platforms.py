@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.clients.ecr.images import EcrImages
-from service.models.repositories import Reference
+from service.models.references import Reference
 
 Node = Mapping[str, Any]
 

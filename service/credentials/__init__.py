@@ -1,0 +1,1 @@
+"""What lets somebody in: API keys of our own, and docker credentials."""

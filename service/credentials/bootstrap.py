@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from service.access.authz import Binding, Role
+from service.access.actions import Role
+from service.access.authz import Binding
 from service.access.identity import is_well_formed, operator
 from service.base.clock import Deadline, new_id
 from service.base.settings import Settings, StartupError
 from service.credentials.keys import Keys
 from service.models.keys import KeyCreate
-from service.operations.ledger import Call
+from service.operations.calls import Call
 
 
 async def adopt_key(settings: Settings, keys: Keys) -> None:

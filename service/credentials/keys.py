@@ -9,16 +9,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.access import authz
-from service.access.authz import Action, Binding, Caller, Role, Target
+from service.access.actions import Action, Role
+from service.access.authz import Binding, Caller, Target
 from service.access.identity import hash_secret, new_secret
 from service.base import cursors
 from service.base.clock import new_id, utcnow
 from service.base.db import Database
 from service.base.errors import ConflictError, FieldError, InvalidError, NotFoundError
 from service.base.tables import key_secrets, keys
+from service.models.audit import Status
+from service.models.common import etag_of
 from service.models.keys import Key, KeyCreate, KeyPage, KeyRotate
-from service.models.repositories import etag_of
-from service.operations.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
+from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled
 from service.operations.runner import Operations
 
 _EVERYWHERE = Binding(role=Role.ADMIN)

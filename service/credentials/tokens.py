@@ -7,86 +7,23 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from enum import StrEnum
-from typing import Annotated, Self
 from weakref import WeakValueDictionary
 
-from pydantic import AwareDatetime, Field, StrictInt, StringConstraints, model_validator
-
-from service.access.authz import Action, Caller, Target
+from service.access.actions import Action
+from service.access.authz import Caller, Target
 from service.base.clock import utcnow
 from service.base.errors import ConflictError, DeadlineError, FieldError, InvalidError
 from service.base.telemetry import VENDS
-from service.clients.broker import MOST_POLICY_CHARACTERS, PULL, PUSH, SESSION_SECONDS, Broker, Credential
-from service.models.repositories import REPOSITORY_PATTERN, Model
-from service.operations.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
+from service.clients.broker import MOST_POLICY_CHARACTERS, PULL, PUSH, Broker, Credential
+from service.models.audit import Status
+from service.models.tokens import Token, TokenAction, TokenRequest, TokenScope
+from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled
 from service.operations.runner import Operations
 from service.registry.registries import Registries
-
-LEAST_LEFT = timedelta(minutes=15)
-"""With less time left, a credential is given only to who asks for less: a slow build must not end in a refusal."""
 
 _TOKEN_LIFE = timedelta(hours=12)
 _MOST_CACHED = 10_000
 _FROM_CACHE, _FROM_AWS = VENDS.labels("cache"), VENDS.labels("aws")
-
-
-class TokenAction(StrEnum):
-    """What a credential is for."""
-
-    PULL = "pull"
-    PUSH = "push"
-
-
-class TokenScope(StrEnum):
-    """Whether it is for named repositories or for all."""
-
-    REPOSITORIES = "repositories"
-    REGISTRY = "registry"
-
-
-RepositoryScope = Annotated[
-    str,
-    StringConstraints(pattern=REPOSITORY_PATTERN.removesuffix("$") + r"(?:/\*)?$", min_length=2, max_length=256),
-    Field(
-        examples=["team/app"], description="A repository, or with `/*` all that are below a prefix, present or to come"
-    ),
-]
-
-
-class TokenRequest(Model):
-    """What the credential is to reach, and no more."""
-
-    repositories: tuple[RepositoryScope, ...] = Field((), max_length=100, examples=[["myapp"], ["team/*"]])
-    actions: frozenset[TokenAction] = Field(min_length=1, examples=[["pull", "push"]])
-    scope: TokenScope = Field(TokenScope.REPOSITORIES, description="`registry` must be asked for, and is for admins")
-    min_seconds: StrictInt = Field(
-        round(LEAST_LEFT.total_seconds()),
-        ge=60,
-        le=SESSION_SECONDS - 60,
-        description="How long it has to be good for, at the least: of the one that is known already, too",
-    )
-
-    @model_validator(mode="after")
-    def _scope_fits(self) -> Self:
-        if (self.scope is TokenScope.REGISTRY) == bool(self.repositories):
-            raise ValueError("name repositories, or ask for scope registry without naming any")
-        return self
-
-
-class Token(Model):
-    """A docker login. It ends with the session it came from: an hour at most under role chaining."""
-
-    username: str = Field(examples=["AWS"])
-    password: str
-    registry: str
-    host: str = Field(
-        description="What `docker login` names", examples=["111111111111.dkr.ecr.eu-central-1.amazonaws.com"]
-    )
-    expires_at: AwareDatetime
-    scope: TokenScope
-    repositories: tuple[str, ...]
-    actions: tuple[TokenAction, ...]
 
 
 @dataclass(frozen=True, slots=True)

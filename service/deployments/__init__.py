@@ -1,0 +1,1 @@
+"""Deployments: accepted, stored, rolled out, followed to their end."""

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.base.clock import utcnow
-from service.deployments.workloads import MANAGER, Object, is_own_entry
+from service.deployments.workloads import Object, is_own_entry
+from service.models.workloads import MANAGER
 
 _WHAT_RUNS: Mapping[str, Sequence[str]] = {"Deployment": ("f:spec", "f:template"), "Service": ("f:spec", "f:ports")}
 

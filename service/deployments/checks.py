@@ -22,8 +22,8 @@ from service.deployments.workloads import (
     service_selector,
 )
 from service.models.deployments import DeploymentCreate
-from service.models.repositories import Reference
-from service.operations.ledger import Json
+from service.models.references import Reference
+from service.operations.calls import Json
 from service.registry.references import References
 from service.registry.registries import Registries
 

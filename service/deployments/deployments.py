@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Row, and_, false, or_, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.access import authz
-from service.access.authz import Action, Binding, Caller, Target
+from service.access.actions import Action
+from service.access.authz import Binding, Caller, Target
 from service.base import cursors
 from service.base.errors import (
     ConflictError,
@@ -28,6 +29,8 @@ from service.deployments.rollouts import Rollouts
 from service.deployments.store import DeploymentStore, Guard, Place, place_of
 from service.deployments.values import FORGOTTEN, without_values
 from service.deployments.workloads import Object, generation_of
+from service.models.audit import Status
+from service.models.common import etag_of
 from service.models.deployments import (
     Deployment,
     DeploymentCreate,
@@ -37,8 +40,8 @@ from service.models.deployments import (
     DeploymentStatus,
     DryRun,
 )
-from service.models.repositories import Reference, etag_of
-from service.operations.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
+from service.models.references import Reference
+from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled
 from service.operations.runner import Act, Operations
 from service.registry.registries import Registries
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.access.authz import Action, Step
+from service.access.actions import Action, Step
 from service.base.clock import utcnow
 from service.base.errors import ConflictError, WharfingerError
 from service.base.telemetry import ROLLOUTS
@@ -23,7 +23,7 @@ from service.deployments.store import place_of
 from service.deployments.workloads import Object, deployment_of, image_of, match_labels
 from service.models.deployments import DeploymentKind, DeploymentStatus, Progress, Reason
 from service.models.workloads import OnFailure
-from service.operations.ledger import Json
+from service.operations.calls import Json
 
 _GRACE = timedelta(seconds=5)
 """Past the progress deadline, for the cluster's own controller to say so in its own words first."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.access.authz import Step
+from service.access.actions import Step
 from service.base.db import Database
 from service.base.errors import ClusterUnavailableError, ConflictError, WharfingerError
-from service.clients.aws.sessions import Permit, permit
+from service.base.permits import Permit, permit
 from service.clients.kube.errors import StaleError
 from service.clusters.clusters import Clusters
 from service.deployments.adoption import managers_taken_over
@@ -31,8 +31,10 @@ from service.deployments.workloads import (
     service,
     service_selector,
 )
+from service.models.audit import Status
 from service.models.workloads import WorkloadSpec
-from service.operations.ledger import Child, Json, Ledger, Parent, Status
+from service.operations.calls import Child, Json, Parent
+from service.operations.ledger import Ledger
 
 if TYPE_CHECKING:
     from service.clients.kube.client import Kube

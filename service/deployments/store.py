@@ -19,8 +19,9 @@ from service.base.clock import utcnow
 from service.base.db import Database
 from service.base.tables import UtcDateTime, deployment_events, deployment_targets, deployments, operations
 from service.deployments.values import forget, forget_everywhere
+from service.models.audit import Status
 from service.models.deployments import DeploymentKind, DeploymentStatus
-from service.operations.ledger import Json, Status
+from service.operations.calls import Json
 
 _PLACE = (deployments.c.cluster, deployments.c.namespace, deployments.c.name)
 _POLL = 0.5

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.base.tables import deployments
 from service.models.deployments import DeploymentKind, DeploymentStatus
-from service.operations.ledger import Json
+from service.operations.calls import Json
 
 KEPT_SUCCESSES = 10
 """Of a target: as many as Kubernetes keeps ReplicaSets to roll back to, unless told otherwise."""

@@ -7,12 +7,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from service.models.workloads import OWN_LABEL_PREFIX, EnvSource, Probe, Security, WorkloadSpec
+from service.models.workloads import MANAGER, OWN_LABEL_PREFIX, EnvSource, Probe, Security, WorkloadSpec
 
 Object = dict[str, Any]
 
-MANAGER = "wharfinger"
-"""Our field manager, and the value of the label by which we know our own objects."""
 MANAGED_BY = "app.kubernetes.io/managed-by"
 NAME = "app.kubernetes.io/name"
 DEPLOYMENT_ANNOTATION = OWN_LABEL_PREFIX + "deployment"

@@ -2,30 +2,12 @@
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeVar
 
 from service.base.errors import WharfingerError
-from service.models.repositories import Model
+from service.models.preflights import PreflightCheck, Verdict
 
 _Answer = TypeVar("_Answer")
-
-
-class Verdict(StrEnum):
-    """`unknown` where it could not be found out."""
-
-    OK = "ok"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-
-
-class PreflightCheck(Model):
-    """One thing that was looked into; `advice` is what to do where it is not ok."""
-
-    name: str
-    verdict: Verdict
-    detail: str
-    advice: str | None
 
 
 _OURS_TO_MEND = {

@@ -8,11 +8,12 @@ from service.base.errors import WharfingerError
 from service.base.tasks import all_of
 from service.clients.eks import Eks
 from service.clients.iam import Iam
-from service.gates.checks import Finding, Verdict, joined, settled, tripped
+from service.gates.checks import Finding, joined, settled, tripped
 from service.iam.documents import Document
 from service.iam.grants import direct_grants
 from service.iam.matching import Certainty
 from service.iam.node_roles import RolePolicies, denied_actions, known_document, pull_rights
+from service.models.preflights import Verdict
 
 _ATTACH = "Attach AmazonEC2ContainerRegistryPullOnly to role {role}."
 _TAKE_AWAY = "Take the Deny out of the policies of role {role}: no other policy can outdo it."

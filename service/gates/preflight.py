@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Mapping
 
 from service.access import authz
-from service.access.authz import Action, Caller, Target
+from service.access.actions import Action
+from service.access.authz import Caller, Target
 from service.base.errors import ClusterPermissionError, NotFoundError, WharfingerError
 from service.base.tasks import all_of
 from service.clients.ecr.images import EcrImages
@@ -13,23 +14,13 @@ from service.clients.eks import Eks
 from service.clients.iam import Iam
 from service.clusters.clusters import Clusters
 from service.clusters.platforms import are_unfit, built_for, fitting, platforms_of
-from service.gates.checks import Finding, PreflightCheck, Verdict, settled, tripped, worst
+from service.gates.checks import Finding, settled, tripped, worst
 from service.gates.node_checks import check_roles, find_roles
 from service.gates.repository_checks import Regions, check_policy
-from service.models.repositories import Model, Reference
+from service.models.preflights import Preflight, Verdict
+from service.models.references import Reference
 from service.registry.references import References
 from service.registry.registries import Registries
-
-
-class Preflight(Model):
-    """What was looked into, with the worst verdict."""
-
-    cluster: str
-    namespace: str
-    image: str
-    verdict: Verdict
-    checks: list[PreflightCheck]
-
 
 _WRITTEN = (("apps", "deployments"), ("", "services"))
 _VERBS = ("get", "watch", "create", "patch", "delete")

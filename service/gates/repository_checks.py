@@ -3,16 +3,18 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from service.access import authz
-from service.access.authz import Action, Caller, Target
+from service.access.actions import Action
+from service.access.authz import Caller, Target
 from service.base.errors import WharfingerError
 from service.base.settings import RegistrySettings
 from service.base.tasks import or_none
 from service.clients.ecr.images import EcrImages
-from service.gates.checks import Finding, Verdict, tripped
+from service.gates.checks import Finding, tripped
 from service.iam.documents import Document
 from service.iam.grants import denials, grants
 from service.iam.matching import Certainty
-from service.models.repositories import Reference
+from service.models.preflights import Verdict
+from service.models.references import Reference
 from service.registry.registries import Registries
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from service.base.errors import NotFoundError
 from service.iam.documents import Document
-from service.models.repositories import Model, Page
+from service.models.policies import PolicyTemplate, PolicyTemplateList
 
 _PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 _PUSH = (
@@ -24,20 +24,6 @@ _TEMPLATES = {
         "Lets other accounts push to the repository; pulling is not included",
     ),
 }
-
-
-class PolicyTemplate(Model):
-    """A policy that is filled in for accounts."""
-
-    name: str
-    description: str
-    actions: list[str]
-
-
-class PolicyTemplateList(Page):
-    """All there are."""
-
-    items: list[PolicyTemplate]
 
 
 def list_all() -> PolicyTemplateList:

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, Field, StrictBool, StringConstraints
 
-from service.models.repositories import MOST_REFERENCE, REFERENCE_FORMS, Model, Page, Reference
+from service.models.common import Model, Page
+from service.models.references import MOST_REFERENCE, REFERENCE_FORMS, Reference
 from service.models.workloads import Security, WorkloadSpec
 
 _LABEL = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"

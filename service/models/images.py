@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
-from service.models.repositories import DIGEST_PATTERN, MOST_REFERENCE, TAG_PATTERN, Model, Page, Reference
+from service.models.common import Model, Page
+from service.models.references import DIGEST_PATTERN, MOST_REFERENCE, TAG_PATTERN, Reference
 
 
 class ImageSummary(Model):

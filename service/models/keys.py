@@ -6,7 +6,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, StrictInt, StringCons
 
 from service.access.authz import Binding
 from service.base.clock import utcnow
-from service.models.repositories import Model, Page, UtcTime
+from service.models.common import Model, Page, UtcTime
 
 _WEEK = 7 * 24 * 3600
 

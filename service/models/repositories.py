@@ -1,45 +1,22 @@
-"""What the interface speaks of: the domain's values and the answers' schemas are the same models.
+"""`/v1/repositories`. Names follow ECR's own."""
 
-Names follow ECR's own; a pattern here is the one AWS documents for the newest service model, and AWS has the last word.
-"""
-
-import hashlib
-import re
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     StrictBool,
     StringConstraints,
     model_validator,
 )
 
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
-REPOSITORY_PATTERN = rf"^{_COMPONENT}(?:/{_COMPONENT})*$"
-TAG_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
-DIGEST_PATTERN = r"^sha256:[a-f0-9]{64}$"
-_HOST = re.compile(r"[a-z0-9.-]+:[0-9]{1,5}|[0-9]{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9.-]+", re.ASCII)
-"""What is taken for a host. No more: the first part of a name may have dots too."""
-MOST_REFERENCE = 640
-"""The longest reference: of a host, a name, a tag and a digest."""
+from service.models.common import Model, Page
+from service.models.references import RepositoryName
+
 OWN_TAG_PREFIX = "wharfinger:"
 OPERATION_TAG = OWN_TAG_PREFIX + "operation"
-
-REFERENCE_FORMS = "`team/app:0.0.2`, `team/app@sha256:…`, or both; the registry's own host may stand in front"
-
-RepositoryName = Annotated[
-    str,
-    StringConstraints(pattern=REPOSITORY_PATTERN, min_length=2, max_length=256),
-    Field(examples=["team/app"], description="2 to 256 characters; slashes make namespaces"),
-]
 
 
 def _not_reserved(key: str) -> str:
@@ -50,32 +27,6 @@ def _not_reserved(key: str) -> str:
 
 TagKey = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_not_reserved)]
 TagValue = Annotated[str, StringConstraints(max_length=256)]
-
-
-_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
-
-
-def _to_utc(when: datetime) -> datetime:
-    # A day from the calendar's ends, a time can't be put in every zone; databases and drivers do just that.
-    if not _EARLIEST <= when < _LATEST:
-        raise ValueError("must be between the years 1970 and 9998")
-    return when.astimezone(UTC)
-
-
-def _not_a_number(value: object) -> object:
-    """JSON has no times: a number would be taken for seconds since 1970, and a number for a span of them."""
-    if isinstance(value, int | float):
-        raise ValueError("must be a string")  # noqa: TRY004 - pydantic takes nothing else for a mistake of the caller
-    return value
-
-
-AsText = BeforeValidator(_not_a_number)
-UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc), AsText]
-"""A time that a caller names: with its zone, and kept in UTC."""
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Mutability(StrEnum):
@@ -183,60 +134,7 @@ class Repository(RepositorySummary):
     tags: dict[str, str]
 
 
-class Page(Model):
-    """One page of a list; without `next_cursor` it is the last."""
-
-    next_cursor: str | None
-
-
 class RepositoryPage(Page):
     """One page of repositories."""
 
     items: list[RepositorySummary]
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """An image as docker users write it: a name with a tag, a digest or both, behind the registry's host or not.
-
-    With both, the digest says which image it is, and the tag has to stand for it: see `References`.
-    """
-
-    repository: str
-    tag: str | None
-    digest: str | None
-    host: str | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """:raises ValueError: it is none; the text says what is wrong."""
-        first, slash, rest = text.partition("/")
-        host, rest = (first, rest) if slash and _HOST.fullmatch(first) else (None, text)
-        named, at, digest = rest.partition("@")
-        name, colon, tag = named.partition(":")
-        if not (at or tag):
-            raise ValueError("name a tag or a digest: team/app:0.0.2 or team/app@sha256:…")
-        if colon:
-            _match(TAG_PATTERN, tag, "the tag is not valid")
-        if at:
-            _match(DIGEST_PATTERN, digest, "the digest must be sha256: and 64 hexadecimal digits")
-        if not 2 <= len(name) <= 256:  # noqa: PLR2004 - ECR's bounds
-            raise ValueError("a repository name has 2 to 256 characters")
-        _match(REPOSITORY_PATTERN, name, "the repository name is not valid")
-        return cls(name, tag or None, digest or None, host)
-
-    def __str__(self) -> str:
-        host = f"{self.host}/" if self.host else ""
-        tag = f":{self.tag}" if self.tag else ""
-        digest = f"@{self.digest}" if self.digest else ""
-        return f"{host}{self.repository}{tag}{digest}"
-
-
-def _match(pattern: str, value: str, complaint: str) -> None:
-    if not re.fullmatch(pattern, value):
-        raise ValueError(f"{complaint}: {value!r}")
-
-
-def etag_of(model: BaseModel) -> str:
-    """A strong validator of a resource's present state (RFC 9110, section 8.8.3)."""
-    return '"' + hashlib.sha256(model.model_dump_json().encode()).hexdigest()[:32] + '"'

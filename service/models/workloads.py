@@ -10,9 +10,11 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, StringConstraints, field_validator, model_validator
 
-from service.models.repositories import AsText, Model
+from service.models.common import AsText, Model
 
 _QUANTITY = re.compile(r"(\d+|\d*\.\d+)([eE][+-]?\d{1,2}|[numkMGTPE]|[KMGTPE]i)?", re.ASCII)
+MANAGER = "wharfinger"
+"""Our field manager, and the value of the label by which we know our own objects."""
 OWN_LABEL_PREFIX = "wharfinger.dev/"
 _RESERVED_LABELS = ("app.kubernetes.io/name", "app.kubernetes.io/managed-by")
 

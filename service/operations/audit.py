@@ -1,67 +1,20 @@
 """The audit trail, read: everybody their own rows, auditors and admins all of them."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
 from sqlalchemy import RowMapping, select
 
 from service.access import authz
-from service.access.authz import Action, Caller, Target
+from service.access.actions import Action
+from service.access.authz import Caller, Target
 from service.base import cursors
 from service.base.db import Database
 from service.base.errors import NotFoundError
 from service.base.tables import operations
-from service.models.repositories import Model, Page
+from service.models.audit import Actor, AuditPage, Entry
 from service.operations import audit_query
 from service.operations.audit_query import AuditFilter, Position
-from service.operations.ledger import Status
-
-
-class Actor(Model):
-    """Who did it."""
-
-    id: str = Field(description="The id of a key; `cli` or `bootstrap` for an operator")
-    label: str = Field(description="The key's label at that time")
-
-
-class AwsAnswer(Model):
-    """What AWS said when it refused."""
-
-    code: str
-    request_id: str | None
-
-
-class Entry(Model):
-    """One operation: what was about to be done, and what came of it. Complete, it never changes."""
-
-    id: str
-    parent_id: str | None
-    actor: Actor
-    action: str = Field(examples=["repository.create"])
-    registry: str | None
-    target: str = Field(examples=["local/team/app"])
-    request_id: str
-    client_address: str | None = Field(
-        description="Where the request came from, by the connection or as a named proxy says", examples=["10.1.2.3"]
-    )
-    request: dict[str, Any]
-    status: Status
-    code: str | None = Field(description="Of the problem that was answered", examples=["repository_exists"])
-    aws: AwsAnswer | None = Field(description="Where AWS refused")
-    result: Annotated[dict[str, Any], Field(title="Result")] | None
-    note: str | None = Field(description="What settling it found")
-    started_at: AwareDatetime
-    completed_at: AwareDatetime | None
-    settled_by: str | None = Field(description="`request`, or `sweep` where the answer of AWS was lost")
-    replay_of: str | None = Field(description="The operation whose Idempotency-Key this one came with")
-
-
-class AuditPage(Page):
-    """One page of the trail."""
-
-    items: list[Entry]
 
 
 class Audit:

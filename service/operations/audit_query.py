@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Text, cast, literal, select, tuple_, union_all
 
-from service.access.authz import Action, Step
+from service.access.actions import Action, Step
 from service.base.tables import UtcDateTime, operation_subjects, operations
-from service.operations.ledger import Status
+from service.models.audit import Status
 from service.operations.subjects import below
 
 _UNTOLD = ("registry_not_found", "cluster_not_found")

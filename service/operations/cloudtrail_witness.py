@@ -8,7 +8,8 @@ from service.base.clock import utcnow
 from service.base.errors import AwsPermissionError, WharfingerError
 from service.clients.aws.errors import is_refusal
 from service.clients.cloudtrail import CloudTrail, Event
-from service.operations.ledger import Open, Settled, Status
+from service.models.audit import Status
+from service.operations.calls import Open, Settled
 
 _ASK_NOT_FOR = timedelta(hours=1)
 """Where the role may not ask."""

@@ -1,165 +1,21 @@
 """The two tables behind every change, and the short transactions that touch them."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, false, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.access.authz import Action, Caller, Step, Target
+from service.access.actions import Action, Step
 from service.base.batching import Batcher
-from service.base.clock import Deadline, new_id, utcnow
+from service.base.clock import new_id, utcnow
 from service.base.db import Database
-from service.base.errors import PreconditionError
 from service.base.tables import idempotency_keys, operations
+from service.models.audit import Status
+from service.operations.calls import Call, Child, Intent, Json, Open, Parent, Settled, Twin, Write
 from service.operations.subjects import MOST_CHARACTERS, subjects_of
-
-Json = dict[str, Any]
-
-Write = Callable[[AsyncConnection], Awaitable[None]]
-"""Changes our own tables in the transaction that completes an operation. It may refuse by raising a typed error: then
-nothing of it is true, and the operation failed. It may be called again, after a transaction that was lost."""
-
-
-class Status(StrEnum):
-    """What came of an operation: `pending` is open, `unknown` could not be found out."""
-
-    PENDING = "pending"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    PARTIAL = "partial"
-    REFUSED = "refused"
-    REPLAYED = "replayed"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One HTTP request, as far as a service needs to know it."""
-
-    caller: Caller
-    request_id: str
-    deadline: Deadline
-    fingerprint: str = ""
-    idempotency_key: str | None = None
-    if_match: str | None = None
-    client_address: str | None = None
-
-    def require_match(self, etag: str | None, what: str) -> None:
-        """:param etag: of what is there now, in its quotes; None: nothing is.
-
-        :raises PreconditionError: `If-Match` names other states alone (RFC 9110, section 13.1.1).
-        """
-        if self.if_match is None:
-            return
-        named = {one.strip() for one in self.if_match.split(",")}
-        if etag is None or not named & {"*", etag}:
-            raise PreconditionError(f"{what} has changed since its ETag was read.")
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """What is about to be done. `request` is all that is needed to settle it later, without secrets."""
-
-    action: Action
-    target: Target
-    request: Json
-    requires: Sequence[tuple[Action, Target]] = ()
-    """What the caller must be allowed to do, where that is more than `action` on `target`."""
-    targets: Sequence[Target] = ()
-    """What it is about, where that is more than `target`: it is found by each of them."""
-    is_repeatable: bool = True
-    """Whether the stored answer may be given again; one that shows a secret may not."""
-    keeps_before: bool = False
-    """Whether what was there before is kept (`Operations.keep`) before AWS is asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of it: the answer, and what becomes true of our own tables in the same commit as the row."""
-
-    result: Json
-    write: Write | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    operation_id: str
-    result: Json
-    is_replayed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """An operation whose outcome is not recorded yet, as far as settling it needs."""
-
-    id: str
-    action: Action
-    registry: str | None
-    request: Json
-    before: Json | None = None
-    """What was there before it, by the action's own way of saying it; None where that is not known."""
-    applied: Sequence[str] = ()
-    """What an operation before it, under the same key, did already."""
-    is_unsent: bool = False
-    """AWS was not asked yet: what was there before is kept first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What was found out about an operation whose answer was lost."""
-
-    status: Status
-    note: str
-    result: Json | None = None
-    found: Json | None = None
-    """What AWS has now, where that was looked at."""
-    if_done: Json | None = None
-    """The operation's answer, where something else should prove that it was done."""
-    is_certain: bool = False
-    """It follows from our own rows, and not from what AWS answered, which may be stale."""
-
-
-@dataclass(frozen=True, slots=True)
-class Twin:
-    """The operation that an Idempotency-Key stands for already."""
-
-    id: str
-    fingerprint: str
-    status: Status
-    result: Json | None
-    note: str | None = None
-
-    @property
-    def applied(self) -> Sequence[str]:
-        """What it did, where it did a part."""
-        return tuple((self.result or {}).get("applied", ()))
-
-
-@dataclass(frozen=True, slots=True)
-class Parent:
-    """The operation that a rollout works for, as far as its steps are recorded like it."""
-
-    id: str
-    actor: str
-    actor_label: str
-    request_id: str
-    target: str
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """A step of a rollout, as recorded before."""
-
-    id: str
-    status: Status
-    code: str | None
-    note: str | None
-
 
 _MOST_OF_NOTE = 512
 _MOST_OF_ADDRESS = 64

@@ -16,7 +16,7 @@ import stamina
 import structlog
 
 from service.access import authz
-from service.access.authz import Action
+from service.access.actions import Action
 from service.base.clock import unbounded
 from service.base.errors import (
     AnswerLostError,
@@ -33,8 +33,10 @@ from service.base.errors import (
     UndeterminedError,
     WharfingerError,
 )
-from service.clients.aws.sessions import Permit, permit
-from service.operations.ledger import Call, Done, Intent, Json, Ledger, Open, Outcome, Settled, Status, Twin
+from service.base.permits import Permit, permit
+from service.models.audit import Status
+from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, Twin
+from service.operations.ledger import Ledger
 
 Act = Callable[[str], Awaitable[Outcome]]
 """Makes the change; it is told the operation's id, to leave it on what it makes."""

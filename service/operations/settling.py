@@ -6,7 +6,8 @@ or of somebody's after it, and nobody can tell: a repeat must not do it over wha
 
 from collections.abc import Sequence
 
-from service.operations.ledger import Json, Open, Settled, Status
+from service.models.audit import Status
+from service.operations.calls import Json, Open, Settled
 
 _ABSENT = "absent; who deleted it is not proven"
 _AS_BEFORE = "as it was before: it was not done"

@@ -10,8 +10,10 @@ import structlog
 
 from service.base.clock import utcnow
 from service.base.errors import DatabaseError
+from service.models.audit import Status
+from service.operations.calls import Settled
 from service.operations.cloudtrail_witness import CloudTrailWitness
-from service.operations.ledger import MOST_CLAIMED, Ledger, Settled, Status, open_of
+from service.operations.ledger import MOST_CLAIMED, Ledger, open_of
 from service.operations.runner import Operations
 
 _MOST_LOOKS = 16

@@ -1,0 +1,1 @@
+"""What a registry has: repositories, images, policies."""

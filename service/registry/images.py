@@ -4,15 +4,16 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from service.access import authz
-from service.access.authz import Action, Caller, Target
+from service.access.actions import Action
+from service.access.authz import Caller, Target
 from service.base import cursors
 from service.base.errors import FieldError, InvalidError, ParameterError
 from service.base.tasks import or_none
 from service.clients.ecr.images import EcrImages
 from service.models.images import Image, ImagePage, ImageSummary, ImageTagging, TaggedImage
-from service.models.repositories import Reference
+from service.models.references import Reference
 from service.operations import settling
-from service.operations.ledger import Call, Done, Intent, Json, Open, Outcome, Settled
+from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled
 from service.operations.runner import Operations
 from service.registry.references import References
 from service.registry.registries import Registries

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from service.access import authz
-from service.access.authz import Action, Caller, Target
+from service.access.actions import Action
+from service.access.authz import Caller, Target
 from service.base.errors import FieldError, InvalidError, NotFoundError
 from service.clients.ecr.policies import EcrPolicies
 from service.iam.documents import Document, hash_of, names_others, parse
 from service.iam.reach import places_of_broker
 from service.operations import settling
-from service.operations.ledger import Call, Done, Intent, Json, Open, Outcome, Settled
+from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled
 from service.operations.runner import Operations
 from service.registry.registries import Registries
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from service.base.errors import ConflictError, NotFoundError
 from service.clients.ecr.images import EcrImages
-from service.models.repositories import Reference
+from service.models.references import Reference
 from service.registry.registries import Registries
 
 

@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from service.access import authz
-from service.access.authz import Action, Caller, Target
+from service.access.actions import Action
+from service.access.authz import Caller, Target
 from service.base import cursors
 from service.base.errors import (
     AnswerLostError,
@@ -12,9 +13,11 @@ from service.base.errors import (
     PartialError,
     WharfingerError,
 )
+from service.base.permits import permit
 from service.base.tasks import or_none
-from service.clients.aws.sessions import permit
 from service.clients.ecr.repositories import MOST_PER_PAGE, Ecr
+from service.models.audit import Status
+from service.models.common import etag_of
 from service.models.repositories import (
     OPERATION_TAG,
     Repository,
@@ -23,10 +26,9 @@ from service.models.repositories import (
     RepositorySummary,
     RepositoryUpdate,
     TagSettings,
-    etag_of,
 )
 from service.operations import settling
-from service.operations.ledger import Call, Done, Intent, Json, Open, Outcome, Settled, Status
+from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled
 from service.operations.runner import Operations
 from service.registry.registries import Registries
 

@@ -8,10 +8,13 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
-from service.access.authz import Action, Target
+from service.access.actions import Action
+from service.access.authz import Target
 from service.base import cursors
 from service.base.db import Database
-from service.operations.ledger import Intent, Ledger, Status
+from service.models.audit import Status
+from service.operations.calls import Intent
+from service.operations.ledger import Ledger
 from tests.conftest import Connect, MakeKey
 from tests.marks import only_sqlite
 from tests.service.calls import make_call

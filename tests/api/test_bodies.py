@@ -13,7 +13,7 @@ from api.http.answers import Http
 from api.http.routing import DirectRoute
 from api.http.wording import examples_of
 from service.base.settings import Settings
-from service.credentials.tokens import TokenRequest
+from service.models.tokens import TokenRequest
 from tests.api.test_problems import problem
 from tests.marks import only_sqlite
 

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
-from service.access.authz import Binding, Role
+from service.access.actions import Role
+from service.access.authz import Binding
 from service.base.db import Database
 from service.base.settings import PREFIX
 from tests.conftest import ACCOUNT, REGION, Connect

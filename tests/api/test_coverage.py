@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.access.authz import Action
+from service.access.actions import Action
 from service.base.tables import OperationRow
 from tests.api.routes import Route, routes
 from tests.marks import only_sqlite

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from sandbox.image_writer import Image, Index, build_index
 from sandbox.server import Sandbox
-from service.access.authz import Role
+from service.access.actions import Role
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey
 from tests.images import image, push_image
 from tests.marks import only_sqlite

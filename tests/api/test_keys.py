@@ -16,7 +16,8 @@ from sqlmodel import SQLModel
 from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 
-from service.access.authz import Binding, Role
+from service.access.actions import Role
+from service.access.authz import Binding
 from service.access.identity import hash_secret, new_secret
 from service.base.clock import utcnow
 from service.base.db import Database

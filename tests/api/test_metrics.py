@@ -14,7 +14,8 @@ from sandbox.faults import Kind
 from sandbox.server import Sandbox
 from service.base.db import Database
 from service.base.settings import Settings
-from service.operations.ledger import Ledger, Status
+from service.models.audit import Status
+from service.operations.ledger import Ledger
 from tests.api.test_deployments import deploy
 from tests.conftest import Connect, Serve
 from tests.images import publish

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from sandbox.server import Sandbox
-from service.models.repositories import Reference
+from service.models.references import Reference
 from tests.conftest import ACCOUNT, REGION, SECOND_REGION
 from tests.images import image, publish, push_image
 from tests.marks import only_sqlite

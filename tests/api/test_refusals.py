@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import insert, select
 
-from service.access.authz import Role
+from service.access.actions import Role
 from service.base.clock import utcnow
 from service.base.db import Database
 from service.base.settings import ClusterSettings, RegistrySettings, Settings

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from service.access.authz import Role
+from service.access.actions import Role
 from service.base.settings import Settings
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey, Serve
 from tests.marks import only_sqlite

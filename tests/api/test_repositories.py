@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from sandbox.server import Sandbox
-from service.access.authz import Role
+from service.access.actions import Role
 from service.access.identity import new_secret
 from service.base.cursors import encode
 from service.base.db import Database

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from starlette.types import ASGIApp
 
 from sandbox.server import Sandbox
-from service.access.authz import Role
+from service.access.actions import Role
 from service.base.clock import running
 from service.base.db import Database
 from service.base.settings import Settings

@@ -9,7 +9,7 @@ import httpx
 
 from sandbox.calls import Call
 from sandbox.server import Sandbox
-from service.clients.aws.sessions import READS
+from service.clients.aws.reads import READS
 from service.iam.templates import fill
 from tests.conftest import ACCOUNT
 from tests.crash.conftest import Entries

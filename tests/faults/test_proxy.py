@@ -21,7 +21,7 @@ from sandbox.calls import Call
 from sandbox.server import Sandbox
 from service.base.clock import running
 from service.base.settings import Settings
-from service.clients.aws.sessions import HARMLESS_TWICE, READS
+from service.clients.aws.reads import HARMLESS_TWICE, READS
 from service.iam.templates import fill
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey, Serve
 from tests.crash.conftest import Entries

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import event
 
 from service.base.db import Database
-from service.clients.aws.sessions import permit
-from service.operations.ledger import Json, Open, Outcome, Settled
+from service.base.permits import permit
+from service.operations.calls import Json, Open, Outcome, Settled
 
 RESULT: Json = {"uri": "team/app"}
 

@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
-from service.access.authz import Action, Binding, Caller, Role, Target
+from service.access.actions import Action, Role
+from service.access.authz import Binding, Caller, Target
 from service.base.clock import Deadline
-from service.operations.ledger import Call, Intent
+from service.operations.calls import Call, Intent
 
 CALLER = Caller("caller-1", "ci", (Binding(role=Role.DEVELOPER, repository="team"),))
 

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
-from service.access.authz import Binding, Caller, Role
+from service.access.actions import Role
+from service.access.authz import Binding, Caller
 from service.base.clock import Deadline, bounded
 from service.base.errors import DatabaseError, DeadlineError, WharfingerError
 from service.base.settings import RegistrySettings
 from service.clients.aws.sessions import Aws, RegistryClients
-from service.credentials.tokens import TokenRequest
 from service.models.images import ImageTagging
-from service.models.repositories import Reference, RepositoryCreate, RepositoryUpdate
-from service.operations.ledger import Call, Done
+from service.models.references import Reference
+from service.models.repositories import RepositoryCreate, RepositoryUpdate
+from service.models.tokens import TokenRequest
+from service.operations.calls import Call, Done
 from tests.simulation.aws_model import ACCOUNT, REGION
 from tests.simulation.database import SimulatedDatabase, Store
 from tests.simulation.faults import LATEST, Faults

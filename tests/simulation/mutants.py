@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
-from service.access.authz import Action
+from service.access.actions import Action
 from service.base.clock import new_id
-from service.clients.aws.sessions import Permit
-from service.operations.ledger import Call, Done, Intent, Ledger, Open, Settled, Status, Twin
+from service.base.permits import Permit
+from service.models.audit import Status
+from service.operations.calls import Call, Done, Intent, Open, Settled, Twin
+from service.operations.ledger import Ledger
 from service.operations.runner import Act, Operations
 from service.operations.sweep import Row, Settlement
 from tests.simulation.replica import Replica

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 from aiobotocore.httpsession import AIOHTTPSession
 
-from service.clients.aws.sessions import READS as SERVICE_READS
+from service.clients.aws.reads import READS as SERVICE_READS
 from tests.simulation.aws_model import READS, Json, RefusalError, name_of
 from tests.simulation.faults import LATEST, Draw, Fate, error_of
 from tests.simulation.replica import alive

@@ -11,10 +11,11 @@ from service.base.errors import AwsRefusal, AwsUnavailableError
 from service.base.untrusted import NotJsonError, read_json
 from service.clients.aws.answers import as_text
 from service.clients.aws.errors import from_code
-from service.clients.aws.sessions import RegistryClients, translated
+from service.clients.aws.sessions import RegistryClients
+from service.clients.aws.translation import translated
 from service.clients.oci.manifests import Manifest, written
 from service.models.images import ImageSummary
-from service.models.repositories import Reference
+from service.models.references import Reference
 
 if TYPE_CHECKING:
     from types_aiobotocore_ecr.type_defs import (

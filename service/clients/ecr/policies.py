@@ -3,7 +3,8 @@
 from typing import Any
 
 from service.base.untrusted import NotJsonError, read_json
-from service.clients.aws.sessions import RegistryClients, translated
+from service.clients.aws.sessions import RegistryClients
+from service.clients.aws.translation import translated
 
 Document = dict[str, Any]
 

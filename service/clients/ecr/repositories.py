@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from service.clients.aws.answers import as_text
-from service.clients.aws.sessions import RegistryClients, translated
+from service.clients.aws.sessions import RegistryClients
+from service.clients.aws.translation import translated
 from service.models.repositories import (
     OWN_TAG_PREFIX,
     Encryption,

@@ -22,7 +22,7 @@ from lightkube.resources.core_v1 import Node, Pod, Service
 from lightkube.types import PatchType
 
 from service.base.errors import AnswerLostError, ClusterUnavailableError, NotFoundError, WharfingerError
-from service.clients.aws.sessions import permit
+from service.base.permits import permit
 from service.clients.kube.errors import from_status, unauthorized, unreachable
 from service.clients.kube.transports import Tokens, transport_to
 

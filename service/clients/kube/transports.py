@@ -7,7 +7,8 @@ from typing import Protocol
 
 import httpx2
 
-from service.clients.aws.sessions import OPERATION_IN_USER_AGENT, permit
+from service.base.permits import permit
+from service.clients.aws.guard import OPERATION_IN_USER_AGENT
 from service.clients.kube.telemetry import CountingTransport
 
 _UNAUTHORIZED = 401

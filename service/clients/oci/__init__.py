@@ -1,0 +1,1 @@
+"""What a registry holds, as the OCI's specifications write it."""

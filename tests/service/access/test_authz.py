@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from service.access.authz import Action, Binding, Caller, Role, Target, is_allowed, require
+from service.access.actions import Action, Role
+from service.access.authz import Binding, Caller, Target, is_allowed, require
 from service.base.errors import ForbiddenError, NotFoundError
 
 MATRIX = Path(__file__).with_name("authz_matrix.txt")

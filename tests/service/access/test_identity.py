@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import event, select, update
 
-from service.access.authz import Binding, Role
+from service.access.actions import Role
+from service.access.authz import Binding
 from service.access.identity import Identity, hash_secret, is_well_formed, new_secret
 from service.base.clock import utcnow
 from service.base.db import Database

@@ -5,12 +5,14 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert
 
-from service.access.authz import Action
+from service.access.actions import Action
 from service.base.clock import new_id, running, utcnow
 from service.base.db import Database
 from service.base.tables import deployments
 from service.deployments.store import DeploymentStore
-from service.operations.ledger import Ledger, Settled, Status
+from service.models.audit import Status
+from service.operations.calls import Settled
+from service.operations.ledger import Ledger
 from service.operations.runner import Operations
 from service.operations.sweep import Settlement
 from tests.marks import only_sqlite

@@ -16,13 +16,15 @@ from sqlalchemy import Connection, Executable, delete, insert, inspect, select, 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.access.authz import Action, Step
+from service.access.actions import Action, Step
 from service.base.clock import new_id, utcnow
 from service.base.db import Database
 from service.base.migrate import config, migrate
 from service.base.settings import DatabaseSettings, Settings
 from service.base.tables import keys, operation_subjects, operations
-from service.operations.ledger import Ledger, Parent, Status
+from service.models.audit import Status
+from service.operations.calls import Parent
+from service.operations.ledger import Ledger
 from tests.databases import PostgresServer
 from tests.service.calls import intent, make_call
 

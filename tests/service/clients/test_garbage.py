@@ -10,7 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from service.access.authz import Role
+from service.access.actions import Role
 from service.base.settings import RegistrySettings, Settings
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey, Serve
 from tests.marks import only_sqlite

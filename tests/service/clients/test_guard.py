@@ -24,8 +24,12 @@ from service.base.errors import (
     NotFoundError,
     WharfingerError,
 )
+from service.base.permits import Permit, permit
 from service.base.settings import DeadlineSettings, RegistrySettings
-from service.clients.aws.sessions import READS, Aws, Permit, RegistryClients, UnrecordedCallError, permit, translated
+from service.clients.aws.guard import UnrecordedCallError
+from service.clients.aws.reads import READS
+from service.clients.aws.sessions import Aws, RegistryClients
+from service.clients.aws.translation import translated
 from tests.service.machine import Machine
 
 pytestmark = pytest.mark.asyncio

@@ -9,7 +9,7 @@ from lightkube.config.kubeconfig import KubeConfig
 
 from sandbox.server import Sandbox
 from service.clients.kube.client import Kube
-from service.deployments.workloads import MANAGER
+from service.models.workloads import MANAGER
 
 pytestmark = pytest.mark.asyncio
 STEPS = 60

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from service.clients.oci.manifests import Manifest
 from service.models.images import ImageTagging
-from service.models.repositories import Reference
+from service.models.references import Reference
 
 DIGEST = "sha256:" + "a" * 64
 

@@ -7,14 +7,17 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 
-from service.access.authz import Action, Binding, Role
+from service.access.actions import Action, Role
+from service.access.authz import Binding
 from service.access.identity import new_secret, operator
 from service.base.db import Database
 from service.base.errors import ConflictError
 from service.base.settings import Settings
 from service.credentials.keys import Keys
+from service.models.audit import Status
 from service.models.keys import KeyCreate
-from service.operations.ledger import Call, Ledger, Status
+from service.operations.calls import Call
+from service.operations.ledger import Ledger
 from service.operations.runner import Operations
 from service.operations.sweep import Settlement
 from tests.service.calls import intent, make_call

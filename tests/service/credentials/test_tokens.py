@@ -9,8 +9,9 @@ import pytest
 
 from service.base.clock import utcnow
 from service.clients.broker import Credential
-from service.credentials.tokens import TokenRequest, Tokens
-from service.operations.ledger import Status
+from service.credentials.tokens import Tokens
+from service.models.audit import Status
+from service.models.tokens import TokenRequest
 from service.operations.runner import Operations
 from tests.service.calls import make_call
 from tests.service.conftest import Rows

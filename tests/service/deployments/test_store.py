@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.access.authz import Action
+from service.access.actions import Action
 from service.base.db import Database
 from service.deployments.store import DeploymentStore, LostError, Place
 from service.models.deployments import DeploymentKind

@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from service.access.authz import Action
+from service.access.actions import Action
 from service.base.clock import running, utcnow
 from service.base.errors import AwsPermissionError, AwsThrottledError, WharfingerError
 from service.clients.cloudtrail import CloudTrail, Event
+from service.models.audit import Status
+from service.operations.calls import Open, Settled
 from service.operations.cloudtrail_witness import CloudTrailWitness
-from service.operations.ledger import Open, Settled, Status
 from tests.service.machine import Machine
 
 pytestmark = pytest.mark.asyncio

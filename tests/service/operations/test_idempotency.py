@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from service.access.authz import Action, Caller
+from service.access.actions import Action
+from service.access.authz import Caller
 from service.base.errors import (
     AnswerLostError,
     ConflictError,
@@ -18,8 +19,10 @@ from service.base.errors import (
     PartialError,
     UndeterminedError,
 )
-from service.clients.aws.sessions import permit
-from service.operations.ledger import Done, Ledger, Settled, Status
+from service.base.permits import permit
+from service.models.audit import Status
+from service.operations.calls import Done, Settled
+from service.operations.ledger import Ledger
 from service.operations.runner import Operations
 from tests.service.acts import RESULT, Act, HeldAct, Look
 from tests.service.calls import CALLER, intent, make_call

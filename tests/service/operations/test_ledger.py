@@ -8,12 +8,14 @@ import pytest
 from sqlalchemy import delete, event, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.access.authz import Action
+from service.access.actions import Action
 from service.base.clock import new_id, utcnow
 from service.base.db import Database
 from service.base.errors import ConflictError, DatabaseError
 from service.base.tables import idempotency_keys, keys, operations
-from service.operations.ledger import Ledger, Settled, Status, Twin
+from service.models.audit import Status
+from service.operations.calls import Settled, Twin
+from service.operations.ledger import Ledger
 from tests.service.calls import intent, make_call
 from tests.service.conftest import Remembered, Rows
 

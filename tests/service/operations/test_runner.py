@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.access.authz import Action, Target
+from service.access.actions import Action
+from service.access.authz import Target
 from service.base.clock import new_id, utcnow
 from service.base.db import Database
 from service.base.errors import (
@@ -26,9 +27,11 @@ from service.base.errors import (
     PartialError,
     WharfingerError,
 )
+from service.base.permits import permit
 from service.base.tables import keys
-from service.clients.aws.sessions import permit
-from service.operations.ledger import Ledger, Outcome, Settled, Status
+from service.models.audit import Status
+from service.operations.calls import Outcome, Settled
+from service.operations.ledger import Ledger
 from service.operations.runner import Operations
 from tests.service.acts import RESULT, Act, HeldAct, Look, Outage
 from tests.service.calls import intent, make_call

@@ -16,7 +16,9 @@ from service.clients.aws.sessions import Aws
 from service.clients.ecr.images import EcrImages
 from service.clients.ecr.policies import EcrPolicies
 from service.clients.ecr.repositories import Ecr
-from service.operations.ledger import Ledger, Settled, Status
+from service.models.audit import Status
+from service.operations.calls import Settled
+from service.operations.ledger import Ledger
 from service.operations.runner import Operations
 from service.registry.images import Images
 from service.registry.policies import Policies

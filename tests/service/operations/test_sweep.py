@@ -6,11 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from service.access.authz import Action
+from service.access.actions import Action
 from service.base.clock import running
 from service.base.db import Database
 from service.base.errors import AwsThrottledError
-from service.operations.ledger import Ledger, Open, Settled, Status
+from service.models.audit import Status
+from service.operations.calls import Open, Settled
+from service.operations.ledger import Ledger
 from service.operations.runner import Operations
 from service.operations.sweep import Settlement
 from tests.service.acts import Act, Look, Outage

@@ -1,0 +1,32 @@
+"""What a preflight answers."""
+
+from enum import StrEnum
+
+from service.models.common import Model
+
+
+class Verdict(StrEnum):
+    """`unknown` where it could not be found out."""
+
+    OK = "ok"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class PreflightCheck(Model):
+    """One thing that was looked into; `advice` is what to do where it is not ok."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+    advice: str | None
+
+
+class Preflight(Model):
+    """What was looked into, with the worst verdict."""
+
+    cluster: str
+    namespace: str
+    image: str
+    verdict: Verdict
+    checks: list[PreflightCheck]
