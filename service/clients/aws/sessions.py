@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
@@ -14,6 +15,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentialResolver, AioCredentials
 from aiobotocore.session import AioSession, ClientCreatorContext
 from botocore.credentials import ReadOnlyCredentials
+from botocore.loaders import Loader, create_loader
 
 from service.base.settings import DeadlineSettings, RegistrySettings
 from service.clients.aws.answers import refuse_unreadable
@@ -60,6 +62,8 @@ class Aws:
             retries={"mode": "standard", "total_max_attempts": deadlines.aws_attempts},
             user_agent_extra="wharfinger",
         )
+        self._own = _session()
+        self._lent = _session_of(_Lent())
         self._stack = AsyncExitStack()
 
     async def open(self) -> dict[str, RegistryClients]:
@@ -70,13 +74,12 @@ class Aws:
         await self._stack.aclose()
 
     async def _open(self, settings: RegistrySettings) -> RegistryClients:
-        base = AioSession()
-        assumed = self._assumed(base, settings) if settings.role else None
-        session = base if assumed is None else _session_of(assumed)
+        assumed = self._assumed(settings) if settings.role else None
+        session = self._own if assumed is None else _session_of(assumed)
         ecr = await self._stack.enter_async_context(self._guarded(session, "ecr", settings, assumed))
         sts = await self._stack.enter_async_context(self._guarded(session, "sts", settings, assumed))
         eks = await self._stack.enter_async_context(self._guarded(session, "eks", settings, assumed))
-        lent = await self._stack.enter_async_context(self._guarded(_session_of(_Lent()), "ecr", settings, None))
+        lent = await self._stack.enter_async_context(self._guarded(self._lent, "ecr", settings, None))
         return RegistryClients(
             settings,
             session=assumed,
@@ -106,14 +109,14 @@ class Aws:
         endpoint = str(settings.endpoint).rstrip("/") if settings.endpoint else None
         return session.create_client(service, region_name=settings.region, endpoint_url=endpoint, config=self._config)
 
-    def _assumed(self, base: AioSession, settings: RegistrySettings) -> Assumed:
+    def _assumed(self, settings: RegistrySettings) -> Assumed:
         """The session under the registry's role."""
         asked = {"RoleArn": settings.role, "RoleSessionName": SESSION_NAME}
         if settings.external_id:
             asked["ExternalId"] = settings.external_id.get_secret_value()
 
         async def assume() -> dict[str, str]:
-            async with self._client(base, "sts", settings) as sts:
+            async with self._client(self._own, "sts", settings) as sts:
                 credentials = (await sts.assume_role(**asked))["Credentials"]
             return {
                 "access_key": credentials["AccessKeyId"],
@@ -161,6 +164,18 @@ class _Provider:
 
 
 def _session_of(credentials: AioCredentials) -> AioSession:
-    session = AioSession()
+    session = _session()
     session.register_component("credential_provider", AioCredentialResolver([_Provider(credentials)]))
     return session
+
+
+def _session() -> AioSession:
+    session = AioSession()
+    session.register_component("data_loader", _models(session.get_config_variable("data_path")))
+    return session
+
+
+@cache
+def _models(path: str | None) -> Loader:
+    """What botocore knows of the services, read once: each session would parse it anew, megabytes of JSON."""
+    return create_loader(path)
