@@ -16,8 +16,8 @@ import yaml
 
 from bench.report import line
 from bench.rig import Rig
-from sandbox.image_writer import sample_app_image
-from sandbox.push import push
+from sandbox.story.image_writer import sample_app_image
+from sandbox.story.push import push
 
 _ROUNDS = 10
 _AT_ONCE = 100

@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sandbox.identities import OPERATOR
+from sandbox.aws.identities import OPERATOR
 from sandbox.kube.cluster import CLUSTER
 from sandbox.places import PLACES
 from sandbox.server import Sandbox

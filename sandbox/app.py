@@ -7,17 +7,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from sandbox import aws, controls
+from sandbox import controls
+from sandbox.aws import api as aws
+from sandbox.aws.ecr.registry import Registry
+from sandbox.aws.eks.access_entries import AccessEntries
+from sandbox.aws.eks.api import Eks
+from sandbox.aws.eks.issuer import Issuer
+from sandbox.aws.eks.nodes import NodeSources
+from sandbox.aws.eks.shapes import ClusterFacts
+from sandbox.aws.identities import Identities
 from sandbox.calls import Asked, Call, Calls
 from sandbox.clock import CLOCK
-from sandbox.ecr.registry import Registry
-from sandbox.eks import Eks
-from sandbox.eks_nodes import NodeSources
-from sandbox.eks_shapes import ClusterFacts
 from sandbox.faults import CutError, FaultError, Faults
-from sandbox.identities import Identities
-from sandbox.issuer import Issuer
-from sandbox.kube.access_entries import AccessEntries
 from sandbox.oci import api as oci
 from sandbox.oci.errors import of_ecr
 from sandbox.places import Hosts, Place

@@ -17,17 +17,17 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sandbox.app import TRANSPORT, Application, World
+from sandbox.aws.ecr.layer_host import LayerHost
+from sandbox.aws.ecr.registry import vend_login
+from sandbox.aws.eks.issuer import Issuer
+from sandbox.aws.eks.nodes import NodeSources
+from sandbox.aws.eks.shapes import ClusterFacts
+from sandbox.aws.identities import OPERATOR, SERVICE_USER, Credentials, Identities
 from sandbox.calls import Call, Calls
 from sandbox.clock import CLOCK
-from sandbox.ecr.registry import vend_login
-from sandbox.eks_nodes import NodeSources
-from sandbox.eks_shapes import ClusterFacts
 from sandbox.faults import Fault, Faults, Hold, Kind, When
-from sandbox.identities import OPERATOR, SERVICE_USER, Credentials, Identities
-from sandbox.issuer import Issuer
 from sandbox.kube.cluster import CLUSTER, Cluster
 from sandbox.kube.tls import Certificates
-from sandbox.layer_host import LayerHost
 from sandbox.places import MAIN_ACCOUNT, MAIN_REGION, PLACES, Hosts, Place
 from sandbox.state import State
 

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from sandbox.image_writer import Image, ImageConfig, Index, Platform, build_image, build_layer
-from sandbox.push import push
 from sandbox.server import Sandbox
+from sandbox.story.image_writer import Image, ImageConfig, Index, Platform, build_image, build_layer
+from sandbox.story.push import push
 from tests.conftest import ACCOUNT, REGION
 from tests.sandbox.clients import sdk
 

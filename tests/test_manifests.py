@@ -24,7 +24,7 @@ from tests.databases import PostgresServer
 from tests.images import image, push_image
 from tests.marks import only_sqlite
 from tests.sandbox.clients import sdk
-from tests.sandbox.test_kubectl import Kubectl
+from tests.sandbox.kube.test_kubectl import Kubectl
 
 pytestmark = pytest.mark.needs("kubectl")
 

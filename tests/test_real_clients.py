@@ -10,8 +10,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from sandbox.image_writer import sample_app_image, write_layout
 from sandbox.server import Sandbox
+from sandbox.story.image_writer import sample_app_image, write_layout
 from tests.conftest import ACCOUNT, REGION
 from tests.marks import only_sqlite
 

@@ -57,8 +57,8 @@ def demo(
 ) -> None:
     """Walk the whole story on this machine against a stand-in for AWS, then keep serving it."""
     try:
-        from sandbox.demo import run  # noqa: PLC0415 - the sandbox is not in the wheel
-        from sandbox.narrator import StoryError  # noqa: PLC0415 - as above
+        from sandbox.story.demo import run  # noqa: PLC0415 - the sandbox is not in the wheel
+        from sandbox.story.narrator import StoryError  # noqa: PLC0415 - as above
     except ImportError as error:
         raise StartupError(f"the demo needs a checkout with its sandbox (make demo): {error}") from error
     try:

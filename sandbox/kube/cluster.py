@@ -6,11 +6,11 @@ from pathlib import Path
 
 import yaml
 
+from sandbox.aws.ecr.registry import Registry
+from sandbox.aws.eks.access_entries import POLICY_ARN, AccessEntries
+from sandbox.aws.identities import OPERATOR, Identities
 from sandbox.calls import Calls
-from sandbox.ecr.registry import Registry
 from sandbox.faults import Faults
-from sandbox.identities import OPERATOR, Identities
-from sandbox.kube.access_entries import POLICY_ARN, AccessEntries
 from sandbox.kube.api import KubeApi
 from sandbox.kube.collector import Collector, Namespaces
 from sandbox.kube.deployments import Deployments

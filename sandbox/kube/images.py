@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox import manifests
-from sandbox.ecr import images
-from sandbox.ecr.errors import EcrError
-from sandbox.ecr.registry import Registry
+from sandbox.aws.ecr import images, manifests
+from sandbox.aws.ecr.errors import EcrError
+from sandbox.aws.ecr.registry import Registry
 
 _REFERENCE = re.compile(
     r"(?:(?P<host>[A-Za-z0-9.-]+(?::[0-9]+)?)/)?"

@@ -10,14 +10,7 @@ from functools import partial
 
 from sandbox.clock import CLOCK
 from sandbox.kube.conditions import put_condition
-from sandbox.kube.containers import (
-    Behaviour,
-    behaviour_of,
-    first_status,
-    running,
-    terminated,
-    waiting,
-)
+from sandbox.kube.containers import Behaviour, behaviour_of, first_status, running, terminated, waiting
 from sandbox.kube.images import Images, Pulled, PullError
 from sandbox.kube.kinds import NODE, POD
 from sandbox.kube.manager import Key

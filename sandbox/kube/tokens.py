@@ -10,14 +10,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from sandbox import sigv4
+from sandbox.aws import sigv4
+from sandbox.aws.eks.access_entries import LEVELS, POLICY_ARN, AccessEntries, Entry
+from sandbox.aws.identities import Identities, Known
+from sandbox.aws.sigv4 import SignatureError
 from sandbox.clock import CLOCK
-from sandbox.identities import Identities, Known
-from sandbox.kube.access_entries import LEVELS, POLICY_ARN, AccessEntries, Entry
 from sandbox.kube.bindings import rules_by_group
 from sandbox.kube.errors import StatusError
 from sandbox.kube.identity import Grant, Identity
-from sandbox.sigv4 import SignatureError
 
 _PREFIX = "k8s-aws-v1."
 _LONGEST = 4096

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sandbox.aws.ecr.errors import EcrError
+from sandbox.aws.ecr.registry import Registry
+from sandbox.aws.identities import Identities
 from sandbox.calls import Asked
-from sandbox.ecr.errors import EcrError
-from sandbox.ecr.registry import Registry
-from sandbox.identities import Identities
 from sandbox.oci import blobs, contents
 from sandbox.oci.errors import OciError, of_ecr
 from sandbox.oci.exchange import Exchange, login

@@ -4,11 +4,11 @@ import re
 
 from starlette.responses import Response
 
-from sandbox.ecr.layers import is_referenced
-from sandbox.layer_host import link
+from sandbox.aws.ecr.layer_host import link
+from sandbox.aws.ecr.layers import is_referenced
+from sandbox.aws.ecr.uploads import DigestError, OutOfOrderError, Uploads, UploadUnknownError
 from sandbox.oci.errors import OciError, require_digest
 from sandbox.oci.exchange import Exchange
-from sandbox.uploads import DigestError, OutOfOrderError, Uploads, UploadUnknownError
 
 _CONTENT_RANGE = re.compile(r"(?:bytes )?(\d+)-(\d+)(?:/.*)?")
 

@@ -7,15 +7,14 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox import manifests
-from sandbox.ecr import api as ecr
-from sandbox.ecr import images, paging
-from sandbox.ecr.model import checked
-from sandbox.ecr.registry import Json, Registry
-from sandbox.manifests import OCI_INDEX
+from sandbox.aws.ecr import api as ecr
+from sandbox.aws.ecr import images, manifests, paging
+from sandbox.aws.ecr.manifests import OCI_INDEX
+from sandbox.aws.ecr.model import checked
+from sandbox.aws.ecr.registry import Json, Registry
+from sandbox.aws.policy import Principal
 from sandbox.oci.errors import OciError, require_digest
 from sandbox.oci.exchange import Exchange
-from sandbox.policy import Principal
 from sandbox.state import sha256_of
 
 _MOST_IN_A_PAGE = 1000

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from sandbox.aws.ecr.api import require
+from sandbox.aws.ecr.errors import EcrError
+from sandbox.aws.ecr.registry import Registry
+from sandbox.aws.identities import Identities
+from sandbox.aws.policy import Principal
 from sandbox.clock import CLOCK
-from sandbox.ecr.api import require
-from sandbox.ecr.errors import EcrError
-from sandbox.ecr.registry import Registry
-from sandbox.identities import Identities
 from sandbox.oci.errors import OciError
-from sandbox.policy import Principal
 from sandbox.state import sha256_of
 
 

@@ -13,7 +13,7 @@ from service.base.settings import ClusterSettings, Settings
 from tests.administrator import administrator
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
-from tests.sandbox.kube import DEPLOYMENTS, SERVICES
+from tests.sandbox.kube.api_server import DEPLOYMENTS, SERVICES
 
 pytestmark = pytest.mark.asyncio
 BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}

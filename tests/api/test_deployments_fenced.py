@@ -22,7 +22,7 @@ from tests.administrator import administrator
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
 from tests.marks import only_postgresql
-from tests.sandbox.kube import DEPLOYMENTS
+from tests.sandbox.kube.api_server import DEPLOYMENTS
 
 pytestmark = pytest.mark.asyncio
 BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}

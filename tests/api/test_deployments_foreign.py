@@ -10,7 +10,7 @@ import pytest_asyncio
 from sandbox.server import Sandbox
 from tests.images import publish
 from tests.marks import only_sqlite
-from tests.sandbox.kube import DEPLOYMENTS, PODS, SERVICES
+from tests.sandbox.kube.api_server import DEPLOYMENTS, PODS, SERVICES
 
 pytestmark = [pytest.mark.asyncio, only_sqlite]
 BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}

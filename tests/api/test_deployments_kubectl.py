@@ -15,10 +15,10 @@ import yaml
 from sandbox.server import Sandbox
 from tests.images import publish
 from tests.marks import only_sqlite
-from tests.sandbox.kube import config_map
-from tests.sandbox.kube import deployment as a_deployment
-from tests.sandbox.kube import service as a_service
-from tests.sandbox.test_kubectl import Kubectl
+from tests.sandbox.kube.api_server import config_map
+from tests.sandbox.kube.api_server import deployment as a_deployment
+from tests.sandbox.kube.api_server import service as a_service
+from tests.sandbox.kube.test_kubectl import Kubectl
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.needs("kubectl"), only_sqlite]
 Run = Callable[..., Awaitable[str]]

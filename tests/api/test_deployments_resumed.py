@@ -17,7 +17,7 @@ from tests.administrator import administrator
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
 from tests.marks import only_sqlite
-from tests.sandbox.kube import DEPLOYMENTS, deployment
+from tests.sandbox.kube.api_server import DEPLOYMENTS, deployment
 
 pytestmark = [pytest.mark.asyncio, only_sqlite]
 BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}

@@ -10,7 +10,7 @@ import pytest_asyncio
 from sandbox.server import Sandbox
 from tests.administrator import administrator
 from tests.images import publish
-from tests.sandbox.kube import DEPLOYMENTS, SERVICES
+from tests.sandbox.kube.api_server import DEPLOYMENTS, SERVICES
 
 pytestmark = pytest.mark.asyncio
 BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}

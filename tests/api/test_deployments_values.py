@@ -18,7 +18,7 @@ from service.base.tables import deployments
 from tests.administrator import administrator
 from tests.conftest import Serve
 from tests.images import publish
-from tests.sandbox.kube import DEPLOYMENTS
+from tests.sandbox.kube.api_server import DEPLOYMENTS
 from tests.service_process import ServiceProcess
 
 pytestmark = pytest.mark.asyncio

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 from starlette.types import ASGIApp
 
-from sandbox.image_writer import Image, Index, build_index
 from sandbox.server import Sandbox
+from sandbox.story.image_writer import Image, Index, build_index
 from service.access.actions import Role
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey
 from tests.images import image, push_image

@@ -7,8 +7,8 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from sandbox.image_writer import Blob, Image
 from sandbox.server import Sandbox
+from sandbox.story.image_writer import Blob, Image
 from tests.images import image, publish, push_image
 from tests.marks import only_sqlite
 

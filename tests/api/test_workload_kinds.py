@@ -10,7 +10,7 @@ import pytest_asyncio
 from sandbox.server import Sandbox
 from tests.images import publish
 from tests.marks import only_sqlite
-from tests.sandbox.kube import CONFIG_MAPS, DEPLOYMENTS, SERVICES
+from tests.sandbox.kube.api_server import CONFIG_MAPS, DEPLOYMENTS, SERVICES
 
 pytestmark = [pytest.mark.asyncio, only_sqlite]
 WORKER: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1"}

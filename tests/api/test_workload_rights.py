@@ -12,7 +12,7 @@ from service.base.db import Database
 from service.base.tables import deployments
 from tests.images import publish
 from tests.marks import only_sqlite
-from tests.sandbox.kube import DEPLOYMENTS
+from tests.sandbox.kube.api_server import DEPLOYMENTS
 
 pytestmark = [pytest.mark.asyncio, only_sqlite]
 BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}

@@ -11,7 +11,7 @@ from sandbox.server import Sandbox
 from tests.administrator import administrator
 from tests.images import publish
 from tests.marks import only_postgresql
-from tests.sandbox.kube import DEPLOYMENTS, SERVICES
+from tests.sandbox.kube.api_server import DEPLOYMENTS, SERVICES
 from tests.service_process import ServiceProcess
 
 _REACHED_WITHIN = 10.0

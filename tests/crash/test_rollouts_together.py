@@ -10,7 +10,7 @@ from sandbox.server import Sandbox
 from tests.administrator import administrator
 from tests.images import publish
 from tests.marks import only_postgresql
-from tests.sandbox.kube import DEPLOYMENTS
+from tests.sandbox.kube.api_server import DEPLOYMENTS
 from tests.service_process import ServiceProcess
 
 _MANY = 20

@@ -6,7 +6,7 @@ from typing import Any
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
-from sandbox.identities import OPERATOR, Credentials
+from sandbox.aws.identities import OPERATOR, Credentials
 from sandbox.server import Sandbox
 from tests.conftest import ACCOUNT, REGION
 

@@ -25,7 +25,7 @@ from tests.conftest import ACCOUNT, Connect, MakeKey, Serve
 from tests.images import publish
 from tests.marks import only_sqlite
 from tests.sandbox.clients import sdk
-from tests.sandbox.kube import SERVICES, service
+from tests.sandbox.kube.api_server import SERVICES, service
 
 pytestmark = pytest.mark.asyncio
 BODY: dict[str, Any] = {"cluster": "kind", "name": "myapp", "image": "myapp:1", "port": 8080}

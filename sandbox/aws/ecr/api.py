@@ -1,0 +1,76 @@
+"""ECR's JSON 1.1 API: which function answers an operation, and on what the caller needs leave for it."""
+
+from collections.abc import Awaitable, Callable, Iterable
+
+from sandbox.aws.ecr import images, layers, policies, registry, repositories
+from sandbox.aws.ecr.errors import EcrError, denied
+from sandbox.aws.ecr.model import checked
+from sandbox.aws.ecr.registry import Json, Registry
+from sandbox.aws.policy import Principal, Request, is_allowed
+
+Handler = Callable[[Registry, Json], Json | Awaitable[Json]]
+
+LOGIN = "GetAuthorizationToken"
+OPERATIONS: dict[str, Handler] = {
+    "BatchCheckLayerAvailability": layers.batch_check_layer_availability,
+    "BatchDeleteImage": images.batch_delete_image,
+    "BatchGetImage": images.batch_get_image,
+    "CompleteLayerUpload": layers.complete_layer_upload,
+    "CreateRepository": repositories.create_repository,
+    "DeleteRepository": repositories.delete_repository,
+    "DeleteRepositoryPolicy": policies.delete_repository_policy,
+    "DescribeImages": images.describe_images,
+    "DescribeRegistry": registry.describe_registry,
+    "DescribeRepositories": repositories.describe_repositories,
+    "GetAccountSetting": registry.get_account_setting,
+    "GetDownloadUrlForLayer": layers.get_download_url_for_layer,
+    "GetRepositoryPolicy": policies.get_repository_policy,
+    "InitiateLayerUpload": layers.initiate_layer_upload,
+    "ListImages": images.list_images,
+    "ListTagsForResource": repositories.list_tags_for_resource,
+    "PutAccountSetting": registry.put_account_setting,
+    "PutImage": images.put_image,
+    "PutImageScanningConfiguration": repositories.put_image_scanning_configuration,
+    "PutImageTagMutability": repositories.put_image_tag_mutability,
+    "SetRepositoryPolicy": policies.set_repository_policy,
+    "TagResource": repositories.tag_resource,
+    "UntagResource": repositories.untag_resource,
+    "UploadLayerPart": layers.upload_layer_part,
+}
+_REPOSITORY_IN_LISTS = "DescribeRepositories"
+
+
+async def answer(found: Registry, principal: Principal, access_key: str, operation: str, given: object) -> Json:
+    """The output of an operation, as the service model has it.
+
+    :raises EcrError: of the service model, or `AccessDeniedException`.
+    """
+    asked = checked(operation, given)
+    for resource, policy in _resources(found, operation, asked):
+        require(principal, f"ecr:{operation}", resource, found.place.account, policy)
+    if operation == LOGIN:
+        return registry.vend_login(found, access_key)
+    handler = OPERATIONS.get(operation)
+    if handler is None:
+        raise EcrError("UnsupportedCommandException", f"The sandbox does not imitate {operation}")
+    result = handler(found, asked)
+    return await result if isinstance(result, Awaitable) else result
+
+
+def require(principal: Principal, action: str, resource: str, account: str, policy: str | None) -> None:
+    """:raises EcrError: `AccessDeniedException`"""
+    request = Request(action=action, resource=resource, principal=principal)
+    if not is_allowed(request, resource_account=account, resource_policy=policy):
+        raise denied(principal.arn, action, resource)
+
+
+def _resources(found: Registry, operation: str, asked: Json) -> Iterable[tuple[str, str | None]]:
+    if "repositoryName" in asked:
+        names = [asked["repositoryName"]]
+    elif operation == _REPOSITORY_IN_LISTS:
+        names = asked.get("repositoryNames") or ["*"]
+    elif "resourceArn" in asked:
+        names = [asked["resourceArn"].partition(":repository/")[2]]
+    else:
+        return [("*", None)]
+    return [(found.place.repository_arn(name), found.policy(name)) for name in names]
