@@ -18,14 +18,11 @@ from sandbox.aws.eks.shapes import ClusterFacts
 from sandbox.aws.identities import Identities
 from sandbox.calls import Asked, Call, Calls
 from sandbox.clock import CLOCK
-from sandbox.faults import CutError, FaultError, Faults
+from sandbox.faults import TRANSPORT, CutError, FaultError, Faults
 from sandbox.oci import api as oci
 from sandbox.oci.errors import of_ecr
 from sandbox.places import Hosts, Place
 from sandbox.state import State
-
-TRANSPORT = "sandbox.transport"
-"""Where the server puts the connection's transport in the scope, so that it can be cut."""
 
 
 @dataclass(frozen=True, slots=True)

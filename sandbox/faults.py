@@ -10,6 +10,8 @@ from typing import Literal
 
 Kind = Literal["delay", "throttle", "error", "reset", "close", "hold"]
 When = Literal["before", "after"]
+TRANSPORT = "sandbox.transport"
+"""Where the server puts the connection's transport in the scope, so that it can be cut."""
 _AT_ONCE = struct.pack("ii", 1, 0)
 
 

@@ -16,7 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from sandbox.app import TRANSPORT, Application, World
+from sandbox.app import Application, World
 from sandbox.aws.ecr.layer_host import LayerHost
 from sandbox.aws.ecr.registry import vend_login
 from sandbox.aws.eks.issuer import Issuer
@@ -25,7 +25,7 @@ from sandbox.aws.eks.shapes import ClusterFacts
 from sandbox.aws.identities import OPERATOR, SERVICE_USER, Credentials, Identities
 from sandbox.calls import Call, Calls
 from sandbox.clock import CLOCK
-from sandbox.faults import Fault, Faults, Hold, Kind, When
+from sandbox.faults import TRANSPORT, Fault, Faults, Hold, Kind, When
 from sandbox.kube.cluster import CLUSTER, Cluster
 from sandbox.kube.tls import Certificates
 from sandbox.places import MAIN_ACCOUNT, MAIN_REGION, PLACES, Hosts, Place

@@ -9,10 +9,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from sandbox.app import TRANSPORT
 from sandbox.calls import Asked, Call, Calls
 from sandbox.clock import CLOCK
-from sandbox.faults import CutError, FaultError, Faults
+from sandbox.faults import TRANSPORT, CutError, FaultError, Faults
 from sandbox.kube import discovery, reads, reviews
 from sandbox.kube.errors import StatusError, forbidden
 from sandbox.kube.identity import Identity

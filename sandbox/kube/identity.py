@@ -4,9 +4,8 @@ Source: Amazon EKS User Guide, "Review access policy permissions".
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
-Level = Literal["cluster-admin", "admin", "edit", "view", "admin-view"]
+from sandbox.aws.eks.access_entries import Level
 
 _READ = frozenset({"get", "list", "watch"})
 _WRITE = frozenset({"create", "delete", "patch"})

@@ -4,14 +4,13 @@ import secrets
 import sys
 from pathlib import Path
 
+from sandbox.aws.eks.shapes import INSTANCE_TYPE, NODE_GROUP
 from sandbox.kube.collector import default_account
 from sandbox.kube.kinds import NAMESPACE, NODE, SERVICE_ACCOUNT
 from sandbox.kube.store import Object, Store, now
 from sandbox.places import MAIN_REGION
 
 VERSION = "v1.34.1-eks-sandbox"
-NODE_GROUP = "demo-nodes"
-INSTANCE_TYPE = "m6i.4xlarge"
 _NAMESPACES = ("default", "kube-system", "kube-public")
 _NODES = (("ip-10-0-1-11", "eu-central-1a"), ("ip-10-0-2-12", "eu-central-1b"))
 _CAPACITY = {"cpu": "16", "memory": "63Gi", "ephemeral-storage": "80Gi", "pods": "234"}

@@ -1,0 +1,1 @@
+"""ECR: its API, and what a registry keeps, be it brought by that API or by the registry's (`sandbox.oci`)."""

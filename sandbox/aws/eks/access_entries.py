@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from sandbox.clock import CLOCK
-from sandbox.kube.identity import Level
 from sandbox.state import State
 
+Level = Literal["cluster-admin", "admin", "edit", "view", "admin-view"]
 Entry = dict[str, Any]
 """`principal`, `username`, `groups`, `tags`, `created` (seconds), `policies` (by ARN: the scope and `associated`)."""
 

@@ -6,10 +6,9 @@ They are told of and no more: the nodes of the Kubernetes API are the seeded one
 import json
 from typing import Any, Literal
 
-from sandbox.aws.eks.shapes import ClusterFacts
+from sandbox.aws.eks.shapes import NODE_GROUP, ClusterFacts
 from sandbox.aws.identities import NODE_ROLE
 from sandbox.clock import CLOCK
-from sandbox.kube.seed import NODE_GROUP
 from sandbox.state import State
 
 Kind = Literal["nodegroup", "fargateProfile"]

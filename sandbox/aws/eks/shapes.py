@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.aws.eks.issuer import ISSUER
-from sandbox.kube.seed import INSTANCE_TYPE
 from sandbox.places import Place
 
+NODE_GROUP = "demo-nodes"
+INSTANCE_TYPE = "m6i.4xlarge"
 _VERSION = "1.34"
 _SUBNETS = ["subnet-0a0000000000000a1", "subnet-0b0000000000000b2"]
 
