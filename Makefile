@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench lock openapi clean
+.PHONY: help demo test lint format bench lock openapi overlay newer clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,12 @@ bench: $(VENV)/dev ## Measure, each figure beside its reference
 
 openapi: $(VENV)/dev ## Write openapi.yaml anew
 	$(RUN) -m api.cli openapi > openapi.yaml
+
+overlay: $(VENV)/dev ## Write anew what ECR has beyond the pinned botocore, from the newest one
+	$(RUN) -m tools.overlay write
+
+newer: $(VENV)/dev ## Say what of ECR the newest botocore has, and ours with its overlay lacks
+	$(RUN) -m tools.overlay report
 
 lock: $(VENV)/dev ## Resolve the dependencies anew
 	./lock

@@ -18,6 +18,7 @@ def test_the_wheel_has_the_service_alone(tmp_path: Path) -> None:
     assert tops == _INSTALLED
     assert not [name for name in names if name.name == "ruff.toml"]
     assert Path("migrations/versions/0001_the_first_tables.py") in names
+    assert Path("service/clients/aws/models/ecr/2015-09-21/service-2.sdk-extras.json") in names
 
 
 def test_the_image_is_built_without_the_sandbox() -> None:

@@ -21,6 +21,7 @@ from service.base.settings import DeadlineSettings, RegistrySettings
 from service.clients.aws.answers import refuse_unreadable
 from service.clients.aws.assumed import Assumed
 from service.clients.aws.guard import guard
+from service.clients.aws.models import OVERLAY
 from service.clients.aws.on_first_use import OnFirstUse
 from service.clients.aws.telemetry import count_calls
 
@@ -178,4 +179,6 @@ def _session() -> AioSession:
 @cache
 def _models(path: str | None) -> Loader:
     """What botocore knows of the services, read once: each session would parse it anew, megabytes of JSON."""
-    return create_loader(path)
+    loader = create_loader(path)
+    loader.search_paths.insert(0, str(OVERLAY))
+    return loader

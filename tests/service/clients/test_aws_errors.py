@@ -22,8 +22,9 @@ from service.base.errors import (
     WharfingerError,
 )
 from service.clients.aws.errors import ERRORS, from_client_error, from_code
+from service.clients.aws.models import OVERLAY
 
-SOURCES = sorted(Path(clients.__path__[0]).glob("*.py"))
+SOURCES = sorted(Path(clients.__path__[0]).rglob("*.py"))
 SUBJECT = {"repository": "team/app", "image": "team/app:1"}
 OURS = {
     "aws_credentials": {
@@ -77,8 +78,9 @@ OURS = {
 def _operations() -> dict[str, list[str]]:
     """The error codes of each operation of ECR, STS, EKS and IAM, by the name of its method."""
     found: dict[str, list[str]] = {}
+    loader = Loader(extra_search_paths=[str(OVERLAY)])
     for service in ("ecr", "sts", "eks", "iam", "cloudtrail"):
-        model = Loader().load_service_model(service, "service-2")
+        model = loader.load_service_model(service, "service-2")
         for name, operation in model["operations"].items():
             shapes = [error["shape"] for error in operation.get("errors", ())]
             # ECR first: of the names that services share, we call ECR's.
