@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from api.http.answers import PLAIN_TEXT, TAGGED, Http
 from api.http.deps import Cursor, Limit, RegistryName
+from api.http.paths import path_of
 from api.http.problems import declare
 from api.http.routing import KeyedRoute
 from service.base.errors import (
@@ -20,8 +21,9 @@ from service.base.errors import (
     PreconditionError,
     TooLargeError,
     WaitTimeoutError,
+    Work,
 )
-from service.deployments.deployments import Wanted, path_of
+from service.deployments.listing import Wanted
 from service.models.deployments import (
     ClusterName,
     Deployment,
@@ -205,7 +207,7 @@ async def _answer(http: Http, call: Call, done: Done, wait: float | None) -> obj
     """Where to look; or with `wait`, what came of it."""
     http.note(done)
     made = str(done.result["id"])
-    http.created_at(path_of(made))
+    http.created_at(path_of(Work("deployment", made)))
     if not wait:
         return http.tagged(await http.services.deployments.get(http.caller, made))
     http.mark_done()
@@ -214,5 +216,5 @@ async def _answer(http: Http, call: Call, done: Done, wait: float | None) -> obj
 
 
 async def _waited(http: Http, deployment_id: str, seconds: float, *, is_repeatable: bool) -> Deployment:
-    work = http.services.deployments.wait(http.caller, deployment_id, seconds, is_repeatable=is_repeatable)
-    return await http.attendance(path_of(deployment_id), is_repeatable=is_repeatable).during(work)
+    waiting = http.services.deployments.wait(http.caller, deployment_id, seconds, is_repeatable=is_repeatable)
+    return await http.attendance(Work("deployment", deployment_id), is_repeatable=is_repeatable).during(waiting)

@@ -26,7 +26,6 @@ from service.credentials.tokens import Tokens
 from service.deployments.checks import DeploymentChecks
 from service.deployments.deployments import Deployments
 from service.deployments.rollouts import Rollouts
-from service.deployments.steps import Steps
 from service.deployments.store import DeploymentStore
 from service.gates.preflight import Preflights
 from service.gates.repository_checks import Regions
@@ -89,8 +88,10 @@ class Container:
         )
         store = DeploymentStore(database=database, owner=new_id(), lease=settings.rollouts.lease)
         rollouts = Rollouts(
+            database=database,
+            ledger=ledger,
+            clusters=clusters,
             store=store,
-            steps=Steps(database=database, ledger=ledger, store=store, clusters=clusters),
             lease=settings.rollouts.lease,
             keep=settings.rollouts.keep,
         )

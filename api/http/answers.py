@@ -16,7 +16,7 @@ from api.http.deps import KEY_HEADER, KEY_PATTERN, MATCH_HEADER, services_of
 from api.http.negotiation import JSON, preferred
 from service.access.authz import Caller
 from service.base.clock import Deadline
-from service.base.errors import FieldError, ParameterError
+from service.base.errors import FieldError, ParameterError, Work
 from service.models.common import Model, Page, etag_of
 from service.operations.calls import Call, Done
 
@@ -112,13 +112,13 @@ class Http(Request):
         """200, where the route's own status is for what is only accepted."""
         self._answer_status = 200
 
-    def attendance(self, where: str | None = None, *, is_repeatable: bool = True) -> Attendance:
+    def attendance(self, work: Work | None = None, *, is_repeatable: bool = True) -> Attendance:
         """For an answer that takes long: whether anybody waits for it still.
 
-        :param where: the path at which the work can be looked at afterwards.
+        :param work: what can be looked at afterwards.
         :param is_repeatable: whether the request may be sent again as it is.
         """
-        return Attendance(self, where, is_repeatable=is_repeatable)
+        return Attendance(self, work, is_repeatable=is_repeatable)
 
     def unchecked(self, model: BaseModel) -> Response:
         """A 200 that is not held against the route's own model: it is of another, or asked for too often."""

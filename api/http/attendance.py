@@ -10,24 +10,31 @@ from fastapi import Request
 
 from api.http.deps import bearer_of, readiness_of, services_of
 from service.base.clock import unbounded
-from service.base.errors import CallerGoneError, DatabaseError, UnauthenticatedError, UnavailableError, WharfingerError
+from service.base.errors import (
+    CallerGoneError,
+    DatabaseError,
+    UnauthenticatedError,
+    UnavailableError,
+    WharfingerError,
+    Work,
+)
 
 _LOOK_EVERY = 1.0
 """Seconds between looks at the key, so that one that is revoked ends what it waits for within two."""
 
 T = TypeVar("T")
-Work = Coroutine[Any, Any, T]
+Waiting = Coroutine[Any, Any, T]
 
 
 class Attendance:
     """Lasts as long as the caller is there, their key is valid, and this process goes on."""
 
-    def __init__(self, request: Request, where: str | None = None, *, is_repeatable: bool = True) -> None:
+    def __init__(self, request: Request, work: Work | None = None, *, is_repeatable: bool = True) -> None:
         self._request = request
         self._is_repeatable = is_repeatable
-        self._where = where
+        self._work = work
 
-    async def during(self, work: Work[T]) -> T:
+    async def during(self, work: Waiting[T]) -> T:
         """What comes of `work`, which is given up when nobody attends any more.
 
         :raises CallerGoneError: they hung up, so nobody reads this.
@@ -37,7 +44,7 @@ class Attendance:
         with unbounded():
             return await self._during(work)
 
-    async def _during(self, work: Work[T]) -> T:
+    async def _during(self, work: Waiting[T]) -> T:
         async with _task(self._end()) as end, _task(work) as result:
             await asyncio.wait({result, end}, return_when=asyncio.FIRST_COMPLETED)
             if not result.done():
@@ -75,7 +82,7 @@ class Attendance:
     async def _process_ends(self) -> WharfingerError:
         await readiness_of(self._request).ending.wait()
         text, again = "This process ends; the work goes on.", self._is_repeatable
-        return UnavailableError(text, retry_after=1 if again else None, retryable=again, location=self._where)
+        return UnavailableError(text, retry_after=1 if again else None, retryable=again, work=self._work)
 
     async def _key_refused(self) -> WharfingerError:
         identity, secret = services_of(self._request).identity, bearer_of(self._request)
@@ -95,7 +102,7 @@ async def _next(items: AsyncIterator[T]) -> T:
 
 
 @asynccontextmanager
-async def _task(work: Work[T]) -> AsyncIterator[asyncio.Task[T]]:
+async def _task(work: Waiting[T]) -> AsyncIterator[asyncio.Task[T]]:
     """Work at the side, of which nothing goes on afterwards."""
     task = asyncio.create_task(work)
     try:

@@ -1,6 +1,8 @@
-"""Names with slashes as the last thing in a path."""
+"""Paths: names with slashes as the last thing in one, and where long work can be looked at."""
 
 from starlette.convertors import Convertor, register_url_convertor
+
+from service.base.errors import Work
 
 
 class _NameConvertor(Convertor[str]):
@@ -19,3 +21,7 @@ class _NameConvertor(Convertor[str]):
 register_url_convertor("name", _NameConvertor())
 NAME_IN_PATH = "/{name:name}"
 REFERENCE_IN_PATH = "/{reference:name}"
+
+
+def path_of(work: Work) -> str:
+    return f"/v1/{work.kind}s/{work.id}"

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
+from api.http.paths import path_of
 from api.http.wording import examples_of, reason_of
 from service.base.errors import (
     FieldError,
@@ -93,8 +94,8 @@ def render(request_id: str, error: WharfingerError) -> Response:
         aws=AwsProblem(code=error.aws.code, request_id=error.aws.request_id) if error.aws else None,
     )
     response = JSONResponse(problem.model_dump() | error.members, error.status, media_type=MEDIA_TYPE)
-    if error.location is not None:
-        response.headers["Location"] = error.location
+    if error.work is not None:
+        response.headers["Location"] = path_of(error.work)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:  # noqa: PLR2004 - RFC 9110, section 15.5.2

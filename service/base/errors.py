@@ -25,6 +25,14 @@ class AwsRefusal:
     request_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Long work that goes on, or has ended, beside the request: by its kind and id it can be looked at."""
+
+    kind: Literal["deployment"]
+    id: str
+
+
 class WharfingerError(Exception):
     """Base of all errors that are part of the interface."""
 
@@ -42,7 +50,7 @@ class WharfingerError(Exception):
         retry_after: int | None = None,
         retryable: bool | None = None,
         aws: AwsRefusal | None = None,
-        location: str | None = None,
+        work: Work | None = None,
         members: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(detail)
@@ -52,8 +60,8 @@ class WharfingerError(Exception):
         self.retryable = type(self).retryable if retryable is None else retryable
         self.retry_after = retry_after
         self.aws = aws
-        self.location = location
-        """Where the work that goes on, or has ended, can be looked at."""
+        self.work = work
+        """What to look at afterwards."""
         self.members = dict(members or {})
         """Extension members of the problem (RFC 9457, section 3.2)."""
 
@@ -221,7 +229,7 @@ class DeploymentFailedError(ConflictError):
 
 
 class WaitTimeoutError(WharfingerError):
-    """The time to wait is up; the work goes on. Look where `location` says: asked for again, it may be done again."""
+    """The time to wait is up; the work goes on. Look at `work`: asked for again, it may be done again."""
 
     status, code, title = 504, "wait_timeout", "The time to wait is up; the work goes on"
 

@@ -11,7 +11,7 @@ from service.clients.ecr.images import EcrImages
 from service.clusters.clusters import Clusters
 from service.clusters.platforms import are_unfit, built_for, platforms_of
 from service.deployments.adoption import managers_taken_over
-from service.deployments.steps import not_ours
+from service.deployments.fencing import not_ours
 from service.deployments.workloads import (
     Object,
     deployment,

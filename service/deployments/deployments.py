@@ -1,32 +1,32 @@
 """Deployments: accept, list, get, follow, roll back, cancel, delete. What runs them is `rollouts`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from types import MappingProxyType
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, and_, false, or_, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.access import authz
 from service.access.actions import Action
-from service.access.authz import Binding, Caller, Target
+from service.access.authz import Caller, Target
 from service.base import cursors
 from service.base.errors import (
     ConflictError,
     DeploymentFailedError,
     NotFoundError,
     WaitTimeoutError,
+    Work,
 )
 from service.base.tables import deployments
 from service.base.telemetry import ROLLOUTS
 from service.clusters.clusters import Clusters
 from service.deployments.checks import DeploymentChecks
+from service.deployments.listing import Wanted, covered_by
 from service.deployments.preview import changes_of
-from service.deployments.rollout import carried
+from service.deployments.record import DeploymentRecord, Place
 from service.deployments.rollouts import Rollouts
-from service.deployments.store import DeploymentStore, Guard, Place, place_of
+from service.deployments.store import DeploymentStore, Guard
 from service.deployments.values import FORGOTTEN, without_values
 from service.deployments.workloads import Object, generation_of
 from service.models.audit import Status
@@ -41,19 +41,10 @@ from service.models.deployments import (
     DryRun,
 )
 from service.models.references import Reference
+from service.models.workloads import WorkloadSpec
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled
 from service.operations.runner import Act, Operations
 from service.registry.registries import Registries
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which deployments to list; None is not looked at."""
-
-    cluster: str | None = None
-    namespace: str | None = None
-    name: str | None = None
-    status: DeploymentStatus | None = None
 
 
 class Deployments:
@@ -85,7 +76,7 @@ class Deployments:
         """
         chosen = registry or self._clusters.registry_of(asked.cluster)
         source = self._registries.find(chosen)
-        target = Target(cluster=asked.cluster, namespace=asked.namespace, name=asked.name)
+        place = Place(asked.cluster, asked.namespace, asked.name)
 
         async def act(operation_id: str) -> Outcome:
             checked = await self._checks.check(source.name, asked)
@@ -98,19 +89,19 @@ class Deployments:
                 "digest": checked.digest,
                 "checks": checked.checks,
             }
-            return self._accepted(call, _place(target), facts, after=_newest_generation(checked.before))
+            return self._accepted(call, place, facts, after=_newest_generation(checked.before))
 
-        needed = self._needs(Action.DEPLOYMENT_CREATE, target, source.name, asked.model_dump())
+        needed = self._needed_to_create(place, asked, source.name)
         request = asked.model_dump(mode="json") | {"registry": source.name}
         # What is set in the environment may be secret: the trail has the names alone.
         request["env"] = sorted(asked.env)
-        return await self._accept(call, Intent(Action.DEPLOYMENT_CREATE, target, request, requires=needed), act)
+        return await self._accept(call, Intent(Action.DEPLOYMENT_CREATE, place.target, request, requires=needed), act)
 
     async def preview(self, caller: Caller, registry: str | None, asked: DeploymentCreate) -> DryRun:
         """What `create` would change, by a dry run of the API server."""
-        target = Target(cluster=asked.cluster, namespace=asked.namespace, name=asked.name)
+        place = Place(asked.cluster, asked.namespace, asked.name)
         chosen = self._registries.find(registry or self._clusters.registry_of(asked.cluster)).name
-        for action, on in self._needs(Action.DEPLOYMENT_CREATE, target, chosen, asked.model_dump()):
+        for action, on in self._needed_to_create(place, asked, chosen):
             authz.require(caller, action, on)
         checked = await self._checks.check(chosen, asked)
         return DryRun(image_uri=checked.image_uri, changes=list(changes_of(asked.name, checked)))
@@ -120,29 +111,23 @@ class Deployments:
 
         :raises ConflictError: there is nothing to go back to (`nothing_to_roll_back_to`).
         """
-        row = await self._known(call.caller, deployment_id)
-        target, named = _target(row), str(to) if to else None
-        goal = await self._goal(row, named)
+        record = await self._known(call.caller, deployment_id)
+        named = str(to) if to else None
+        goal = await self._goal(record, named)
 
         async def act(operation_id: str) -> Outcome:
-            if goal is None:
-                raise ConflictError(_no_goal(row, named), code="nothing_to_roll_back_to")
-            if goal.spec.get(FORGOTTEN):
-                raise ConflictError(
-                    f"The values of the environment of deployment {goal.id} are not kept any more: deploy it anew.",
-                    code="environment_forgotten",
-                )
-            facts = {"id": operation_id, "kind": DeploymentKind.ROLLBACK, "rollback_to": goal.id}
-            return self._accepted(call, place_of(row), carried(goal) | facts)
+            facts = {"id": operation_id, "kind": DeploymentKind.ROLLBACK} | _rollback_facts(record, goal, named)
+            return self._accepted(call, record.place, facts)
 
-        needed: Sequence[tuple[Action, Target]] = [(Action.DEPLOYMENT_ROLLBACK, target)]
+        needed: Sequence[tuple[Action, Target]] = [(Action.DEPLOYMENT_ROLLBACK, record.place.target)]
         if goal is not None:
-            spec = carried(goal)["spec"]
             # Before the version that keeps it, the registry was nearly always the cluster's.
-            source = self._registries.find(spec.get("registry") or self._clusters.registry_of(row.cluster))
-            needed = self._needs(Action.DEPLOYMENT_ROLLBACK, target, source.name, spec)
+            chosen = goal.stored_spec.get("registry") or self._clusters.registry_of(record.place.cluster)
+            image = Target(self._registries.find(chosen).name, goal.reference.repository)
+            needed = self._needed(Action.DEPLOYMENT_ROLLBACK, record.place, image, goal.spec)
         request = {"deployment": deployment_id, "to": named}
-        return await self._accept(call, Intent(Action.DEPLOYMENT_ROLLBACK, target, request, requires=needed), act)
+        intent = Intent(Action.DEPLOYMENT_ROLLBACK, record.place.target, request, requires=needed)
+        return await self._accept(call, intent, act)
 
     async def delete(self, call: Call, deployment_id: str, *, force: bool) -> Done:
         """Accept the removal of a target's objects, of those that are ours; `force`: whichever deployment is newest.
@@ -150,24 +135,24 @@ class Deployments:
         :raises ConflictError: another one is (`deployment_not_newest`).
         :raises PreconditionError: it is not as `If-Match` says.
         """
-        row = await self._known(call.caller, deployment_id)
+        record = await self._known(call.caller, deployment_id)
 
         async def guard(connection: AsyncConnection, newest: int) -> None:
-            found = await self._store.read(connection, row.id)
-            call.require_match(etag_of(_to_deployment(found)), f"Deployment {row.id}")
-            if found.generation < newest and not force:
+            present = await self._store.read(connection, record.id)
+            call.require_match(etag_of(present.to_deployment()), f"Deployment {record.id}")
+            if record.generation < newest and not force:
                 raise ConflictError(
-                    f"Deployment {row.id} is of generation {found.generation}; {newest} is what counts by now.",
+                    f"Deployment {record.id} is of generation {record.generation}; {newest} is what counts by now.",
                     code="deployment_not_newest",
                 )
 
         async def act(operation_id: str) -> Outcome:
-            facts = {"id": operation_id, "kind": DeploymentKind.DELETE, "spec": without_values(row.spec)}
-            return self._accepted(call, place_of(row), carried(row) | facts, guard=guard)
+            facts = {"id": operation_id, "kind": DeploymentKind.DELETE, "spec": without_values(record.stored_spec)}
+            return self._accepted(call, record.place, record.carried() | facts, guard=guard)
 
-        target, request = _target(row), {"deployment": row.id, "force": force}
+        target, request = record.place.target, {"deployment": record.id, "force": force}
         needed = [(Action.DEPLOYMENT_DELETE, target)]
-        if self._clusters.is_reserved(row.cluster, row.namespace):
+        if self._clusters.is_reserved(record.place.cluster, record.place.namespace):
             needed.append((Action.DEPLOYMENT_RESERVED_NAMESPACE, target))
         return await self._accept(call, Intent(Action.DEPLOYMENT_DELETE, target, request, requires=needed), act)
 
@@ -176,36 +161,34 @@ class Deployments:
 
         :raises ConflictError: it is over (`deployment_over`).
         """
-        row = await self._known(call.caller, deployment_id)
+        record = await self._known(call.caller, deployment_id)
 
         async def write(connection: AsyncConnection) -> None:
-            if not await self._store.cancel(connection, row.id):
-                raise ConflictError(f"Deployment {row.id} is over.", code="deployment_over")
+            if not await self._store.cancel(connection, record.id):
+                raise ConflictError(f"Deployment {record.id} is over.", code="deployment_over")
 
         async def act(_: str) -> Outcome:
-            return Outcome({"id": row.id}, write)
+            return Outcome({"id": record.id}, write)
 
-        intent = Intent(Action.DEPLOYMENT_CANCEL, _target(row), {"deployment": row.id})
+        intent = Intent(Action.DEPLOYMENT_CANCEL, record.place.target, {"deployment": record.id})
         done = await self._operations.run(call, intent, act)
         if not done.is_replayed:
             ROLLOUTS.labels(DeploymentStatus.CANCELLED).inc()
-        self._rollouts.stop(row.id)
+        self._rollouts.stop(record.id)
         return done
 
     async def get(self, caller: Caller, deployment_id: str) -> Deployment:
         """:raises NotFoundError: there is none that the caller may know of."""
-        return _to_deployment(await self._known(caller, deployment_id))
+        return (await self._known(caller, deployment_id)).to_deployment()
 
     async def list(self, caller: Caller, wanted: Wanted, *, cursor: str | None, limit: int) -> DeploymentPage:
         """Those the caller may read, the newest first."""
-        named = {"cluster": wanted.cluster, "namespace": wanted.namespace, "name": wanted.name, "status": wanted.status}
-        conditions = [deployments.c[field] == value for field, value in named.items() if value is not None]
-        conditions.append(_within(authz.granting(caller, Action.DEPLOYMENT_READ)))
+        conditions = [*wanted.conditions(), covered_by(authz.granting(caller, Action.DEPLOYMENT_READ))]
         if cursor:
             conditions.append(deployments.c.id < cursors.decode_id(cursor))
-        found = await self._store.page(conditions, limit + 1)
-        following = cursors.encode_id(found[limit - 1].id) if len(found) > limit else None
-        return DeploymentPage(items=[_to_deployment(row) for row in found[:limit]], next_cursor=following)
+        records = await self._store.page(conditions, limit + 1)
+        following = cursors.encode_id(records[limit - 1].id) if len(records) > limit else None
+        return DeploymentPage(items=[one.to_deployment() for one in records[:limit]], next_cursor=following)
 
     async def wait(self, caller: Caller, deployment_id: str, seconds: float, *, is_repeatable: bool) -> Deployment:
         """The deployment once it has succeeded. `is_repeatable`: the request that waits may be sent again as it is.
@@ -214,24 +197,25 @@ class Deployments:
         """
         ends = asyncio.get_running_loop().time() + seconds
         while True:
-            found = await self.get(caller, deployment_id)
-            if found.status.is_final:
-                return _succeeded(found)
+            deployment = await self.get(caller, deployment_id)
+            if deployment.status.is_final:
+                return _succeeded(deployment)
             left = ends - asyncio.get_running_loop().time()
             if left <= 0:
-                text, where = f"Deployment {deployment_id} is {found.status}.", path_of(deployment_id)
+                text = f"Deployment {deployment_id} is {deployment.status}."
                 after = 1 if is_repeatable else None
-                raise WaitTimeoutError(text, retry_after=after, retryable=is_repeatable, location=where)
+                work = Work("deployment", deployment_id)
+                raise WaitTimeoutError(text, retry_after=after, retryable=is_repeatable, work=work)
             await self._store.changed(deployment_id, left)
 
     async def events(self, caller: Caller, deployment_id: str, after: int) -> AsyncGenerator[DeploymentEvent]:
         """What happened and what happens, until the deployment is over."""
         while True:
-            row = await self._known(caller, deployment_id)
+            record = await self._known(caller, deployment_id)
             for event in await self._store.events(deployment_id, after):
                 after = event.number
-                yield DeploymentEvent(number=event.number, at=event.at, type=event.type, data=event.data)
-            if row.finished_at is not None:
+                yield event
+            if record.finished_at is not None:
                 return
             await self._store.changed(deployment_id)
 
@@ -257,89 +241,75 @@ class Deployments:
 
         return Outcome(result, write)
 
-    async def _known(self, caller: Caller, deployment_id: str) -> Row[Any]:
-        row = await self._store.get(deployment_id)
-        if row is None or not authz.is_allowed(caller, Action.DEPLOYMENT_READ, _target(row)):
+    async def _known(self, caller: Caller, deployment_id: str) -> DeploymentRecord:
+        record = await self._store.get(deployment_id)
+        if record is None or not authz.is_allowed(caller, Action.DEPLOYMENT_READ, record.place.target):
             raise NotFoundError("deployment", deployment_id)
-        return row
+        return record
 
-    def _needs(self, action: Action, target: Target, registry: str, spec: Json) -> Sequence[tuple[Action, Target]]:
+    def _needed_to_create(
+        self, place: Place, asked: DeploymentCreate, registry: str
+    ) -> Sequence[tuple[Action, Target]]:
+        image = Target(registry, Reference.parse(asked.image).repository)
+        privileges = {Action.DEPLOYMENT_FORCE: asked.force, Action.DEPLOYMENT_ADOPT: asked.adopt}
+        return self._needed(Action.DEPLOYMENT_CREATE, place, image, asked, privileges)
+
+    def _needed(
+        self,
+        action: Action,
+        place: Place,
+        image: Target,
+        spec: WorkloadSpec,
+        privileges: Mapping[Action, bool] = MappingProxyType({}),
+    ) -> Sequence[tuple[Action, Target]]:
         """What the caller must be allowed to do for this to run there."""
-        image = Target(registry, Reference.parse(spec["image"]).repository)
         beside = {
-            Action.DEPLOYMENT_FORCE: spec["force"],
-            Action.DEPLOYMENT_ADOPT: spec["adopt"],
-            Action.DEPLOYMENT_SERVICE_ACCOUNT: spec.get("service_account"),
-            Action.DEPLOYMENT_RESERVED_NAMESPACE: self._clusters.is_reserved(
-                target.cluster or "", target.namespace or ""
-            ),
+            **privileges,
+            Action.DEPLOYMENT_SERVICE_ACCOUNT: spec.service_account is not None,
+            Action.DEPLOYMENT_RESERVED_NAMESPACE: self._clusters.is_reserved(place.cluster, place.namespace),
         }
-        asked = [(one, target) for one, is_asked in beside.items() if is_asked]
-        return [(action, target), (Action.REPOSITORY_READ, image), *asked]
+        asked = [(one, place.target) for one, is_asked in beside.items() if is_asked]
+        return [(action, place.target), (Action.REPOSITORY_READ, image), *asked]
 
-    async def _goal(self, row: Row[Any], to: str | None) -> Row[Any] | None:
+    async def _goal(self, record: DeploymentRecord, to: str | None) -> DeploymentRecord | None:
+        """What a rollback goes back to: a named one that fits, or the last success."""
         if to is None:
-            return await self._store.last_success(place_of(row), row.generation, with_image=True)
-        found = await self._store.get(to)
-        is_fit = found is not None and place_of(found) == place_of(row) and found.kind != DeploymentKind.DELETE
-        return found if found is not None and is_fit and found.status == DeploymentStatus.SUCCEEDED else None
+            return await self._store.last_success(record.place, record.generation, with_image=True)
+        goal = await self._store.get(to)
+        is_fit = goal is not None and goal.place == record.place and goal.kind is not DeploymentKind.DELETE
+        return goal if goal is not None and is_fit and goal.status is DeploymentStatus.SUCCEEDED else None
 
     async def _settle_accepted(self, operation: Open) -> Settled:
         # Accepted means one commit of both: an operation that is open has made no deployment.
         return Settled(Status.FAILED, f"{operation.action} was not accepted")
 
 
-def _within(bindings: Sequence[Binding]) -> ColumnElement[bool]:
-    """Where a deployment is covered by one of these: as `authz` has it, for SQL."""
-    return or_(false(), *(and_(*_bounds(one)) for one in bindings if one.cluster and one.namespace))
-
-
-def _bounds(binding: Binding) -> Iterator[ColumnElement[bool]]:
-    yield true()
-    if binding.cluster != authz.EVERY:
-        yield deployments.c.cluster == binding.cluster
-    if binding.namespace != authz.EVERY:
-        yield deployments.c.namespace == binding.namespace
-
-
-def _newest_generation(found: Mapping[str, Object | None]) -> int:
+def _newest_generation(present: Mapping[str, Object | None]) -> int:
     """That of the objects: more than we have counted where the database is younger than they are."""
-    return max((generation_of(one) for one in found.values() if one is not None), default=0)
+    return max((generation_of(one) for one in present.values() if one is not None), default=0)
 
 
-def _succeeded(found: Deployment) -> Deployment:
-    if found.status is DeploymentStatus.SUCCEEDED:
-        return found
-    why = f": {found.reason.code}: {found.reason.message.rstrip('.')}" if found.reason else ""
-    code = None if found.status is DeploymentStatus.FAILED else f"deployment_{found.status}"
+def _succeeded(deployment: Deployment) -> Deployment:
+    if deployment.status is DeploymentStatus.SUCCEEDED:
+        return deployment
+    reason = deployment.reason
+    why = f": {reason.code}: {reason.message.rstrip('.')}" if reason else ""
     raise DeploymentFailedError(
-        f"Deployment {found.id} {found.status}{why}.",
-        code=code,
-        location=path_of(found.id),
-        members={"deployment": found.model_dump(mode="json")},
+        f"Deployment {deployment.id} {deployment.status}{why}.",
+        code=None if deployment.status is DeploymentStatus.FAILED else f"deployment_{deployment.status}",
+        work=Work("deployment", deployment.id),
+        members={"deployment": deployment.model_dump(mode="json")},
     )
 
 
-def _no_goal(row: Row[Any], named: str | None) -> str:
-    where = f"{row.cluster}/{row.namespace}/{row.name}"
-    which = f"has no deployment {named} that succeeded" if named else "has no earlier deployment that succeeded"
-    return f"There is nothing to go back to: {where} {which}."
-
-
-def path_of(deployment_id: str) -> str:
-    return f"/v1/deployments/{deployment_id}"
-
-
-def _place(target: Target) -> Place:
-    return Place(target.cluster or "", target.namespace or "", target.name or "")
-
-
-def _target(row: Row[Any]) -> Target:
-    return Target(cluster=row.cluster, namespace=row.namespace, name=row.name)
-
-
-def _to_deployment(row: Row[Any]) -> Deployment:
-    facts = {name: getattr(row, name) for name in Deployment.model_fields if name != "created_by"}
-    # Readers of a deployment need not know what its environment holds.
-    facts["spec"] = row.spec | {"env": dict.fromkeys(row.spec.get("env") or {}, "…")}
-    return Deployment.model_validate(facts | {"created_by": row.actor_label})
+def _rollback_facts(record: DeploymentRecord, goal: DeploymentRecord | None, named: str | None) -> Json:
+    if goal is None:
+        which = f"has no deployment {named} that succeeded" if named else "has no earlier deployment that succeeded"
+        text = f"There is nothing to go back to: {record.place} {which}."
+        raise ConflictError(text, code="nothing_to_roll_back_to")
+    if goal.stored_spec.get(FORGOTTEN):
+        raise ConflictError(
+            f"The values of the environment of deployment {goal.id} are not kept any more: deploy it anew.",
+            code="environment_forgotten",
+        )
+    return goal.carried() | {"rollback_to": goal.id}

@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Row
-
+from service.deployments.fencing import gone
+from service.deployments.record import DeploymentRecord
 from service.deployments.rollout_verdict import host_ips, newest
-from service.deployments.steps import gone, spec_of
 from service.deployments.workloads import Object
 from service.models.workloads import ServiceType
 
@@ -22,18 +21,18 @@ class RolloutView:
     `labels` select the pods.
     """
 
-    def __init__(self, kube: "Kube", row: Row[Any], labels: dict[str, str]) -> None:
+    def __init__(self, kube: "Kube", record: DeploymentRecord, labels: dict[str, str]) -> None:
         self._kube = kube
-        self._row = row
+        self._record = record
         self._labels = labels
-        self._spec = spec_of(row)
+        self._spec = record.spec
         self._type = self._spec.service_type if self._spec.port else None
         self._queue: asyncio.Queue[tuple[str, str, Object] | Exception] = asyncio.Queue()
         self._seen: dict[tuple[str, str], Object] = {}
 
     @property
     def deployment(self) -> Object | None:
-        return self._seen.get(("Deployment", self._row.name))
+        return self._seen.get(("Deployment", self._record.name))
 
     @property
     def pods(self) -> list[Object]:
@@ -48,9 +47,9 @@ class RolloutView:
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         """Keep the watches open meanwhile."""
-        watches = [self._pump("Deployment", name=self._row.name), self._pump("Pod", labels=self._labels)]
+        watches = [self._pump("Deployment", name=self._record.name), self._pump("Pod", labels=self._labels)]
         if self._type is ServiceType.LOAD_BALANCER:
-            watches.append(self._pump("Service", name=self._row.name))
+            watches.append(self._pump("Service", name=self._record.name))
         tasks = [asyncio.create_task(one) for one in watches]
         try:
             yield
@@ -71,41 +70,41 @@ class RolloutView:
 
     async def newest_pods(self) -> list[Object]:
         """Those of the present template, as they are now."""
-        row, found = self._row, self.deployment
-        if found is None:
+        namespace = self._record.place.namespace
+        if (present := self.deployment) is None:
             return []
         pods, sets = await asyncio.gather(
-            self._kube.list("Pod", row.namespace, self._labels),
-            self._kube.list("ReplicaSet", row.namespace, self._labels),
+            self._kube.list("Pod", namespace, self._labels),
+            self._kube.list("ReplicaSet", namespace, self._labels),
         )
-        return [dict(one) for one in newest(found, sets, pods)]
+        return [dict(one) for one in newest(present, sets, pods)]
 
     async def urls(self) -> list[str]:
         """Where the workload answers: by node port once for each host of a ready pod.
 
         :raises ConflictError: the Service is no more (`object_gone`), or not of this type.
         """
-        row, port = self._row, self._spec.service_port or self._spec.port
+        place, port = self._record.place, self._spec.service_port or self._spec.port
         if self._type is None:
             return []
         if self._type is ServiceType.CLUSTER_IP:
-            return [f"http://{row.name}.{row.namespace}.svc:{port}"]
+            return [f"http://{place.name}.{place.namespace}.svc:{port}"]
         if self._type is ServiceType.LOAD_BALANCER:
             return [f"http://{name}:{port}" for name in self._balancers()]
-        pods, front = await asyncio.gather(self.newest_pods(), self._kube.find("Service", row.namespace, row.name))
+        pods, front = await asyncio.gather(self.newest_pods(), self._kube.find("Service", place.namespace, place.name))
         ports = ((front or {}).get("spec") or {}).get("ports") or [{}]
         if (node_port := ports[0].get("nodePort")) is None:
-            raise gone("The node port of Service", row.name)
+            raise gone("The node port of Service", place.name)
         return [f"http://{host}:{node_port}" for host in host_ips(pods)]
 
     def _balancers(self) -> list[str]:
-        status = self._seen.get(("Service", self._row.name), {}).get("status") or {}
+        status = self._seen.get(("Service", self._record.name), {}).get("status") or {}
         ingress = (status.get("loadBalancer") or {}).get("ingress") or []
         return [name for one in ingress if (name := one.get("hostname") or one.get("ip"))]
 
     async def _pump(self, kind: str, **which: Any) -> None:  # noqa: ANN401 - passed on
         try:
-            async for change, found in self._kube.watch(kind, self._row.namespace, **which):
+            async for change, found in self._kube.watch(kind, self._record.place.namespace, **which):
                 self._queue.put_nowait((kind, change, found))
         except Exception as error:  # noqa: BLE001 - raised where the queue is read
             self._queue.put_nowait(error)
@@ -118,6 +117,6 @@ class RolloutView:
         if change != "DELETED":
             self._seen[key] = found
         elif kind == "Deployment":
-            raise gone(kind, self._row.name)
+            raise gone(kind, self._record.name)
         else:
             self._seen.pop(key, None)

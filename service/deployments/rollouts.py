@@ -10,11 +10,19 @@ from datetime import timedelta
 
 import structlog
 
+from service.base.db import Database
 from service.base.errors import DatabaseError, WharfingerError
+from service.clusters.clusters import Clusters
+from service.deployments.endings import Endings
+from service.deployments.fencing import Fence
+from service.deployments.objects import Objects
+from service.deployments.record import DeploymentRecord
+from service.deployments.recording import Recorder
 from service.deployments.rollout import Rollout
 from service.deployments.steps import Steps
 from service.deployments.store import DeploymentStore, LostError
 from service.models.deployments import Reason
+from service.operations.ledger import Ledger
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 3.0
 _CLEANING = timedelta(hours=1)
@@ -25,10 +33,22 @@ log = structlog.get_logger()
 class Rollouts:
     """Runs rollouts in this process, and keeps their leases."""
 
-    def __init__(self, *, store: DeploymentStore, steps: Steps, lease: timedelta, keep: timedelta) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        ledger: Ledger,
+        clusters: Clusters,
+        store: DeploymentStore,
+        lease: timedelta,
+        keep: timedelta,
+    ) -> None:
         self._store = store
-        self._steps = steps
-        steps.begin = self.begin
+        self._clusters = clusters
+        self._fence = Fence(store=store)
+        recorder = Recorder(ledger=ledger, store=store)
+        self._steps = Steps(recorder=recorder, objects=Objects(fence=self._fence), clusters=clusters)
+        self._endings = Endings(database=database, ledger=ledger, store=store)
         self._beat = lease.total_seconds() / 5
         self._keep = keep
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -104,8 +124,8 @@ class Rollouts:
     async def _once(self, deployment_id: str) -> None:
         """Bring a deployment to its end, whatever becomes of the cluster meanwhile."""
         pause = _FIRST_PAUSE
-        while (row := await self._store.get(deployment_id)) is not None and row.finished_at is None:
-            rollout = Rollout(row, self._steps)
+        while (record := await self._store.get(deployment_id)) is not None and record.finished_at is None:
+            rollout = self._rollout(record)
             try:
                 await rollout.run()
             except (LostError, DatabaseError):
@@ -121,6 +141,17 @@ class Rollouts:
                 await rollout.fail(Reason(code="internal_error", message="A defect of wharfinger; its log has more."))
             else:
                 return
+
+    def _rollout(self, record: DeploymentRecord) -> Rollout:
+        return Rollout(
+            record,
+            store=self._store,
+            clusters=self._clusters,
+            steps=self._steps,
+            fence=self._fence,
+            endings=self._endings,
+            begin=self.begin,
+        )
 
 
 def _reason(error: WharfingerError) -> Reason:

@@ -7,20 +7,21 @@ or whose target has a newer generation, finds out there. A row is locked before 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, case, delete, false, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Select, case, delete, false, func, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.base.clock import utcnow
 from service.base.db import Database
 from service.base.tables import UtcDateTime, deployment_events, deployment_targets, deployments, operations
+from service.deployments.record import DeploymentRecord, Place
 from service.deployments.values import forget, forget_everywhere
 from service.models.audit import Status
-from service.models.deployments import DeploymentKind, DeploymentStatus
+from service.models.deployments import DeploymentEvent, DeploymentKind, DeploymentStatus
 from service.operations.calls import Json
 
 _PLACE = (deployments.c.cluster, deployments.c.namespace, deployments.c.name)
@@ -34,15 +35,6 @@ class LostError(Exception):
 
 Guard = Callable[[AsyncConnection, int], Awaitable[None]]
 """May refuse what is about to be accepted, by raising; it is told the generation that has been the newest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Which workload: the target that generations are counted for."""
-
-    cluster: str
-    namespace: str
-    name: str
 
 
 class DeploymentStore:
@@ -59,7 +51,7 @@ class DeploymentStore:
         generation = await self._next_generation(connection, place, after)
         if guard:
             await guard(connection, generation - 1)
-        row = vars_of(place) | facts | {"generation": generation, "status": DeploymentStatus.ACCEPTED, "urls": []}
+        row = asdict(place) | facts | {"generation": generation, "status": DeploymentStatus.ACCEPTED, "urls": []}
         row |= {"keeps_values": bool(facts["spec"].get("env"))}
         row |= {"accepted_at": utcnow(), "lease_owner": self._owner, "lease_until": self._clock(self._lease)}
         await connection.execute(insert(deployments).values(row))
@@ -74,27 +66,25 @@ class DeploymentStore:
             await _log(connection, one, DeploymentStatus.SUPERSEDED, {"by": facts["id"]})
         return superseded
 
-    async def get(self, deployment_id: str) -> Row[Any] | None:
-        found = await self._database.fetch(select(deployments).where(deployments.c.id == deployment_id))
-        return found[0] if found else None
+    async def get(self, deployment_id: str) -> DeploymentRecord | None:
+        return await self._first(select(deployments).where(deployments.c.id == deployment_id))
 
-    async def read(self, connection: AsyncConnection, deployment_id: str) -> Row[Any]:
+    async def read(self, connection: AsyncConnection, deployment_id: str) -> DeploymentRecord:
         """One that is there, in a transaction of the caller's, and as it will stay until that ends."""
         query = select(deployments).where(deployments.c.id == deployment_id).with_for_update()
-        return (await connection.execute(query)).one()
+        return DeploymentRecord.from_row((await connection.execute(query)).one())
 
-    async def page(self, conditions: Sequence[ColumnElement[bool]], most: int) -> Sequence[Row[Any]]:
+    async def page(self, conditions: Sequence[ColumnElement[bool]], most: int) -> Sequence[DeploymentRecord]:
         """The newest first."""
-        return await self._database.fetch(
-            select(deployments).where(*conditions).order_by(deployments.c.id.desc()).limit(most)
-        )
+        query = select(deployments).where(*conditions).order_by(deployments.c.id.desc()).limit(most)
+        return [DeploymentRecord.from_row(row) for row in await self._database.fetch(query)]
 
     async def is_newest(self, place: Place, generation: int) -> bool:
         """Whether no later one was accepted."""
         later = select(deployments.c.id).where(*_of(place), deployments.c.generation > generation).limit(1)
         return not await self._database.fetch(later)
 
-    async def last_success(self, place: Place, before: int, *, with_image: bool = False) -> Row[Any] | None:
+    async def last_success(self, place: Place, before: int, *, with_image: bool = False) -> DeploymentRecord | None:
         """The newest that succeeded, of a generation before this one; `with_image`: the newest that was no removal."""
         conditions = (
             *_of(place),
@@ -102,32 +92,30 @@ class DeploymentStore:
             deployments.c.status == DeploymentStatus.SUCCEEDED,
             deployments.c.kind != (DeploymentKind.DELETE if with_image else ""),
         )
-        query = select(deployments).where(*conditions).order_by(deployments.c.generation.desc()).limit(1)
-        found = await self._database.fetch(query)
-        return found[0] if found else None
+        return await self._first(
+            select(deployments).where(*conditions).order_by(deployments.c.generation.desc()).limit(1)
+        )
 
     async def claim(self) -> Sequence[str]:
         """Take over what is unfinished and nobody's; gives the ids."""
-        free = (
+        unheld = (
             deployments.c.finished_at.is_(None),
             or_(deployments.c.lease_until.is_(None), deployments.c.lease_until < self._clock(), self._is_impossible()),
         )
-        if not await self._database.fetch(select(deployments.c.id).where(*free).limit(1)):
+        if not await self._database.fetch(select(deployments.c.id).where(*unheld).limit(1)):
             return []
         taken = {"lease_owner": self._owner, "lease_until": self._clock(self._lease)}
         async with self._database.write() as connection:
-            found = await connection.execute(update(deployments).where(*free).values(taken).returning(deployments.c.id))
-            return list(found.scalars())
+            claim = update(deployments).where(*unheld).values(taken).returning(deployments.c.id)
+            return list((await connection.execute(claim)).scalars())
 
     async def renew(self, ids: Sequence[str]) -> Sequence[str]:
         """Keep the leases of these; gives those that are still ours."""
         kept = (deployments.c.id.in_(ids), *self._is_ours())
         values = {"lease_until": self._clock(self._lease)}
         async with self._database.write() as connection:
-            found = await connection.execute(
-                update(deployments).where(*kept).values(values).returning(deployments.c.id)
-            )
-            return list(found.scalars())
+            renewal = update(deployments).where(*kept).values(values).returning(deployments.c.id)
+            return list((await connection.execute(renewal)).scalars())
 
     async def release(self, ids: Sequence[str]) -> None:
         """Let others take these over at once."""
@@ -152,11 +140,11 @@ class DeploymentStore:
         """As `note`, in a transaction of the caller's, who tells of it after the commit."""
         mine = (deployments.c.id == deployment_id, *self._is_ours())
         changed = update(deployments).where(*mine).values({"lease_owner": self._owner, **values})
-        found = (await connection.execute(changed.returning(*_PLACE))).first()
-        if found is None:
+        place = (await connection.execute(changed.returning(*_PLACE))).first()
+        if place is None:
             raise LostError(deployment_id)
         if values.get("finished_at") is not None:
-            await _put_away(connection, place_of(found), [deployment_id])
+            await _put_away(connection, Place(*place), [deployment_id])
         if event is not None:
             await _log(connection, deployment_id, event, data)
 
@@ -165,16 +153,17 @@ class DeploymentStore:
         running = (deployments.c.id == deployment_id, deployments.c.finished_at.is_(None))
         over = {"status": DeploymentStatus.CANCELLED, "finished_at": utcnow()}
         ended = update(deployments).where(*running).values(over).returning(*_PLACE)
-        if (found := (await connection.execute(ended)).first()) is None:
+        if (place := (await connection.execute(ended)).first()) is None:
             return False
-        await _put_away(connection, place_of(found), [deployment_id])
+        await _put_away(connection, Place(*place), [deployment_id])
         await _log(connection, deployment_id, DeploymentStatus.CANCELLED, {})
         return True
 
-    async def events(self, deployment_id: str, after: int) -> Sequence[Row[Any]]:
+    async def events(self, deployment_id: str, after: int) -> Sequence[DeploymentEvent]:
         c = deployment_events.c
-        query = select(deployment_events).where(c.deployment_id == deployment_id, c.number > after).order_by(c.number)
-        return await self._database.fetch(query)
+        later = (c.deployment_id == deployment_id, c.number > after)
+        rows = await self._database.fetch(select(c.number, c.at, c.type, c.data).where(*later).order_by(c.number))
+        return [DeploymentEvent(number=one.number, at=one.at, type=one.type, data=one.data) for one in rows]
 
     async def forget_events(self, keep: timedelta) -> None:
         """Drop the logs of what ended long ago; the deployments themselves stay."""
@@ -207,10 +196,14 @@ class DeploymentStore:
             if not waiting:
                 self._waiting.pop(deployment_id, None)
 
+    async def _first(self, query: Select[Any]) -> DeploymentRecord | None:
+        rows = await self._database.fetch(query)
+        return DeploymentRecord.from_row(rows[0]) if rows else None
+
     async def _next_generation(self, connection: AsyncConnection, place: Place, after: int) -> int:
         dialect = sqlite if self._database.is_sqlite else postgresql
         counted = deployment_targets.c.generation
-        raised = dialect.insert(deployment_targets).values(vars_of(place) | {"generation": after + 1})
+        raised = dialect.insert(deployment_targets).values(asdict(place) | {"generation": after + 1})
         raised = raised.on_conflict_do_update(
             index_elements=["cluster", "namespace", "name"],
             set_={"generation": case((counted > after, counted), else_=after) + 1},
@@ -231,16 +224,8 @@ class DeploymentStore:
         return func.clock_timestamp() + ahead
 
 
-def vars_of(place: Place) -> Json:
-    return {"cluster": place.cluster, "namespace": place.namespace, "name": place.name}
-
-
-def place_of(row: Row[Any]) -> Place:
-    return Place(row.cluster, row.namespace, row.name)
-
-
 def _of(place: Place) -> tuple[ColumnElement[bool], ...]:
-    return tuple(deployments.c[name] == value for name, value in vars_of(place).items())
+    return tuple(deployments.c[name] == value for name, value in asdict(place).items())
 
 
 async def _put_away(connection: AsyncConnection, place: Place, ids: Sequence[str]) -> None:
