@@ -24,6 +24,7 @@ from service.clients.aws.guard import guard
 from service.clients.aws.models import OVERLAY
 from service.clients.aws.on_first_use import OnFirstUse
 from service.clients.aws.telemetry import count_calls
+from service.clients.oci.configs import Configs
 
 if TYPE_CHECKING:
     from types_aiobotocore_ecr import ECRClient
@@ -50,6 +51,8 @@ class RegistryClients:
     eks: "EKSClient"
     iam: OnFirstUse
     cloudtrail: OnFirstUse
+    configs: Configs
+    """One for all registries."""
 
 
 class Aws:
@@ -65,7 +68,9 @@ class Aws:
         )
         self._own = _session()
         self._lent = _session_of(_Lent())
+        self._configs = Configs()
         self._stack = AsyncExitStack()
+        self._stack.push_async_callback(self._configs.close)
 
     async def open(self) -> dict[str, RegistryClients]:
         """The clients by registry name. Sends nothing: credentials are fetched on first use."""
@@ -92,6 +97,7 @@ class Aws:
             cloudtrail=OnFirstUse(
                 lambda: self._stack.enter_async_context(self._guarded(session, "cloudtrail", settings, assumed))
             ),
+            configs=self._configs,
         )
 
     @asynccontextmanager

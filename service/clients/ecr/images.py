@@ -1,14 +1,9 @@
 """Images at Amazon ECR, translated."""
 
-import ssl
 from collections.abc import Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from service.base.errors import AwsRefusal, AwsUnavailableError
-from service.base.untrusted import NotJsonError, read_json
+from service.base.errors import AwsRefusal
 from service.clients.aws.answers import as_text
 from service.clients.aws.errors import from_code
 from service.clients.aws.sessions import RegistryClients
@@ -34,10 +29,6 @@ _MEDIA_TYPES = (
     "application/vnd.docker.distribution.manifest.v1+json",
 )
 """All that ECR stores, so that a manifest comes as it was pushed."""
-_DOWNLOAD_SECONDS = 10.0
-_MOST_CONFIG_BYTES = 4 * 1024 * 1024
-"""As much as registries take for a manifest; configs of real images have some kilobytes."""
-_PART_BYTES = 65_536
 
 
 class EcrImages:
@@ -46,6 +37,7 @@ class EcrImages:
     def __init__(self, clients: RegistryClients) -> None:
         self.settings = clients.settings
         self._ecr = clients.ecr
+        self._configs = clients.configs
 
     async def page(self, repository: str, token: str | None, most: int) -> tuple[Sequence[ImageSummary], str | None]:
         """A page in ECR's own order, and the token of the next."""
@@ -83,7 +75,7 @@ class EcrImages:
             answer = await self._ecr.get_download_url_for_layer(
                 repositoryName=repository, layerDigest=manifest.config_digest
             )
-            found = written(await _config(answer["downloadUrl"]))
+            found = written(await self._configs.read(answer["downloadUrl"]))
         return (found,) if found else ()
 
     async def put(self, repository: str, tag: str, manifest: Manifest) -> None:
@@ -125,34 +117,6 @@ class EcrImages:
             pushed_at=found.get("imagePushedAt"),
             pulled_at=found.get("lastRecordedPullTime"),
         )
-
-
-async def _config(url: str) -> object:
-    """The document at `url`, or None where that is no JSON or too much of it."""
-    content = bytearray()
-    try:
-        client = httpx.AsyncClient(timeout=_DOWNLOAD_SECONDS, verify=_trust())
-        async with client, client.stream("GET", url) as answer:
-            answer.raise_for_status()
-            async for part in answer.aiter_bytes(_PART_BYTES):
-                content += part
-                if len(content) > _MOST_CONFIG_BYTES:
-                    return None
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise AwsUnavailableError("The image's config could not be read.", retry_after=5) from error
-    try:
-        return read_json(bytes(content))
-    except NotJsonError:
-        return None
-
-
-@cache
-def _trust() -> ssl.SSLContext:
-    """Whom to believe, for as long as the process lives, as the SDK's clients have it too.
-
-    To read all authorities anew for each config took a fifth of a deploy's time.
-    """
-    return httpx.create_ssl_context()
 
 
 def _manifest(found: "ImageTypeDef") -> Manifest:
