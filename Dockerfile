@@ -11,7 +11,7 @@ COPY requirements-build.lock requirements.lock ./
 RUN /build/bin/pip install --no-cache-dir --require-hashes --no-deps --requirement requirements-build.lock
 RUN /build/bin/pip --python /opt/wharfinger/bin/python install --no-cache-dir --only-binary :all: \
     --require-hashes --no-deps --requirement requirements.lock
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY api api
 COPY service service
 COPY migrations migrations

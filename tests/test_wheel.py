@@ -13,10 +13,14 @@ def test_the_wheel_has_the_service_alone(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
     subprocess.run(command, cwd=_ROOT, check=True, capture_output=True)  # noqa: S603 - ours
     [wheel] = tmp_path.glob("*.whl")
-    names = [Path(name) for name in zipfile.ZipFile(wheel).namelist()]
+    archive = zipfile.ZipFile(wheel)
+    names = [Path(name) for name in archive.namelist()]
     tops = {name.parts[0] for name in names if not name.parts[0].endswith(".dist-info")}
     assert tops == _INSTALLED
     assert not [name for name in names if name.name == "ruff.toml"]
+    [metadata] = [name for name in names if name.name == "METADATA"]
+    assert archive.read(str(metadata.parent / "licenses/LICENSE")) == (_ROOT / "LICENSE").read_bytes()
+    assert "License-Expression: Apache-2.0\n" in archive.read(str(metadata)).decode()
     assert Path("migrations/versions/0001_the_first_tables.py") in names
     assert Path("service/clients/aws/models/ecr/2015-09-21/service-2.sdk-extras.json") in names
 
