@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+TOWNCRIER = $(VENV)/bin/towncrier build --version "$$($(VENV)/bin/hatchling version)"
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench lock openapi overlay newer clean
+.PHONY: help demo test lint format bench lock openapi changelog overlay newer clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +21,7 @@ lint: $(VENV)/dev ## Check format, rules, types and the import fence
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/lint-imports --no-logo
+	$(TOWNCRIER) --draft >/dev/null
 	$(VENV)/bin/mypy
 
 format: $(VENV)/dev ## Format, and mend what can be mended
@@ -37,6 +39,9 @@ overlay: $(VENV)/dev ## Write anew what ECR has beyond the pinned botocore, from
 
 newer: $(VENV)/dev ## Say what of ECR the newest botocore has, and ours with its overlay lacks
 	$(RUN) -m tools.overlay report
+
+changelog: $(VENV)/dev ## Move what is in changes/ to CHANGELOG.md; DRAFT=1 shows it and moves nothing
+	$(TOWNCRIER) $(if $(DRAFT),--draft,--yes)
 
 lock: $(VENV)/dev ## Resolve the dependencies anew
 	./lock
