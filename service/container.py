@@ -13,12 +13,6 @@ from service.base.settings import Settings
 from service.base.telemetry import POOL, UNSETTLED
 from service.base.write_probe import WriteProbe
 from service.clients.aws.sessions import Aws
-from service.clients.broker import Broker
-from service.clients.cloudtrail import CloudTrail
-from service.clients.ecr.images import EcrImages
-from service.clients.ecr.policies import EcrPolicies
-from service.clients.ecr.repositories import Ecr
-from service.clients.iam import Iam
 from service.clusters.clusters import Clusters
 from service.credentials.bootstrap import adopt_key
 from service.credentials.keys import Keys
@@ -28,7 +22,6 @@ from service.deployments.deployments import Deployments
 from service.deployments.rollouts import Rollouts
 from service.deployments.store import DeploymentStore
 from service.gates.preflight import Preflights
-from service.gates.repository_checks import Regions
 from service.operations.audit import Audit
 from service.operations.cloudtrail_witness import CloudTrailWitness
 from service.operations.ledger import Ledger
@@ -36,7 +29,6 @@ from service.operations.runner import Operations
 from service.operations.sweep import Settlement
 from service.registry.images import Images
 from service.registry.policies import Policies
-from service.registry.references import References
 from service.registry.registries import Registries
 from service.registry.repositories import Repositories
 
@@ -71,21 +63,10 @@ class Container:
     async def open(cls, settings: Settings) -> "Container":
         database = Database(settings)
         aws = Aws(settings.registries, settings.deadlines)
-        clients = await aws.open()
+        registries = Registries(clients=await aws.open(), default=settings.registry_by_default)
         ledger = Ledger(database=database, remember=settings.deadlines.idempotency)
         operations = Operations(ledger=ledger)
-        registries = Registries(
-            clients={name: Ecr(client) for name, client in clients.items()}, default=settings.default_registry
-        )
-        images = {name: EcrImages(client) for name, client in clients.items()}
-        references = References(registries=registries, images=images)
-        policies = {name: EcrPolicies(client) for name, client in clients.items()}
-        clusters = Clusters(
-            settings=settings.clusters,
-            registries=clients,
-            default=settings.default_registry,
-            own_namespace=settings.own_namespace,
-        )
+        clusters = Clusters(settings=settings.clusters, registries=registries, own_namespace=settings.own_namespace)
         store = DeploymentStore(database=database, owner=new_id(), lease=settings.rollouts.lease)
         rollouts = Rollouts(
             database=database,
@@ -103,7 +84,7 @@ class Container:
             keys=Keys(
                 database=database,
                 operations=operations,
-                registries=list(clients),
+                registries=[one.name for one in settings.registries],
                 clusters=[one.name for one in settings.clusters],
             ),
             audit=Audit(database=database),
@@ -115,42 +96,21 @@ class Container:
                 second_look=settings.deadlines.second_look,
                 longest=settings.deadlines.request,
                 witness=CloudTrailWitness(
-                    clients={name: CloudTrail(client) for name, client in clients.items()},
+                    trail_of=lambda name: registries.find(name).cloudtrail,
                     patience=settings.deadlines.cloudtrail,
                 ),
             ),
             registries=registries,
             repositories=Repositories(registries=registries, operations=operations),
-            images=Images(
-                registries=registries,
-                clients=images,
-                references=references,
-                operations=operations,
-            ),
-            policies=Policies(
-                registries=registries,
-                clients=policies,
-                operations=operations,
-            ),
-            tokens=Tokens(
-                registries=registries,
-                brokers={name: Broker(client) for name, client in clients.items()},
-                operations=operations,
-            ),
+            images=Images(registries=registries, operations=operations),
+            policies=Policies(registries=registries, operations=operations),
+            tokens=Tokens(registries=registries, operations=operations),
             clusters=clusters,
-            preflights=Preflights(
-                registries=registries,
-                images=images,
-                references=references,
-                clusters=clusters,
-                iams={name: Iam(client) for name, client in clients.items()},
-                policies=policies,
-                regions=Regions(registries=registries, images=images),
-            ),
+            preflights=Preflights(registries=registries, clusters=clusters),
             deployments=Deployments(
                 registries=registries,
                 clusters=clusters,
-                checks=DeploymentChecks(registries=registries, images=images, references=references, clusters=clusters),
+                checks=DeploymentChecks(clusters=clusters),
                 store=store,
                 rollouts=rollouts,
                 operations=operations,

@@ -79,6 +79,10 @@ class RegistrySettings(_Section):
             return "aws-cn"
         return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
 
+    def repository_arn(self, name: str) -> str:
+        """The ARN of a repository, which need not exist; of `team/*` a pattern of ARNs."""
+        return f"arn:{self.partition}:ecr:{self.region}:{self.account_id}:repository/{name}"
+
 
 class ClusterSettings(_Section):
     """A Kubernetes cluster: one of EKS, reached through a registry's role, or a context of a kubeconfig."""
@@ -242,14 +246,20 @@ class Settings(BaseSettings):
             raise ValueError("clusters: two have the same name")
         registries = [registry.name for registry in self.registries]
         for cluster in self.clusters:
-            chosen = cluster.registry or self.default_registry or (registries[0] if len(registries) == 1 else None)
             if cluster.registry and cluster.registry not in registries:
                 raise ValueError(
                     f"clusters: {cluster.name!r} names the registry {cluster.registry!r}, not {registries}"
                 )
-            if cluster.is_eks and chosen is None:
+            if cluster.is_eks and (cluster.registry or self.registry_by_default) is None:
                 raise ValueError(f"clusters: {cluster.name!r} needs a registry, or a kubeconfig")
         return self
+
+    @property
+    def registry_by_default(self) -> str | None:
+        """The registry that is meant where none is named: the one set, or the only one."""
+        if self.default_registry is None and len(self.registries) == 1:
+            return self.registries[0].name
+        return self.default_registry
 
     @property
     def database_url(self) -> str:

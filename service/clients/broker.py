@@ -10,29 +10,11 @@ from typing import TYPE_CHECKING
 from service.clients.aws.answers import as_text
 from service.clients.aws.sessions import RegistryClients, lent
 from service.clients.aws.translation import translated
+from service.clients.ecr.actions import LOGIN
 from service.models.tokens import SESSION_SECONDS
 
 if TYPE_CHECKING:
     from types_aiobotocore_ecr import ECRClient
-
-PULL = ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer", "ListImages")
-"""What pulling needs, and listing tags (`/v2/NAME/tags/list`), by which image updaters find what to pull."""
-
-PUSH = (
-    "BatchCheckLayerAvailability",
-    "BatchGetImage",
-    "CompleteLayerUpload",
-    "InitiateLayerUpload",
-    "PutImage",
-    "UploadLayerPart",
-)
-"""What pushing needs: https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html.
-
-BatchGetImage is among them for a HEAD of the manifest, by which clients tell what is there already.
-"""
-
-_LOGIN = "ecr:GetAuthorizationToken"
-
 
 MOST_POLICY_CHARACTERS = 2048
 """Of an inline session policy (STS API reference, AssumeRole)."""
@@ -62,15 +44,13 @@ class Broker:
         User Guide, "How AWS enforcement code logic evaluates requests to allow or deny access"), but not past a Deny.
         So the Allow says nothing that the Deny does not, and is wide where naming all twice would not fit.
         """
-        of = self.settings
-        arn = f"arn:{of.partition}:ecr:{of.region}:{of.account_id}:repository/"
-        granted, names = [f"ecr:{action}" for action in actions], _single([arn + name for name in repositories])
+        names = _single([self.settings.repository_arn(name) for name in repositories])
         deny = [
-            {"Effect": "Deny", "NotAction": [_LOGIN, *granted], "Resource": "*"},
-            {"Effect": "Deny", "NotAction": _LOGIN, "NotResource": names},
+            {"Effect": "Deny", "NotAction": [LOGIN, *actions], "Resource": "*"},
+            {"Effect": "Deny", "NotAction": LOGIN, "NotResource": names},
         ]
-        login = {"Effect": "Allow", "Action": _LOGIN, "Resource": "*"}
-        exact = _document([login, {"Effect": "Allow", "Action": granted, "Resource": names}, *deny])
+        login = {"Effect": "Allow", "Action": LOGIN, "Resource": "*"}
+        exact = _document([login, {"Effect": "Allow", "Action": list(actions), "Resource": names}, *deny])
         if len(exact) <= MOST_POLICY_CHARACTERS:
             return exact
         return _document([{"Effect": "Allow", "Action": "ecr:*", "Resource": "*"}, *deny])

@@ -13,11 +13,11 @@ from service.access.authz import Caller
 from service.base import globs
 from service.base.errors import ClusterUnavailableError, NotFoundError, WharfingerError
 from service.base.settings import ClusterSettings
-from service.clients.aws.sessions import RegistryClients
 from service.clients.eks import Eks
 from service.clusters.platforms import platforms_of
 from service.models.clusters import Cluster, ClusterList, ClusterStatus
 from service.models.workloads import MANAGER
+from service.registry.registries import Registries
 
 if TYPE_CHECKING:
     from service.clients.kube.client import Kube
@@ -38,14 +38,12 @@ class Clusters:
         self,
         *,
         settings: Sequence[ClusterSettings],
-        registries: Mapping[str, RegistryClients],
-        default: str | None,
+        registries: Registries,
         own_namespace: str,
     ) -> None:
         self._settings = {one.name: one for one in settings}
         self._registries = registries
         self._own_namespace = own_namespace
-        self._default = default or (next(iter(registries)) if len(registries) == 1 else None)
         self._eks = {name: self._open_eks(one) for name, one in self._settings.items() if one.is_eks}
         self._connected: dict[str, Kube] = {}
         self._connecting = {name: asyncio.Lock() for name in self._settings}
@@ -61,7 +59,7 @@ class Clusters:
 
         :raises NotFoundError: there is no such cluster.
         """
-        return self._find(name).registry or self._default
+        return self._find(name).registry or self._registries.default
 
     def is_reserved(self, name: str, namespace: str) -> bool:
         """Whether a namespace is none of those that the cluster's settings open to every deployer.
@@ -145,10 +143,7 @@ class Clusters:
         return self._settings[name]
 
     def _open_eks(self, settings: ClusterSettings) -> Eks:
-        return Eks(self._clients(settings), settings.name_at_eks)
-
-    def _clients(self, settings: ClusterSettings) -> RegistryClients:
-        return self._registries[settings.registry or self._default or ""]
+        return self._registries.find(settings.registry).eks(settings.name_at_eks)
 
     async def _connect(self, settings: ClusterSettings) -> "Kube":
         from service.clients.kube.client import Kube, eks_config, of_file  # noqa: PLC0415 - half a second, and not for all
@@ -161,12 +156,12 @@ class Clusters:
             raise ClusterUnavailableError(f"EKS says that cluster {settings.name} is {found.status}.", retry_after=30)
         config = eks_config(settings.name, found.endpoint, found.certificate_authority)
         # Access entries are made for the role, and not for a session of it, as which STS would name us.
-        identity = self._clients(settings).settings.role or await eks.identity()
+        identity = self._registries.find(settings.registry).settings.role or await eks.identity()
         return Kube(settings.name, config, manager=MANAGER, identity=identity, tokens=eks)
 
     def _describe(self, settings: ClusterSettings) -> Cluster:
         kind = "eks" if settings.is_eks else "kubeconfig"
-        return Cluster(name=settings.name, kind=kind, registry=settings.registry or self._default)
+        return Cluster(name=settings.name, kind=kind, registry=settings.registry or self._registries.default)
 
 
 def _version(nodes: Sequence[Mapping[str, object]]) -> str | None:

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from weakref import WeakValueDictionary
@@ -14,7 +13,8 @@ from service.access.authz import Caller, Target
 from service.base.clock import utcnow
 from service.base.errors import ConflictError, DeadlineError, FieldError, InvalidError
 from service.base.telemetry import VENDS
-from service.clients.broker import MOST_POLICY_CHARACTERS, PULL, PUSH, Broker, Credential
+from service.clients.broker import MOST_POLICY_CHARACTERS, Broker, Credential
+from service.clients.ecr.actions import LIST_TAGS, PULL, PUSH
 from service.models.audit import Status
 from service.models.tokens import Token, TokenAction, TokenRequest, TokenScope
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled
@@ -38,9 +38,8 @@ class _Key:
 
 
 class Tokens:
-    def __init__(self, *, registries: Registries, brokers: Mapping[str, Broker], operations: Operations) -> None:
+    def __init__(self, *, registries: Registries, operations: Operations) -> None:
         self._registries = registries
-        self._brokers = brokers
         self._operations = operations
         self._cache: OrderedDict[_Key, Credential] = OrderedDict()
         self._vending: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
@@ -54,7 +53,7 @@ class Tokens:
         :raises InvalidError: the repositories don't fit in one session policy.
         """
         least = timedelta(seconds=asked.min_seconds)
-        broker = self._brokers[self._registries.find(registry).name]
+        broker = self._registries.find(registry).broker
         key = _key(call.caller, broker.settings.name, asked)
         intent = _intent(key)
         if (known := self._cached(key, least)) is None:
@@ -130,7 +129,7 @@ async def _from_aws(broker: Broker, key: _Key, caller: Caller) -> Credential:
             "(deploy/iam/broker-policy.json), or ask an admin for scope registry.",
             code="broker_role_missing",
         )
-    wanted = {TokenAction.PULL: PULL, TokenAction.PUSH: PUSH}
+    wanted = {TokenAction.PULL: (*PULL, LIST_TAGS), TokenAction.PUSH: PUSH}
     actions = dict.fromkeys(name for action in key.actions for name in wanted[action])
     policy = broker.policy(key.repositories or ("*",), list(actions))
     if len(policy) > MOST_POLICY_CHARACTERS:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from service.base.errors import InvalidError
-from service.clients.ecr.images import EcrImages
+from service.clients.registry import Registry
 from service.clusters.clusters import Clusters
 from service.clusters.platforms import are_unfit, built_for, platforms_of
 from service.deployments.adoption import managers_taken_over
@@ -24,8 +24,7 @@ from service.deployments.workloads import (
 from service.models.deployments import DeploymentCreate
 from service.models.references import Reference
 from service.operations.calls import Json
-from service.registry.references import References
-from service.registry.registries import Registries
+from service.registry import references
 
 if TYPE_CHECKING:
     from service.clients.kube.client import Kube
@@ -46,22 +45,17 @@ class Checked:
 
 
 class DeploymentChecks:
-    def __init__(
-        self, *, registries: Registries, images: Mapping[str, EcrImages], references: References, clusters: Clusters
-    ) -> None:
-        self._registries = registries
-        self._references = references
-        self._images = images
+    def __init__(self, *, clusters: Clusters) -> None:
         self._clusters = clusters
 
-    async def check(self, registry: str, asked: DeploymentCreate) -> Checked:
+    async def check(self, registry: Registry, asked: DeploymentCreate) -> Checked:
         """:raises WharfingerError: why it is not possible; `Deployments.create` says which."""
         image = Reference.parse(asked.image)
-        await self._references.require(registry, image)
+        await references.require(registry, image)
         kube, repository, (digest, built) = await asyncio.gather(
             self._clusters.connect(asked.cluster),
-            self._registries.find(registry).uri(image.repository),
-            built_for(self._images[registry], image),
+            registry.repositories.uri(image.repository),
+            built_for(registry.images, image),
         )
         found, present = await asyncio.gather(
             kube.nodes(), asyncio.gather(*(kube.find(kind, asked.namespace, asked.name) for kind in KINDS))

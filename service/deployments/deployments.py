@@ -79,7 +79,7 @@ class Deployments:
         place = Place(asked.cluster, asked.namespace, asked.name)
 
         async def act(operation_id: str) -> Outcome:
-            checked = await self._checks.check(source.name, asked)
+            checked = await self._checks.check(source, asked)
             facts = {
                 "id": operation_id,
                 "kind": DeploymentKind.DEPLOY,
@@ -100,8 +100,8 @@ class Deployments:
     async def preview(self, caller: Caller, registry: str | None, asked: DeploymentCreate) -> DryRun:
         """What `create` would change, by a dry run of the API server."""
         place = Place(asked.cluster, asked.namespace, asked.name)
-        chosen = self._registries.find(registry or self._clusters.registry_of(asked.cluster)).name
-        for action, on in self._needed_to_create(place, asked, chosen):
+        chosen = self._registries.find(registry or self._clusters.registry_of(asked.cluster))
+        for action, on in self._needed_to_create(place, asked, chosen.name):
             authz.require(caller, action, on)
         checked = await self._checks.check(chosen, asked)
         return DryRun(image_uri=checked.image_uri, changes=list(changes_of(asked.name, checked)))

@@ -1,17 +1,14 @@
 """Whether a cluster could run an image: looked into before anything is asked of it. Changes nothing."""
 
 import asyncio
-from collections.abc import Mapping
 
 from service.access import authz
 from service.access.actions import Action
 from service.access.authz import Caller, Target
 from service.base.errors import ClusterPermissionError, NotFoundError, WharfingerError
 from service.base.tasks import all_of
-from service.clients.ecr.images import EcrImages
-from service.clients.ecr.policies import EcrPolicies
 from service.clients.eks import Eks
-from service.clients.iam import Iam
+from service.clients.registry import Registry
 from service.clusters.clusters import Clusters
 from service.clusters.platforms import are_unfit, built_for, fitting, platforms_of
 from service.gates.checks import Finding, settled, tripped, worst
@@ -19,7 +16,7 @@ from service.gates.node_checks import check_roles, find_roles
 from service.gates.repository_checks import Regions, check_policy
 from service.models.preflights import Preflight, Verdict
 from service.models.references import Reference
-from service.registry.references import References
+from service.registry import references
 from service.registry.registries import Registries
 
 _WRITTEN = (("apps", "deployments"), ("", "services"))
@@ -41,26 +38,12 @@ _NO_ACCOUNT = Finding(
 
 
 class Preflights:
-    """Looks into clusters. What is by name is by the name of a registry."""
+    """Looks into clusters."""
 
-    def __init__(
-        self,
-        *,
-        registries: Registries,
-        images: Mapping[str, EcrImages],
-        references: References,
-        clusters: Clusters,
-        iams: Mapping[str, Iam],
-        policies: Mapping[str, EcrPolicies],
-        regions: Regions,
-    ) -> None:
+    def __init__(self, *, registries: Registries, clusters: Clusters) -> None:
         self._registries = registries
-        self._images = images
-        self._references = references
         self._clusters = clusters
-        self._iams = iams
-        self._policies = policies
-        self._regions = regions
+        self._regions = Regions(registries=registries)
 
     async def check(
         self, caller: Caller, cluster: str, registry: str | None, image: Reference, namespace: str
@@ -71,8 +54,8 @@ class Preflights:
         """
         home = self._clusters.registry_of(cluster)
         authz.require(caller, Action.DEPLOYMENT_READ, Target(cluster=cluster, namespace=namespace))
-        chosen = self._registries.find(registry or home).name
-        authz.require(caller, Action.REPOSITORY_READ, Target(chosen, image.repository))
+        chosen = self._registries.find(registry or home)
+        authz.require(caller, Action.REPOSITORY_READ, Target(chosen.name, image.repository))
         found = await asyncio.gather(
             self._platforms(cluster, chosen, image),
             self._permissions(cluster, namespace),
@@ -89,10 +72,10 @@ class Preflights:
             checks=[one.to_check(name) for name, one in findings.items()],
         )
 
-    async def _platforms(self, cluster: str, registry: str, image: Reference) -> Finding:
+    async def _platforms(self, cluster: str, registry: Registry, image: Reference) -> Finding:
         try:
-            await self._references.require(registry, image)
-            _, built = await built_for(self._images[registry], image)
+            await references.require(registry, image)
+            _, built = await built_for(registry.images, image)
             found = await (await self._clusters.connect(cluster)).nodes()
         except WharfingerError as error:
             return tripped(error)
@@ -136,24 +119,25 @@ class Preflights:
             return tripped(error)
         return Finding(Verdict.OK, f"Objects can be made in {namespace}.")
 
-    async def _pulls(self, caller: Caller, cluster: str, registry: str, image: Reference) -> dict[str, Finding]:
+    async def _pulls(self, caller: Caller, cluster: str, registry: Registry, image: Reference) -> dict[str, Finding]:
         """Whether the nodes are let in, by what each side allows, and from how far."""
-        eks, home = self._clusters.eks(cluster), self._clusters.registry_of(cluster)
-        if eks is None or home is None:
+        eks = self._clusters.eks(cluster)
+        if eks is None:
             return dict.fromkeys(("node_roles", "repository_policy", "region"), _NO_ACCOUNT)
+        home = self._registries.find(self._clusters.registry_of(cluster))
         region, (node_roles, policy) = await asyncio.gather(
-            self._regions.check(caller, registry, image, self._registries.find(home).settings),
-            self._sides(eks, home, registry, image.repository),
+            self._regions.check(caller, registry, image, home),
+            _sides(eks, home, registry, image.repository),
         )
         return {"node_roles": node_roles, "repository_policy": policy, "region": region}
 
-    async def _sides(self, eks: Eks, home: str, registry: str, repository: str) -> tuple[Finding, Finding]:
-        nodes, image = self._registries.find(home).settings, self._registries.find(registry).settings
-        arn = f"arn:{image.partition}:ecr:{image.region}:{image.account_id}:repository/{repository}"
-        reading = settled(self._policies[registry].get(repository))
-        roles, policy = await asyncio.gather(find_roles(eks), reading)
-        if isinstance(policy, WharfingerError):
-            return await check_roles(self._iams[home], roles, arn), tripped(policy)
-        own_policy = policy if nodes.account_id == image.account_id else None
-        granted = check_policy(policy, repository, image, nodes.account_id, sorted(roles.users))
-        return await check_roles(self._iams[home], roles, arn, own_policy), granted
+
+async def _sides(eks: Eks, home: Registry, registry: Registry, repository: str) -> tuple[Finding, Finding]:
+    nodes, image = home.settings, registry.settings
+    arn = image.repository_arn(repository)
+    roles, policy = await asyncio.gather(find_roles(eks), settled(registry.policies.get(repository)))
+    if isinstance(policy, WharfingerError):
+        return await check_roles(home.iam, roles, arn), tripped(policy)
+    own_policy = policy if nodes.account_id == image.account_id else None
+    granted = check_policy(policy, repository, image, nodes.account_id, sorted(roles.users))
+    return await check_roles(home.iam, roles, arn, own_policy), granted

@@ -1,6 +1,6 @@
 """Whether a repository lets a cluster's nodes in, and whether the image is in their Region."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from service.access import authz
 from service.access.actions import Action
@@ -8,7 +8,7 @@ from service.access.authz import Caller, Target
 from service.base.errors import WharfingerError
 from service.base.settings import RegistrySettings
 from service.base.tasks import or_none
-from service.clients.ecr.images import EcrImages
+from service.clients.registry import Registry
 from service.gates.checks import Finding, tripped
 from service.iam.documents import Document
 from service.iam.grants import denials, grants
@@ -30,41 +30,40 @@ def check_policy(
 class Regions:
     """Whether an image is where a cluster is."""
 
-    def __init__(self, *, registries: Registries, images: Mapping[str, EcrImages]) -> None:
+    def __init__(self, *, registries: Registries) -> None:
         self._registries = registries
-        self._images = images
 
-    async def check(self, caller: Caller, registry: str, image: Reference, home: RegistrySettings) -> Finding:
+    async def check(self, caller: Caller, registry: Registry, image: Reference, home: Registry) -> Finding:
         """Whether the image is in the Region of a cluster, which is that of its registry `home`.
 
         From another Region a pull works where there is a way, and is slow and charged for: `unknown`, as endpoints of a
         VPC, where nodes have no other way out, reach no other Region (ECR User Guide, "Interface VPC endpoints").
         """
-        there = self._registries.find(registry).settings
-        if there.region == home.region:
-            return Finding(Verdict.OK, f"The image is in {there.region}, as the cluster is.")
+        there, near = registry.settings.region, home.settings.region
+        if there == near:
+            return Finding(Verdict.OK, f"The image is in {there}, as the cluster is.")
         try:
             replica = await self._replica(caller, registry, image, home)
         except WharfingerError as error:
             return tripped(error)
         if replica:
-            detail = f"The image is in {there.region}, and replicated to {home.region}"
+            detail = f"The image is in {there}, and replicated to {near}"
             return Finding(Verdict.OK, f"{detail}: deploy it with registry={replica}.")
-        detail = f"The image is in {there.region} and not in the cluster's Region, {home.region}."
+        detail = f"The image is in {there} and not in the cluster's Region, {near}."
         advice = (
-            f"Replicate {image.repository} to {home.region}: pulls between Regions are slow and charged for, "
+            f"Replicate {image.repository} to {near}: pulls between Regions are slow and charged for, "
             "and VPC endpoints do not let them through."
         )
         return Finding(Verdict.UNKNOWN, detail, advice)
 
-    async def _replica(self, caller: Caller, registry: str, image: Reference, home: RegistrySettings) -> str | None:
+    async def _replica(self, caller: Caller, registry: Registry, image: Reference, home: Registry) -> str | None:
         """The registry of the cluster's account and Region that has the image too, if the caller may read there."""
-        digest = (await self._images[registry].describe(image)).digest
+        digest = (await registry.images.describe(image)).digest
         for one in self._registries.list(caller).items:
-            is_near = (one.account_id, one.region) == (home.account_id, home.region)
+            is_near = (one.account_id, one.region) == (home.settings.account_id, home.settings.region)
             if is_near and authz.is_allowed(caller, Action.REPOSITORY_READ, Target(one.name, image.repository)):
                 same = Reference(image.repository, None, digest)
-                if await or_none(self._images[one.name].describe(same)):
+                if await or_none(self._registries.find(one.name).images.describe(same)):
                     return one.name
         return None
 

@@ -2,9 +2,9 @@
 
 import re
 
+from service.clients.ecr.actions import PULL
 from service.iam.documents import Document, as_list
 from service.iam.matching import Certainty, Statement, covers, decide, statements_of
-from service.iam.node_roles import LAYER_ACTIONS
 
 _ACCOUNT = re.compile(r"(?:arn:aws[a-z-]*:iam::)?(?P<id>[0-9]{12})(?::root)?")
 
@@ -15,7 +15,7 @@ def grants(document: Document, *, account: str, role_arn: str | None) -> dict[st
     :param account: that of the role. In the repository's own account no grant is needed, and only a Deny matters.
     :param role_arn: None: the role is not known, so that a policy which names a role of the account may mean it.
     """
-    return {action: decide(_said(document, action, account, role_arn)) for action in LAYER_ACTIONS}
+    return {action: decide(_said(document, action, account, role_arn)) for action in PULL}
 
 
 def denials(document: Document, *, account: str, role_arn: str | None) -> dict[str, Certainty]:
@@ -25,7 +25,7 @@ def denials(document: Document, *, account: str, role_arn: str | None) -> dict[s
             (found for effect, found in _said(document, action, account, role_arn) if effect == "Deny"),
             default=Certainty.NO,
         )
-        for action in LAYER_ACTIONS
+        for action in PULL
     }
 
 

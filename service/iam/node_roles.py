@@ -7,13 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from service.clients.ecr.actions import LOGIN, PULL
 from service.iam.documents import Document
 from service.iam.matching import Certainty, covers, decide, statements_of
 
-TOKEN_ACTION = "ecr:GetAuthorizationToken"  # noqa: S105 - the name of an action
-LAYER_ACTIONS = ("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage")
-PULL_ACTIONS = (TOKEN_ACTION, *LAYER_ACTIONS)
-"""What the kubelet needs (Amazon ECR User Guide, "Using Amazon ECR images with Amazon EKS")."""
+PULL_ACTIONS = (LOGIN, *PULL)
+"""What the kubelet needs."""
 
 _PULLING: Document = {"Statement": [{"Effect": "Allow", "Action": list(PULL_ACTIONS), "Resource": "*"}]}
 _SILENT: Document = {"Statement": []}
@@ -69,5 +68,5 @@ def _right(policies: RolePolicies, action: str, repository_arn: str) -> Certaint
 
 
 def _said(policies: RolePolicies, action: str, repository_arn: str) -> list[tuple[str, Certainty]]:
-    resource = "*" if action == TOKEN_ACTION else repository_arn
+    resource = "*" if action == LOGIN else repository_arn
     return [(one["Effect"], covers(one, action, resource)) for one in statements_of(policies.documents)]

@@ -3,24 +3,15 @@
 from collections.abc import Sequence
 
 from service.base.errors import NotFoundError
+from service.clients.ecr.actions import PULL, PUSH
 from service.iam.documents import Document
 from service.models.policies import PolicyTemplate, PolicyTemplateList
 
-_PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
-_PUSH = (
-    "ecr:BatchCheckLayerAvailability",
-    "ecr:InitiateLayerUpload",
-    "ecr:UploadLayerPart",
-    "ecr:CompleteLayerUpload",
-    "ecr:PutImage",
-    # A client asks whether the registry has the manifest before it sends it.
-    "ecr:BatchGetImage",
-)
 _TEMPLATES = {
-    "cross-account-pull": ("CrossAccountPull", _PULL, "Lets other accounts pull from the repository"),
+    "cross-account-pull": ("CrossAccountPull", PULL, "Lets other accounts pull from the repository"),
     "cross-account-push": (
         "CrossAccountPush",
-        _PUSH,
+        PUSH,
         "Lets other accounts push to the repository; pulling is not included",
     ),
 }

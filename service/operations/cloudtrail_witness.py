@@ -1,6 +1,6 @@
 """CloudTrail as a witness: it tells what the state of things can't, some minutes late, where the role may ask it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -16,24 +16,28 @@ _ASK_NOT_FOR = timedelta(hours=1)
 _AROUND = timedelta(minutes=5)
 """That AWS's clock and ours may differ."""
 
+TrailOf = Callable[[str | None], CloudTrail]
+"""Finds the trail of a registry by its name."""
+
 
 class CloudTrailWitness:
-    def __init__(self, *, clients: Mapping[str, CloudTrail], patience: timedelta) -> None:
+    def __init__(self, *, trail_of: TrailOf, patience: timedelta) -> None:
         """:param patience: since an operation began, until no event is waited for; 0: CloudTrail is not asked."""
-        self._clients = clients
+        self._trail_of = trail_of
         self._patience = patience
-        self._denied_until: dict[str, datetime] = {}
+        self._denied_until: dict[str | None, datetime] = {}
 
     async def decide(self, operation: Open, found: Settled, call: str, started_at: datetime) -> Settled | None:
         """What became of an operation, where its state is `found` to leave that open; None: there may be an event yet.
 
         :param call: AWS's name for what the operation does.
         """
-        registry = operation.registry or ""
+        registry = operation.registry
         if not self._patience or self._denied_until.get(registry, started_at) > utcnow():
             return found
         try:
-            events = await self._clients[registry].find(operation.id, call, started_at - _AROUND, utcnow() + _AROUND)
+            trail = self._trail_of(registry)
+            events = await trail.find(operation.id, call, started_at - _AROUND, utcnow() + _AROUND)
         except AwsPermissionError:
             self._denied_until[registry] = utcnow() + _ASK_NOT_FOR
             return found

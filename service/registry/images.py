@@ -1,7 +1,7 @@
 """Images: list, get, tag, delete."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from service.access import authz
 from service.access.actions import Action
@@ -10,27 +10,19 @@ from service.base import cursors
 from service.base.errors import FieldError, InvalidError, ParameterError
 from service.base.tasks import or_none
 from service.clients.ecr.images import EcrImages
+from service.clients.registry import Registry
 from service.models.images import Image, ImagePage, ImageSummary, ImageTagging, TaggedImage
 from service.models.references import Reference
 from service.operations import settling
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled
 from service.operations.runner import Operations
-from service.registry.references import References
+from service.registry import references
 from service.registry.registries import Registries
 
 
 class Images:
-    def __init__(
-        self,
-        *,
-        registries: Registries,
-        clients: Mapping[str, EcrImages],
-        references: References,
-        operations: Operations,
-    ) -> None:
+    def __init__(self, *, registries: Registries, operations: Operations) -> None:
         self._registries = registries
-        self._references = references
-        self._clients = clients
         self._operations = operations
         operations.settles(Action.IMAGE_TAG, self._settle_tag, looks=True, call="PutImage")
         operations.settles(Action.IMAGE_DELETE, self._settle_delete, looks=True, call="BatchDeleteImage")
@@ -43,10 +35,10 @@ class Images:
         :raises NotFoundError: there is no such repository that the caller may know of.
         :raises ParameterError: the cursor is not one of this list.
         """
-        client = self._find(registry)
-        authz.require(caller, Action.REPOSITORY_READ, Target(client.settings.name, repository))
+        chosen = self._registries.find(registry)
+        authz.require(caller, Action.REPOSITORY_READ, Target(chosen.name, repository))
         token = cursors.decode_token(cursor) if cursor else None
-        found, after = await _page(client, repository, token, limit)
+        found, after = await _page(chosen.images, repository, token, limit)
         return ImagePage(items=list(found), next_cursor=cursors.encode({"token": after}) if after else None)
 
     async def get(self, caller: Caller, registry: str | None, image: Reference) -> Image:
@@ -55,12 +47,12 @@ class Images:
         :raises NotFoundError: there is no such image that the caller may know of.
         :raises ConflictError: its tag does not stand for its digest.
         """
-        client = self._find(registry)
-        authz.require(caller, Action.REPOSITORY_READ, Target(client.settings.name, image.repository))
-        await self._references.require(client.settings.name, image)
-        found, uri = await asyncio.gather(client.describe(image), self._registries.find(registry).uri(image.repository))
+        chosen = self._registries.find(registry)
+        authz.require(caller, Action.REPOSITORY_READ, Target(chosen.name, image.repository))
+        await references.require(chosen, image)
+        found, uri = await asyncio.gather(chosen.images.describe(image), chosen.repositories.uri(image.repository))
         # By digest: the tag may be moved in between.
-        manifest = await client.manifest(Reference(image.repository, None, found.digest))
+        manifest = await chosen.images.manifest(Reference(image.repository, None, found.digest))
         return Image(
             **found.model_dump(),
             uri=f"{uri}@{found.digest}",
@@ -75,18 +67,18 @@ class Images:
         :raises ConflictError: the tag is immutable, or the repository lacks layers of a source from another one.
         :raises PreconditionError: `If-Match` names another digest than the tag stands for.
         """
-        client, source, tag = self._find(registry), asked.within(image.repository), _tag_of(image)
+        chosen, source, tag = self._registries.find(registry), asked.within(image.repository), _tag_of(image)
         moved = Reference(image.repository, tag, None)
 
         async def act(operation_id: str) -> Outcome:
-            await self._references.require(client.settings.name, image, source)
-            there, manifest = await asyncio.gather(self._state(client, moved), client.manifest(source))
+            await references.require(chosen, image, source)
+            there, manifest = await asyncio.gather(_state(chosen, moved), chosen.images.manifest(source))
             _require_match(call, moved, there)
             await self._operations.keep(operation_id, there | {"wanted": manifest.digest})
-            await client.put(image.repository, tag, manifest)
-            return Outcome(_tagged(client, image.repository, tag, manifest.digest))
+            await chosen.images.put(image.repository, tag, manifest)
+            return Outcome(_tagged(chosen, image.repository, tag, manifest.digest))
 
-        target = Target(client.settings.name, image.repository)
+        target = Target(chosen.name, image.repository)
         needed = ((Action.IMAGE_TAG, target), (Action.REPOSITORY_READ, Target(target.registry, source.repository)))
         request = {"reference": str(moved), "source": str(source)}
         intent = Intent(Action.IMAGE_TAG, target, request, requires=needed, keeps_before=True)
@@ -97,42 +89,39 @@ class Images:
 
         :raises ConflictError: it is part of an index (`image_referenced`).
         """
-        client = self._find(registry)
+        chosen = self._registries.find(registry)
 
         async def act(operation_id: str) -> Outcome:
-            await self._references.require(client.settings.name, image)
-            there = await self._state(client, image)
+            await references.require(chosen, image)
+            there = await _state(chosen, image)
             _require_match(call, image, there)
             await self._operations.keep(operation_id, there)
-            await client.delete(image)
+            await chosen.images.delete(image)
             return Outcome({})
 
-        target = Target(client.settings.name, image.repository)
+        target = Target(chosen.name, image.repository)
         intent = Intent(Action.IMAGE_DELETE, target, {"reference": str(image)}, keeps_before=True)
         return await self._operations.run(call, intent, act)
 
-    def _find(self, registry: str | None) -> EcrImages:
-        return self._clients[self._registries.find(registry).name]
-
-    async def _state(self, client: EcrImages, image: Reference) -> Json:
-        """What the reference stands for; and when image and repository were made, which tells them from later ones."""
-        ecr = self._registries.find(client.settings.name)
-        found, repository = await asyncio.gather(
-            or_none(client.describe(image)), or_none(ecr.created_at(image.repository))
-        )
-        pushed_at = found.pushed_at.isoformat() if found and found.pushed_at else None
-        return {"digest": found and found.digest, "pushed_at": pushed_at, "repository": repository}
-
     async def _settle_tag(self, operation: Open) -> Settled:
-        client, image = self._find(operation.registry), Reference.parse(operation.request["reference"])
-        there = await self._state(client, image)
-        wanted = await _wanted(client, operation)
-        result = _tagged(client, image.repository, _tag_of(image), wanted)
+        registry, image = self._registries.find(operation.registry), Reference.parse(operation.request["reference"])
+        there = await _state(registry, image)
+        wanted = await _wanted(registry, operation)
+        result = _tagged(registry, image.repository, _tag_of(image), wanted)
         return settling.change(operation, there | {"wanted": wanted}, {"digest": wanted}, result=result, found=there)
 
     async def _settle_delete(self, operation: Open) -> Settled:
-        there = await self._state(self._find(operation.registry), Reference.parse(operation.request["reference"]))
+        there = await _state(self._registries.find(operation.registry), Reference.parse(operation.request["reference"]))
         return settling.deletion(operation, there if there["digest"] else None, found=there)
+
+
+async def _state(registry: Registry, image: Reference) -> Json:
+    """What the reference stands for; and when image and repository were made, which tells them from later ones."""
+    found, repository = await asyncio.gather(
+        or_none(registry.images.describe(image)), or_none(registry.repositories.creation_time(image.repository))
+    )
+    pushed_at = found.pushed_at.isoformat() if found and found.pushed_at else None
+    return {"digest": found and found.digest, "pushed_at": pushed_at, "repository": repository}
 
 
 async def _page(
@@ -155,16 +144,16 @@ def _tag_of(image: Reference) -> str:
     return image.tag
 
 
-def _tagged(client: EcrImages, repository: str, tag: str, digest: str) -> Json:
-    return TaggedImage(registry=client.settings.name, repository=repository, tag=tag, digest=digest).model_dump()
+def _tagged(registry: Registry, repository: str, tag: str, digest: str) -> Json:
+    return TaggedImage(registry=registry.name, repository=repository, tag=tag, digest=digest).model_dump()
 
 
-async def _wanted(client: EcrImages, operation: Open) -> str:
+async def _wanted(registry: Registry, operation: Open) -> str:
     """The digest that a tag is to stand for; of an operation that kept nothing, what its source stands for now."""
     if operation.before:
         return str(operation.before["wanted"])
     source = Reference.parse(operation.request["source"])
-    found = await or_none(client.describe(source))
+    found = await or_none(registry.images.describe(source))
     return found.digest if found else str(source)
 
 

@@ -1,14 +1,13 @@
 """Repository policies: get, put, delete."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from service.access import authz
 from service.access.actions import Action
 from service.access.authz import Caller, Target
 from service.base.errors import FieldError, InvalidError, NotFoundError
-from service.clients.ecr.policies import EcrPolicies
+from service.clients.registry import Registry
 from service.iam.documents import Document, hash_of, names_others, parse
 from service.iam.reach import places_of_broker
 from service.operations import settling
@@ -33,9 +32,8 @@ class _State:
 
 
 class Policies:
-    def __init__(self, *, registries: Registries, clients: Mapping[str, EcrPolicies], operations: Operations) -> None:
+    def __init__(self, *, registries: Registries, operations: Operations) -> None:
         self._registries = registries
-        self._clients = clients
         self._operations = operations
         operations.settles(Action.POLICY_PUT, self._settle_put, looks=True, call="SetRepositoryPolicy")
         operations.settles(Action.POLICY_PUT_FOREIGN, self._settle_put, looks=True, call="SetRepositoryPolicy")
@@ -46,9 +44,9 @@ class Policies:
 
         :raises NotFoundError: it has none, or there is no such repository that the caller may know of.
         """
-        client = self._find(registry)
-        authz.require(caller, Action.REPOSITORY_READ, Target(client.settings.name, name))
-        found = await client.get(name)
+        chosen = self._registries.find(registry)
+        authz.require(caller, Action.REPOSITORY_READ, Target(chosen.name, name))
+        found = await chosen.policies.get(name)
         if found is None:
             raise NotFoundError("policy", name)
         return found
@@ -59,62 +57,60 @@ class Policies:
         :raises InvalidError: the document has mistakes, or lets in the role that vended credentials are narrowed from.
         :raises PreconditionError: `If-Match` names a policy that is gone.
         """
-        client = self._find(registry)
+        chosen = self._registries.find(registry)
         document = parse(content)
-        _keep_broker_out(document, client.settings.broker_role)
+        _keep_broker_out(document, chosen.settings.broker_role)
 
         async def act(operation_id: str) -> Outcome:
-            await self._keep(call, operation_id, client.settings.name, name)
-            return Outcome(await client.put(name, content.decode()))
+            await self._keep(call, operation_id, chosen, name)
+            return Outcome(await chosen.policies.put(name, content.decode()))
 
-        lets_others_in = names_others(document, client.settings.account_id)
+        lets_others_in = names_others(document, chosen.settings.account_id)
         action = Action.POLICY_PUT_FOREIGN if lets_others_in else Action.POLICY_PUT
         request = {"name": name, "document": document, "sha256": hash_of(document)}
-        intent = Intent(action, Target(client.settings.name, name), request, keeps_before=True)
+        intent = Intent(action, Target(chosen.name, name), request, keeps_before=True)
         return await self._operations.run(call, intent, act)
 
     async def delete(self, call: Call, registry: str | None, name: str) -> Done:
         """:raises NotFoundError: there is none."""
-        client = self._find(registry)
+        chosen = self._registries.find(registry)
 
         async def act(operation_id: str) -> Outcome:
-            await self._keep(call, operation_id, client.settings.name, name)
-            await client.delete(name)
+            await self._keep(call, operation_id, chosen, name)
+            await chosen.policies.delete(name)
             return Outcome({})
 
-        target = Target(client.settings.name, name)
+        target = Target(chosen.name, name)
         intent = Intent(Action.POLICY_DELETE, target, {"name": name}, keeps_before=True)
         return await self._operations.run(call, intent, act)
 
-    def _find(self, registry: str | None) -> EcrPolicies:
-        return self._clients[self._registries.find(registry).name]
-
-    async def _keep(self, call: Call, operation_id: str, registry: str, name: str) -> None:
+    async def _keep(self, call: Call, operation_id: str, registry: Registry, name: str) -> None:
         """Keep what is there, which is read once: for `If-Match` and for settling."""
-        there = await self._state(registry, name)
+        there = await _state(registry, name)
         call.require_match(there.sha256 and f'"{there.sha256}"', f"The policy of {name}")
         await self._operations.keep(operation_id, there.facts())
 
-    async def _state(self, registry: str | None, name: str) -> _State:
-        try:
-            document, repository = await asyncio.gather(
-                self._find(registry).get(name), self._registries.find(registry).created_at(name)
-            )
-        except NotFoundError:
-            return _State(None, None)
-        return _State(document, repository)
-
     async def _settle_put(self, operation: Open) -> Settled:
-        there = await self._state(operation.registry, operation.request["name"])
+        there = await _state(self._registries.find(operation.registry), operation.request["name"])
         asked = {"sha256": operation.request["sha256"]}
         return settling.change(
             operation, there.facts(), asked, result=operation.request["document"], found=there.document
         )
 
     async def _settle_delete(self, operation: Open) -> Settled:
-        there = await self._state(operation.registry, operation.request["name"])
+        there = await _state(self._registries.find(operation.registry), operation.request["name"])
         now = None if there.document is None else there.facts()
         return settling.deletion(operation, now, found=there.document)
+
+
+async def _state(registry: Registry, name: str) -> _State:
+    try:
+        document, created_at = await asyncio.gather(
+            registry.policies.get(name), registry.repositories.creation_time(name)
+        )
+    except NotFoundError:
+        return _State(None, None)
+    return _State(document, created_at)
 
 
 def _keep_broker_out(document: Document, role: str | None) -> None:

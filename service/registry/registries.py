@@ -5,46 +5,46 @@ from collections.abc import Mapping
 from service.access import authz
 from service.access.authz import Caller
 from service.base.errors import WharfingerError
-from service.base.settings import RegistrySettings
-from service.clients.ecr.repositories import Ecr
-from service.models.registries import Registry, RegistryList, RegistryStatus
+from service.clients.aws.sessions import RegistryClients
+from service.clients.registry import Registry
+from service.models import registries as models
 
 
 class Registries:
-    """Finds a registry by name; no name means the default: the one set, or the only one."""
+    """Finds a registry by name; no name means the default."""
 
-    def __init__(self, *, clients: Mapping[str, Ecr], default: str | None) -> None:
-        self._clients = clients
-        self._default = default or (next(iter(clients)) if len(clients) == 1 else None)
+    def __init__(self, *, clients: Mapping[str, RegistryClients], default: str | None) -> None:
+        self._known = {name: Registry(one) for name, one in clients.items()}
+        self.default = default
 
-    def find(self, name: str | None) -> Ecr:
+    def find(self, name: str | None) -> Registry:
         """:raises NotFoundError: there is none of that name, or none is named and there is no default."""
-        chosen = name or self._default
-        if chosen is None or chosen not in self._clients:
+        chosen = name or self.default
+        if chosen is None or chosen not in self._known:
             raise authz.no_registry()
-        return self._clients[chosen]
+        return self._known[chosen]
 
-    def list(self, caller: Caller) -> RegistryList:
-        known = [
-            self._describe(one.settings) for name, one in self._clients.items() if authz.reaches_registry(caller, name)
-        ]
-        return RegistryList(items=known, next_cursor=None)
+    def list(self, caller: Caller) -> models.RegistryList:
+        known = [self._describe(one) for name, one in self._known.items() if authz.reaches_registry(caller, name)]
+        return models.RegistryList(items=known, next_cursor=None)
 
-    async def get(self, caller: Caller, name: str) -> RegistryStatus:
+    async def get(self, caller: Caller, name: str) -> models.RegistryStatus:
         """:raises NotFoundError: there is none of that name that the caller may know of."""
-        client = self.find(name)
+        chosen = self.find(name)
         authz.require_registry(caller, name)
-        facts = self._describe(client.settings).model_dump()
+        facts = self._describe(chosen).model_dump()
         try:
-            return RegistryStatus(**facts, reachable=True, problem=None, settings=await client.account_settings())
+            settings = await chosen.repositories.account_settings()
         except WharfingerError as error:
-            return RegistryStatus(**facts, reachable=False, problem=error.code, settings={})
+            return models.RegistryStatus(**facts, reachable=False, problem=error.code, settings={})
+        return models.RegistryStatus(**facts, reachable=True, problem=None, settings=settings)
 
-    def _describe(self, settings: RegistrySettings) -> Registry:
-        return Registry(
+    def _describe(self, registry: Registry) -> models.Registry:
+        settings = registry.settings
+        return models.Registry(
             name=settings.name,
             account_id=settings.account_id,
             region=settings.region,
-            is_default=settings.name == self._default,
+            is_default=settings.name == self.default,
             vends_credentials=settings.broker_role is not None,
         )

@@ -15,7 +15,7 @@ from service.base.errors import (
 )
 from service.base.permits import permit
 from service.base.tasks import or_none
-from service.clients.ecr.repositories import MOST_PER_PAGE, Ecr
+from service.clients.ecr.repositories import MOST_PER_PAGE, EcrRepositories
 from service.models.audit import Status
 from service.models.common import etag_of
 from service.models.repositories import (
@@ -49,21 +49,21 @@ class Repositories:
 
         :raises ConflictError: there is one of that name (`repository_exists`), or a quota is used up.
         """
-        ecr = self._registries.find(registry)
+        chosen = self._registries.find(registry)
 
         async def act(operation_id: str) -> Outcome:
-            made = await ecr.create_repository(asked, {OPERATION_TAG: operation_id})
+            made = await chosen.repositories.create(asked, {OPERATION_TAG: operation_id})
             return Outcome(made.model_dump(mode="json"))
 
         request = asked.model_dump(mode="json")
-        intent = Intent(Action.REPOSITORY_CREATE, Target(ecr.name, asked.name), request)
+        intent = Intent(Action.REPOSITORY_CREATE, Target(chosen.name, asked.name), request)
         return await self._operations.run(call, intent, act)
 
     async def get(self, caller: Caller, registry: str | None, name: str) -> Repository:
         """:raises NotFoundError: there is none, or the caller may not know of it."""
-        ecr = self._registries.find(registry)
-        authz.require(caller, Action.REPOSITORY_READ, Target(ecr.name, name))
-        return await ecr.repository(name)
+        chosen = self._registries.find(registry)
+        authz.require(caller, Action.REPOSITORY_READ, Target(chosen.name, name))
+        return await chosen.repositories.get(name)
 
     async def list(
         self, caller: Caller, registry: str | None, *, prefix: str, cursor: str | None, limit: int
@@ -72,12 +72,12 @@ class Repositories:
 
         ECR can't search, so its pages are read through; a page of ours may be short and still have a next one.
         """
-        ecr = self._registries.find(registry)
-        authz.require_registry(caller, ecr.name)
+        chosen = self._registries.find(registry)
+        authz.require_registry(caller, chosen.name)
         token, skip = _position(cursor)
         items: list[RepositorySummary] = []
         for _ in range(_MOST_PAGES_READ):
-            found, after = await _page(ecr, token, MOST_PER_PAGE if prefix else limit)
+            found, after = await _page(chosen.repositories, token, MOST_PER_PAGE if prefix else limit)
             for position, one in enumerate(found[skip:], skip):
                 if len(items) == limit:
                     return RepositoryPage(items=items, next_cursor=_cursor(token, position))
@@ -94,18 +94,18 @@ class Repositories:
         :raises PartialError: AWS took one field and refused another. A repeat with the same key sends the rest alone.
         :raises PreconditionError: `If-Match` names a state that is gone.
         """
-        ecr = self._registries.find(registry)
+        chosen = self._registries.find(registry)
 
         async def act(operation_id: str) -> Outcome:
             # Read before and not after: once it is changed, nothing may stand between that and its record.
-            found = await ecr.repository(name)
+            found = await chosen.repositories.get(name)
             call.require_match(etag_of(found), f"Repository {name}")
             await self._operations.keep(operation_id, _facts(found, change))
-            await _apply(_steps(ecr, name, change), _applied_before())
+            await _apply(_steps(chosen.repositories, name, change), _applied_before())
             return Outcome(_changed(found, change).model_dump(mode="json"))
 
         request = change.model_dump(mode="json", exclude_unset=True) | {"name": name}
-        intent = Intent(Action.REPOSITORY_UPDATE, Target(ecr.name, name), request, keeps_before=True)
+        intent = Intent(Action.REPOSITORY_UPDATE, Target(chosen.name, name), request, keeps_before=True)
         return await self._operations.run(call, intent, act)
 
     async def delete(self, call: Call, registry: str | None, name: str, *, force: bool) -> Done:
@@ -113,27 +113,27 @@ class Repositories:
 
         :raises ConflictError: it has images (`repository_not_empty`).
         """
-        ecr = self._registries.find(registry)
+        chosen = self._registries.find(registry)
 
         async def act(operation_id: str) -> Outcome:
-            found = await or_none(ecr.repository(name))
+            found = await or_none(chosen.repositories.get(name))
             call.require_match(etag_of(found) if found else None, f"Repository {name}")
             await self._operations.keep(operation_id, _born(found))
-            await ecr.delete_repository(name, force=force)
+            await chosen.repositories.delete(name, force=force)
             return Outcome({})
 
         request = {"name": name, "force": force}
-        intent = Intent(Action.REPOSITORY_DELETE, Target(ecr.name, name), request, keeps_before=True)
+        intent = Intent(Action.REPOSITORY_DELETE, Target(chosen.name, name), request, keeps_before=True)
         return await self._operations.run(call, intent, act)
 
     async def _settle_create(self, operation: Open) -> Settled:
-        ecr, name = self._registries.find(operation.registry), operation.request["name"]
+        ecr, name = self._registries.find(operation.registry).repositories, operation.request["name"]
         tags = await or_none(ecr.tags(name))
         if tags is None:
             return Settled(Status.FAILED, "absent: it was not created")
         if tags.get(OPERATION_TAG) != operation.id:
             return Settled(Status.FAILED, "there is one without this operation's tag: somebody else's")
-        made = await ecr.repository(name)
+        made = await ecr.get(name)
         return Settled(Status.SUCCEEDED, "found with this operation's tag", made.model_dump(mode="json"))
 
     async def _settle_update(self, operation: Open) -> Settled:
@@ -141,14 +141,14 @@ class Repositories:
         change = RepositoryUpdate.model_validate(
             {field: value for field, value in operation.request.items() if field != "name"}
         )
-        found = await or_none(self._registries.find(operation.registry).repository(name))
+        found = await or_none(self._registries.find(operation.registry).repositories.get(name))
         if found is None:
             return Settled(Status.UNKNOWN, "the repository is gone")
         asked = {field: value for field, value in _asked(change).items() if field not in operation.applied}
         return settling.fields(operation, _facts(found, change), asked, result=found.model_dump(mode="json"))
 
     async def _settle_delete(self, operation: Open) -> Settled:
-        found = await or_none(self._registries.find(operation.registry).repository(operation.request["name"]))
+        found = await or_none(self._registries.find(operation.registry).repositories.get(operation.request["name"]))
         if found is None:
             return settling.deletion(operation, None, found=None)
         return settling.deletion(operation, _born(found), found=found.model_dump(mode="json"))
@@ -194,7 +194,7 @@ class _Step:
     send: Callable[[], Awaitable[None]]
 
 
-def _steps(ecr: Ecr, name: str, change: RepositoryUpdate) -> list[_Step]:
+def _steps(ecr: EcrRepositories, name: str, change: RepositoryUpdate) -> list[_Step]:
     steps: list[_Step] = []
     if change.tag_mutability is not None:
         wanted = TagSettings(
@@ -248,9 +248,9 @@ def _may_read(caller: Caller, one: RepositorySummary) -> bool:
     return authz.is_allowed(caller, Action.REPOSITORY_READ, Target(one.registry, one.name))
 
 
-async def _page(ecr: Ecr, token: str | None, most: int) -> tuple[Sequence[RepositorySummary], str | None]:
+async def _page(ecr: EcrRepositories, token: str | None, most: int) -> tuple[Sequence[RepositorySummary], str | None]:
     try:
-        return await ecr.repositories(token, most)
+        return await ecr.page(token, most)
     except InvalidError as error:
         if token is None:
             raise

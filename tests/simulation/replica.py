@@ -8,17 +8,12 @@ from typing import Any
 from service.base.db import Database
 from service.base.settings import DeadlineSettings
 from service.clients.aws.sessions import RegistryClients
-from service.clients.broker import Broker
-from service.clients.ecr.images import EcrImages
-from service.clients.ecr.policies import EcrPolicies
-from service.clients.ecr.repositories import Ecr
 from service.credentials.tokens import Tokens
 from service.operations.ledger import Ledger
 from service.operations.runner import Operations
 from service.operations.sweep import Settlement
 from service.registry.images import Images
 from service.registry.policies import Policies
-from service.registry.references import References
 from service.registry.registries import Registries
 from service.registry.repositories import Repositories
 
@@ -36,19 +31,11 @@ class Replica:
     def __init__(self, *, database: Database, clients: Mapping[str, RegistryClients]) -> None:
         ledger = self.ledger(database=database, remember=DEADLINES.idempotency)
         self.operations = operations = self.operations_of(ledger=ledger)
-        registries = Registries(clients={name: Ecr(one) for name, one in clients.items()}, default=None)
-        images = {name: EcrImages(one) for name, one in clients.items()}
-        policies = {name: EcrPolicies(one) for name, one in clients.items()}
-        brokers = {name: Broker(one) for name, one in clients.items()}
+        registries = Registries(clients=clients, default=next(iter(clients)))
         self.repositories = Repositories(registries=registries, operations=operations)
-        self.images = Images(
-            registries=registries,
-            clients=images,
-            references=References(registries=registries, images=images),
-            operations=operations,
-        )
-        self.policies = Policies(registries=registries, clients=policies, operations=operations)
-        self.tokens = Tokens(registries=registries, brokers=brokers, operations=operations)
+        self.images = Images(registries=registries, operations=operations)
+        self.policies = Policies(registries=registries, operations=operations)
+        self.tokens = Tokens(registries=registries, operations=operations)
         self.settlement = self.settlement_of(
             ledger=ledger,
             operations=operations,

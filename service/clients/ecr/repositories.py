@@ -25,15 +25,14 @@ MOST_PER_PAGE = 1000
 """The most that ECR answers at once (botocore service model)."""
 
 
-class Ecr:
+class EcrRepositories:
     """The repositories of one registry."""
 
     def __init__(self, clients: RegistryClients) -> None:
         self.settings = clients.settings
-        self.name = clients.settings.name
         self._ecr = clients.ecr
 
-    async def create_repository(self, asked: RepositoryCreate, own_tags: Mapping[str, str]) -> Repository:
+    async def create(self, asked: RepositoryCreate, own_tags: Mapping[str, str]) -> Repository:
         with translated("CreateRepository", repository=asked.name):
             answer = await self._ecr.create_repository(
                 repositoryName=asked.name,
@@ -44,12 +43,12 @@ class Ecr:
             )
             return _with_tags(self._summary(answer["repository"]), asked.tags)
 
-    async def repository(self, name: str) -> Repository:
+    async def get(self, name: str) -> Repository:
         """One repository with its tags, those of wharfinger's own among them left out."""
         described, tags = await asyncio.gather(self._describe(name), self.tags(name))
         return _with_tags(described, {key: tags[key] for key in tags if not key.startswith(OWN_TAG_PREFIX)})
 
-    async def created_at(self, name: str) -> str:
+    async def creation_time(self, name: str) -> str:
         """What tells a repository from another one of its name."""
         return (await self._describe(name)).created_at.isoformat()
 
@@ -57,14 +56,14 @@ class Ecr:
         """What docker pulls and pushes, without a tag."""
         return (await self._describe(name)).uri
 
-    async def repositories(self, token: str | None, most: int) -> tuple[Sequence[RepositorySummary], str | None]:
+    async def page(self, token: str | None, most: int) -> tuple[Sequence[RepositorySummary], str | None]:
         """A page in ECR's own order, and the token of the next."""
         paging: Any = {"maxResults": most} | ({"nextToken": token} if token else {})
         with translated("DescribeRepositories"):
             answer = await self._ecr.describe_repositories(**paging)
             return [self._summary(found) for found in answer["repositories"]], answer.get("nextToken")
 
-    async def delete_repository(self, name: str, *, force: bool) -> None:
+    async def delete(self, name: str, *, force: bool) -> None:
         with translated("DeleteRepository", repository=name):
             await self._ecr.delete_repository(repositoryName=name, force=force)
 
@@ -81,16 +80,16 @@ class Ecr:
     async def tags(self, name: str) -> dict[str, str]:
         """All resource tags, wharfinger's own among them."""
         with translated("ListTagsForResource", repository=name):
-            answer = await self._ecr.list_tags_for_resource(resourceArn=self._arn(name))
+            answer = await self._ecr.list_tags_for_resource(resourceArn=self.settings.repository_arn(name))
             return {tag["Key"]: as_text(tag["Value"]) for tag in answer["tags"]}
 
     async def add_tags(self, name: str, tags: Mapping[str, str]) -> None:
         with translated("TagResource", repository=name):
-            await self._ecr.tag_resource(resourceArn=self._arn(name), tags=_to_tags(tags))
+            await self._ecr.tag_resource(resourceArn=self.settings.repository_arn(name), tags=_to_tags(tags))
 
     async def remove_tags(self, name: str, keys: Sequence[str]) -> None:
         with translated("UntagResource", repository=name):
-            await self._ecr.untag_resource(resourceArn=self._arn(name), tagKeys=keys)
+            await self._ecr.untag_resource(resourceArn=self.settings.repository_arn(name), tagKeys=keys)
 
     async def account_settings(self) -> dict[str, str]:
         """Settings of the account in this Region, by ECR's names for them."""
@@ -103,10 +102,6 @@ class Ecr:
         with translated("DescribeRepositories", repository=name):
             answer = await self._ecr.describe_repositories(repositoryNames=[name])
             return self._summary(answer["repositories"][0])
-
-    def _arn(self, name: str) -> str:
-        of = self.settings
-        return f"arn:{of.partition}:ecr:{of.region}:{of.account_id}:repository/{name}"
 
     def _summary(self, found: "RepositoryTypeDef") -> RepositorySummary:
         encryption = found.get("encryptionConfiguration", {"encryptionType": "AES256"})

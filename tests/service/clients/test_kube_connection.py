@@ -20,6 +20,7 @@ from service.clients.aws.sessions import Aws
 from service.clients.eks import Eks
 from service.clients.kube.client import Kube, eks_config
 from service.clusters.clusters import Clusters
+from service.registry.registries import Registries
 from tests.administrator import administrator
 from tests.conftest import ACCOUNT, Connect, MakeKey, Serve
 from tests.images import publish
@@ -243,7 +244,9 @@ async def test_a_cluster_made_again_under_its_name_is_found(registries: tuple[Re
     opened = await aws.open()
     events = opened["local"].eks.meta.events
     clusters = Clusters(
-        settings=(ClusterSettings(name="demo"),), registries=opened, default="local", own_namespace="wharfinger"
+        settings=(ClusterSettings(name="demo"),),
+        registries=Registries(clients=opened, default="local"),
+        own_namespace="wharfinger",
     )
     events.register("after-call.eks.DescribeCluster", moved)
     earlier = await clusters.connect("demo")
@@ -261,8 +264,7 @@ async def test_a_cluster_that_is_away_is_looked_for_now_and_then_and_kept(
     clients = Aws(registries, DeadlineSettings())
     clusters = Clusters(
         settings=(ClusterSettings(name="demo"),),
-        registries=await clients.open(),
-        default="local",
+        registries=Registries(clients=await clients.open(), default="local"),
         own_namespace="wharfinger",
     )
     first = await clusters.connect("demo")

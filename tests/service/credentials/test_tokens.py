@@ -38,8 +38,8 @@ class SoonOver:
 
 
 def tokens_of(broker: Any, operate: Operations) -> Tokens:  # noqa: ANN401 - a stand-in
-    registries: Any = SimpleNamespace(find=lambda _: broker.settings)
-    return Tokens(registries=registries, brokers={"local": broker}, operations=operate)
+    registries: Any = SimpleNamespace(find=lambda _: SimpleNamespace(broker=broker))
+    return Tokens(registries=registries, operations=operate)
 
 
 async def number(tokens: Tokens, **asked: Any) -> str:  # noqa: ANN401 - fields of the request

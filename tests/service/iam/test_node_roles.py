@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 
+from service.clients.ecr.actions import LOGIN, PULL
 from service.iam.grants import denials, direct_grants, grants
 from service.iam.matching import Certainty
 from service.iam.node_roles import (
-    LAYER_ACTIONS,
     PULL_ACTIONS,
-    TOKEN_ACTION,
     RolePolicies,
     denied_actions,
     known_document,
@@ -71,8 +70,8 @@ def test_one_statement_allows_all_four_actions_or_does_not(statement: dict[str, 
     ],
 )
 def test_the_repository_has_to_be_among_the_resources(resource: str, expected: Certainty) -> None:
-    token = {"Action": TOKEN_ACTION}
-    assert overall(document(token, {"Action": list(LAYER_ACTIONS), "Resource": resource})) is expected
+    token = {"Action": LOGIN}
+    assert overall(document(token, {"Action": list(PULL), "Resource": resource})) is expected
 
 
 @pytest.mark.parametrize(
@@ -113,7 +112,7 @@ def test_several_documents_allow_together_and_what_is_missing_is_named() -> None
 def test_what_is_denied_for_certain_is_told_apart_from_what_nobody_allows() -> None:
     deny = {"Effect": "Deny", "Action": "ecr:BatchGetImage"}
     doubtful = {"Effect": "Deny", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
-    policies = RolePolicies([document({"Action": TOKEN_ACTION}, deny, doubtful)])
+    policies = RolePolicies([document({"Action": LOGIN}, deny, doubtful)])
     assert denied_actions(policies, ARN) == ["ecr:BatchGetImage"]
 
 
@@ -152,7 +151,7 @@ def test_a_policy_that_only_has_the_name_is_not_known(arn: str) -> None:
 
 
 def granted(principal: object, role_arn: str | None = ROLE, **changes: object) -> Certainty:
-    statement = {"Effect": "Allow", "Principal": principal, "Action": list(LAYER_ACTIONS)} | changes
+    statement = {"Effect": "Allow", "Principal": principal, "Action": list(PULL)} | changes
     return min(grants({"Statement": [statement]}, account=NODES, role_arn=role_arn).values())
 
 
@@ -211,6 +210,6 @@ def test_whom_a_deny_spares_is_not_certain() -> None:
 def test_a_grant_to_the_role_itself_counts_as_its_own_and_one_to_its_account_does_not(
     statement: dict[str, Any], expected: Certainty
 ) -> None:
-    policy = {"Statement": {"Effect": "Allow", "Action": list(LAYER_ACTIONS)} | statement}
+    policy = {"Statement": {"Effect": "Allow", "Action": list(PULL)} | statement}
     granted = direct_grants(policy, role_arn=ROLE, repository_arn=ARN)
-    assert overall(document({"Action": TOKEN_ACTION}), granted) is expected
+    assert overall(document({"Action": LOGIN}), granted) is expected

@@ -38,7 +38,7 @@ class ToldTrail(CloudTrail):
 
 
 async def decide(says: Sequence[Event] | WharfingerError, *, after: timedelta = timedelta(0)) -> Settled | None:
-    witness = CloudTrailWitness(clients={"local": ToldTrail(says)}, patience=PATIENCE)
+    witness = CloudTrailWitness(trail_of=lambda _: ToldTrail(says), patience=PATIENCE)
     return await witness.decide(OPERATION, FOUND, "PutImage", utcnow() - after)
 
 
@@ -68,7 +68,7 @@ async def test_it_is_waited_for_and_not_for_ever(says: Sequence[Event] | Wharfin
 
 async def test_who_may_not_ask_asks_once_in_a_long_time() -> None:
     machine, told = Machine(), ToldTrail(AwsPermissionError("grant it"))
-    witness = CloudTrailWitness(clients={"local": told}, patience=PATIENCE)
+    witness = CloudTrailWitness(trail_of=lambda _: told, patience=PATIENCE)
     with running(machine.boot()):
         for _ in range(3):
             assert await witness.decide(OPERATION, FOUND, "PutImage", utcnow()) == FOUND
@@ -80,5 +80,5 @@ async def test_who_may_not_ask_asks_once_in_a_long_time() -> None:
 
 async def test_without_patience_it_is_not_asked() -> None:
     told = ToldTrail([Event("done", None)])
-    witness = CloudTrailWitness(clients={"local": told}, patience=timedelta(0))
+    witness = CloudTrailWitness(trail_of=lambda _: told, patience=timedelta(0))
     assert (await witness.decide(OPERATION, FOUND, "PutImage", utcnow()), told.asked) == (FOUND, 0)

@@ -13,16 +13,12 @@ from sandbox.server import Sandbox
 from service.base.db import Database
 from service.base.settings import Settings
 from service.clients.aws.sessions import Aws
-from service.clients.ecr.images import EcrImages
-from service.clients.ecr.policies import EcrPolicies
-from service.clients.ecr.repositories import Ecr
 from service.models.audit import Status
 from service.operations.calls import Settled
 from service.operations.ledger import Ledger
 from service.operations.runner import Operations
 from service.registry.images import Images
 from service.registry.policies import Policies
-from service.registry.references import References
 from service.registry.registries import Registries
 from service.registry.repositories import Repositories
 from tests.images import image, push_image
@@ -45,16 +41,12 @@ Lose = Callable[..., Awaitable[str]]
 async def settle(settings: Settings, database: Database) -> AsyncIterator[Settle]:
     """Looks once at what became of an operation, by its id."""
     aws = Aws(settings.registries, settings.deadlines)
-    clients = await aws.open()
     ledger = Ledger(database=database, remember=timedelta(days=1))
     known = Operations(ledger=ledger)
-    registries = Registries(clients={name: Ecr(one) for name, one in clients.items()}, default="local")
-    images = {name: EcrImages(one) for name, one in clients.items()}
-    policies = {name: EcrPolicies(one) for name, one in clients.items()}
+    registries = Registries(clients=await aws.open(), default="local")
     Repositories(registries=registries, operations=known)
-    references = References(registries=registries, images=images)
-    Images(registries=registries, clients=images, references=references, operations=known)
-    Policies(registries=registries, clients=policies, operations=known)
+    Images(registries=registries, operations=known)
+    Policies(registries=registries, operations=known)
 
     async def look(operation_id: str) -> Settled | None:
         return await known.settle(await ledger.find(operation_id))
