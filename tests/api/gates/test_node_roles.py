@@ -1,96 +1,26 @@
-"""The preflight over HTTP: can the nodes of a cluster pull an image? Against the stand-in's EKS, IAM and ECR."""
+"""The gate `node_roles`: what the policies of the nodes' roles say. Against the stand-in's EKS and IAM."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
-from sandbox.places import OTHER_ACCOUNT
 from sandbox.server import Sandbox
-from service.base.settings import ClusterSettings, RegistrySettings, Settings
-from tests.administrator import administrator
-from tests.conftest import ACCOUNT, REGION, SECOND_REGION, Connect, MakeKey, Serve
-from tests.images import image, publish, push_image
+from service.base.settings import ClusterSettings, Settings
+from tests.api.gates.preflights import GOOD, NODE_ROLE, PULL, PULL_ONLY, Sdk, deny_us, document, look, verdicts
+from tests.conftest import ACCOUNT, REGION, Connect, MakeKey, Serve
 from tests.marks import only_sqlite
 from tests.sandbox.clients import sdk
 
 pytestmark = [pytest.mark.asyncio, only_sqlite]
 
-Sdk = Any
-"""A client of the AWS SDK."""
-
-NODE_ROLE = f"arn:aws:iam::{ACCOUNT}:role/demo-node"
-PULL_ONLY = "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPullOnly"
-PULL = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
 TRUST = json.dumps(
     {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
     }
 )
-GOOD = {
-    "platforms": "ok",
-    "permissions": "ok",
-    "namespace": "ok",
-    "node_roles": "ok",
-    "repository_policy": "ok",
-    "region": "ok",
-}
-
-
-def document(*statements: dict[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow"} | one for one in statements]})
-
-
-@pytest_asyncio.fixture
-async def pushed(aws: Sandbox) -> Sandbox:
-    """The repository `myapp` with the tags `1` and, for another architecture, `arm`."""
-    await publish(aws, "myapp", "1")
-    await push_image(aws, "myapp", "arm", image("three", "arm64"))
-    return aws
-
-
-@pytest_asyncio.fixture
-async def eks(pushed: Sandbox) -> AsyncIterator[Sdk]:
-    """EKS as the account's operator."""
-    async with sdk("eks", pushed) as client:
-        yield client
-
-
-@pytest_asyncio.fixture
-async def iam(pushed: Sandbox) -> AsyncIterator[Sdk]:
-    """IAM as the account's operator."""
-    async with sdk("iam", pushed) as client:
-        yield client
-
-
-async def look(client: httpx.AsyncClient, image_name: str = "myapp:1", **parameters: str) -> dict[str, Any]:
-    """The checks by name, and the `verdict` of them all."""
-    answer = await client.get("/v1/clusters/demo/preflight", params={"image": image_name} | parameters)
-    assert answer.status_code == 200, answer.text
-    found = answer.json()
-    return {one["name"]: one for one in found["checks"]} | {"verdict": found["verdict"]}
-
-
-def verdicts(found: dict[str, Any]) -> dict[str, str]:
-    return {name: one["verdict"] for name, one in found.items() if name != "verdict"}
-
-
-@pytest.mark.usefixtures("pushed")
-@pytest.mark.parametrize(
-    ("image_name", "platforms", "verdict"),
-    [("myapp:1", "ok", "ok"), ("myapp:arm", "failed", "failed"), ("myapp:9", "failed", "failed")],
-)
-async def test_each_check_says_what_it_found(
-    viewer: httpx.AsyncClient, image_name: str, platforms: str, verdict: str
-) -> None:
-    found = await look(viewer, image_name)
-    assert verdicts(found) == GOOD | {"platforms": platforms}
-    assert found["verdict"] == verdict
-    assert found["node_roles"]["detail"] == "Role demo-node (node group demo-nodes) may pull."
 
 
 async def test_a_role_without_a_policy_fails_and_says_what_to_attach(viewer: httpx.AsyncClient, iam: Sdk) -> None:
@@ -277,11 +207,6 @@ async def test_awss_own_policy_is_known_where_its_document_may_not_be_read(
     assert f"Wharfinger's role lacks {action} on arn:aws:iam::{ACCOUNT}:policy/nodes" in found["detail"]
 
 
-async def deny_us(iam: Sdk, action: str) -> None:
-    text = document({"Effect": "Deny", "Action": action, "Resource": "*"})
-    await iam.put_role_policy(RoleName="wharfinger", PolicyName="deny", PolicyDocument=text)
-
-
 @pytest.mark.parametrize("operation", ["DescribeNodegroup", "ListFargateProfiles", "GetRole", "GetPolicyVersion"])
 async def test_what_aws_does_not_answer_just_now_is_no_error(
     viewer: httpx.AsyncClient, pushed: Sandbox, operation: str
@@ -291,30 +216,6 @@ async def test_what_aws_does_not_answer_just_now_is_no_error(
     # The policy of AWS's own is known by its name.
     assert found["node_roles"]["verdict"] == ("ok" if operation == "GetPolicyVersion" else "unknown")
     assert found["repository_policy"]["verdict"] == "ok"
-
-
-@pytest.mark.parametrize(
-    ("statement", "expected"),
-    [
-        ({"Effect": "Deny", "Principal": "*", "Action": "ecr:BatchGetImage"}, "failed"),
-        ({"Effect": "Deny", "Principal": "*", "Action": "ecr:PutImage"}, "ok"),
-        (
-            {
-                "Effect": "Deny",
-                "Principal": "*",
-                "Action": "ecr:*",
-                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-            },
-            "unknown",
-        ),
-    ],
-)
-async def test_in_its_own_account_a_repository_can_deny(
-    viewer: httpx.AsyncClient, pushed: Sandbox, statement: dict[str, Any], expected: str
-) -> None:
-    async with sdk("ecr", pushed) as ecr:
-        await ecr.set_repository_policy(repositoryName="myapp", policyText=document(statement))
-    assert (await look(viewer))["repository_policy"]["verdict"] == expected
 
 
 async def test_in_its_own_account_a_repository_can_let_the_role_pull(
@@ -330,84 +231,6 @@ async def test_in_its_own_account_a_repository_can_let_the_role_pull(
     assert verdicts(await look(viewer)) == GOOD
 
 
-@pytest_asyncio.fixture
-async def abroad(
-    settings: Settings, serve: Serve, connect: Connect, make_key: MakeKey, pushed: Sandbox
-) -> AsyncIterator[httpx.AsyncClient]:
-    """A viewer of a service with a third registry, `other`, of another account, where the repository `theirs` is."""
-    other = RegistrySettings.model_validate(
-        {
-            "name": "other",
-            "account_id": OTHER_ACCOUNT,
-            "region": REGION,
-            "role": f"arn:aws:iam::{OTHER_ACCOUNT}:role/wharfinger",
-            "endpoint": pushed.endpoint(OTHER_ACCOUNT, REGION),
-        }
-    )
-    async with sdk("ecr", pushed, account=OTHER_ACCOUNT) as ecr:
-        await ecr.create_repository(repositoryName="theirs")
-    changed = settings.model_copy(update={"registries": (*settings.registries, other)})
-    async with serve(changed) as app:
-        yield connect(app, await make_key("viewer"))
-
-
-async def test_a_foreign_repository_has_to_let_the_nodes_account_in(abroad: httpx.AsyncClient) -> None:
-    found = await look(abroad, "theirs:1", registry="other")
-    assert found["repository_policy"]["verdict"] == "failed"
-    advice = found["repository_policy"]["advice"]
-    assert f"GET /v1/policy-templates/cross-account-pull?account={ACCOUNT}" in advice
-    assert "PUT /v1/policies/repositories/theirs?registry=other" in advice
-    assert found["region"]["verdict"] == found["node_roles"]["verdict"] == "ok"
-
-
-@pytest.mark.parametrize(
-    ("principal", "action", "expected"),
-    [
-        ({"AWS": ACCOUNT}, PULL, "ok"),
-        ("*", "ecr:*", "ok"),
-        ({"AWS": NODE_ROLE}, PULL, "ok"),
-        ({"AWS": ACCOUNT}, PULL[:2], "failed"),
-        ({"AWS": f"arn:aws:iam::{ACCOUNT}:role/wharfinger"}, PULL, "failed"),
-    ],
-)
-async def test_a_foreign_repositorys_policy_is_read(
-    abroad: httpx.AsyncClient, pushed: Sandbox, principal: object, action: object, expected: str
-) -> None:
-    text = document({"Principal": principal, "Action": action})
-    async with sdk("ecr", pushed, account=OTHER_ACCOUNT) as ecr:
-        await ecr.set_repository_policy(repositoryName="theirs", policyText=text)
-    assert (await look(abroad, "theirs:1", registry="other"))["repository_policy"]["verdict"] == expected
-
-
-async def test_the_template_that_is_advised_is_what_it_takes(abroad: httpx.AsyncClient, pushed: Sandbox) -> None:
-    template = await abroad.get("/v1/policy-templates/cross-account-pull", params={"account": ACCOUNT})
-    async with sdk("ecr", pushed, account=OTHER_ACCOUNT) as ecr:
-        await ecr.set_repository_policy(repositoryName="theirs", policyText=template.text)
-    assert (await look(abroad, "theirs:1", registry="other"))["repository_policy"]["verdict"] == "ok"
-
-
-async def test_a_policy_that_may_not_be_read_is_unknown(viewer: httpx.AsyncClient, iam: Sdk) -> None:
-    await deny_us(iam, "ecr:GetRepositoryPolicy")
-    found = (await look(viewer))["repository_policy"]
-    assert found["verdict"] == "unknown"
-    assert "ecr:GetRepositoryPolicy" in found["detail"]
-
-
-async def test_another_region_is_unknown_until_the_image_is_here_too(
-    viewer: httpx.AsyncClient, admin: httpx.AsyncClient, pushed: Sandbox
-) -> None:
-    for name in ("myapp", "far"):
-        await admin.post("/v1/repositories", params={"registry": "local-us"}, json={"name": name})
-    await push_image(pushed, "myapp", "1", image("1"), region=SECOND_REGION)
-    await push_image(pushed, "far", "1", image("1"), region=SECOND_REGION)
-    far = (await look(viewer, "far:1", registry="local-us"))["region"]
-    assert far["verdict"] == "unknown"
-    assert far["advice"].startswith(f"Replicate far to {REGION}")
-    replicated = (await look(viewer, "myapp:1", registry="local-us"))["region"]
-    assert replicated["verdict"] == "ok"
-    assert replicated["detail"].endswith("deploy it with registry=local.")
-
-
 @pytest.mark.usefixtures("pushed")
 async def test_a_cluster_that_eks_does_not_have_fails_and_says_so_once(
     settings: Settings, serve: Serve, connect: Connect, make_key: MakeKey
@@ -418,55 +241,3 @@ async def test_a_cluster_that_eks_does_not_have_fails_and_says_so_once(
     assert found["node_roles"]["verdict"] == "failed"
     assert found["node_roles"]["detail"] == "There is no cluster 'gone'."
     assert found["repository_policy"]["verdict"] == found["region"]["verdict"] == "ok"
-
-
-@pytest.mark.usefixtures("pushed")
-async def test_of_a_cluster_that_is_not_eks_the_nodes_are_unknown(
-    settings: Settings, serve: Serve, connect: Connect, make_key: MakeKey, aws: Sandbox
-) -> None:
-    kubeconfig = settings.data_dir / "kubeconfig"
-    kubeconfig.write_text(aws.kubeconfig())
-    clusters = (ClusterSettings(name="demo", kubeconfig=kubeconfig),)
-    async with serve(settings.model_copy(update={"clusters": clusters})) as app:
-        found = await look(connect(app, await make_key("viewer")))
-    unknown = dict.fromkeys(("node_roles", "repository_policy", "region"), "unknown")
-    assert verdicts(found) == GOOD | unknown
-    assert "imagePullSecret" in found["node_roles"]["advice"]
-
-
-async def test_a_node_that_does_not_tell_its_platform_leaves_it_open(
-    viewer: httpx.AsyncClient, deployer: httpx.AsyncClient, pushed: Sandbox
-) -> None:
-    async with administrator(pushed) as kube:
-        node = {"metadata": {"name": "joining"}, "spec": {"unschedulable": True}}
-        (await kube.post("/api/v1/nodes", json=node)).raise_for_status()
-    assert (await look(viewer, "myapp:1"))["platforms"]["verdict"] == "ok"
-    assert (await look(viewer, "myapp:arm"))["platforms"]["verdict"] == "unknown"
-    asked = {"cluster": "demo", "name": "myapp", "image": "myapp:arm", "port": 8080}
-    shown = await deployer.post("/v1/deployments", params={"dry_run": "true"}, json=asked)
-    assert shown.status_code == 200, shown.text
-    assert (await viewer.get("/v1/clusters/demo")).json()["architectures"] == ["linux/amd64"]
-
-
-@pytest.mark.usefixtures("pushed")
-async def test_a_namespace_that_is_not_there_fails_and_says_so(viewer: httpx.AsyncClient) -> None:
-    found = await look(viewer, namespace="none")
-    assert found["verdict"] == found["namespace"]["verdict"] == "failed"
-    assert "'none'" in found["namespace"]["detail"]
-    assert found["namespace"]["advice"] == "Make it: kubectl create namespace none"
-
-
-async def test_a_namespace_that_is_being_deleted_takes_no_deployments(
-    viewer: httpx.AsyncClient, deployer: httpx.AsyncClient, pushed: Sandbox
-) -> None:
-    async with administrator(pushed) as kube:
-        ending = {"metadata": {"name": "ending", "finalizers": ["example.com/slow"]}}
-        (await kube.post("/api/v1/namespaces", json=ending)).raise_for_status()
-        (await kube.delete("/api/v1/namespaces/ending")).raise_for_status()
-    asked = {"cluster": "demo", "namespace": "ending", "name": "myapp", "image": "myapp:1", "port": 8080}
-    refused = await deployer.post("/v1/deployments", json=asked)
-    assert (refused.status_code, refused.json()["code"]) == (409, "namespace_terminating"), refused.text
-    assert "namespace ending because it is being terminated" in refused.json()["detail"]
-    found = await look(viewer, namespace="ending")
-    assert found["namespace"]["verdict"] == "failed"
-    assert "being terminated" in found["namespace"]["detail"]
