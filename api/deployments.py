@@ -203,15 +203,14 @@ async def delete_deployment(
     return await _answer(http, call, done, wait)
 
 
-async def _answer(http: Http, call: Call, done: Done, wait: float | None) -> object:
+async def _answer(http: Http, call: Call, done: Done[str], wait: float | None) -> object:
     """Where to look; or with `wait`, what came of it."""
     http.note(done)
-    made = str(done.result["id"])
-    http.created_at(path_of(Work("deployment", made)))
+    http.created_at(path_of(Work("deployment", done.value)))
     if not wait:
-        return http.tagged(await http.services.deployments.get(http.caller, made))
+        return http.tagged(await http.services.deployments.get(http.caller, done.value))
     http.mark_done()
-    found = await _waited(http, made, wait, is_repeatable=call.idempotency_key is not None)
+    found = await _waited(http, done.value, wait, is_repeatable=call.idempotency_key is not None)
     return http.tagged_or_line(found, line=next(iter(found.urls), ""))
 
 

@@ -89,9 +89,8 @@ async def tag_image(
 ) -> TaggedImage:
     done = await http.services.images.tag(await http.call(), registry, image, body)
     http.note(done)
-    tagged = TaggedImage.model_validate(done.result)
-    http.etag(tagged.digest)
-    return tagged
+    http.etag(done.value.digest)
+    return done.value
 
 
 @router.delete(

@@ -35,9 +35,8 @@ async def create_key(body: KeyCreate, http: Http) -> object:
     http.never_stored()
     done = await http.services.keys.create(await http.call(), body)
     http.note(done)
-    made = NewKey.model_validate(done.result)
-    http.created_at(f"/v1/keys/{made.id}")
-    return http.line(made.secret, 201) if http.wants(PLAIN) else made
+    http.created_at(f"/v1/keys/{done.value.id}")
+    return http.line(done.value.secret, 201) if http.wants(PLAIN) else done.value
 
 
 @router.get(
@@ -74,9 +73,8 @@ async def rotate_key(key_id: KeyId, http: Http, body: KeyRotate = _AN_HOUR) -> o
     http.never_stored()
     done = await http.services.keys.rotate(await http.call(), str(key_id), body)
     http.note(done)
-    rotated = RotatedKey.model_validate(done.result)
-    http.created_at(f"/v1/keys/{rotated.id}")
-    return http.line(rotated.secret, 201) if http.wants(PLAIN) else rotated
+    http.created_at(f"/v1/keys/{done.value.id}")
+    return http.line(done.value.secret, 201) if http.wants(PLAIN) else done.value
 
 
 @router.delete(

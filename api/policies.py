@@ -63,8 +63,8 @@ async def put_repository_policy(name: Name, http: Http, registry: RegistryName =
     # The document's own bytes: AWS is sent what the caller wrote, not what we would make of it.
     done = await http.services.policies.put(await http.call(), registry, name, await http.body())
     http.note(done)
-    http.etag(hash_of(done.result))
-    return done.result
+    http.etag(hash_of(done.value))
+    return done.value
 
 
 @router.delete(

@@ -30,7 +30,7 @@ async def create_repository(body: RepositoryCreate, http: Http, registry: Regist
     done = await http.services.repositories.create(await http.call(), registry, body)
     http.note(done)
     http.created_at(f"/v1/repositories/{body.name}" + (f"?registry={quote(registry)}" if registry else ""))
-    return http.tagged(Repository.model_validate(done.result))
+    return http.tagged(done.value)
 
 
 @router.get(
@@ -79,7 +79,7 @@ async def update_repository(
 ) -> Repository:
     done = await http.services.repositories.update(await http.call(), registry, name, body)
     http.note(done)
-    return http.tagged(Repository.model_validate(done.result))
+    return http.tagged(done.value)
 
 
 @router.delete(

@@ -48,8 +48,9 @@ router = APIRouter(prefix="/v1/tokens", tags=["tokens"], route_class=DirectRoute
 )
 async def vend_token(body: TokenRequest, http: Http, registry: RegistryName = None) -> Response:
     http.never_stored()
-    token, done = await http.services.tokens.vend(await http.call(), registry, body)
+    done = await http.services.tokens.vend(await http.call(), registry, body)
     http.note(done)
+    token = done.value
     wanted = http.preferred(PLAIN, DOCKER_CONFIG)
     if wanted == DOCKER_CONFIG:
         return _docker_config(token)

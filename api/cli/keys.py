@@ -19,7 +19,7 @@ from service.access.actions import Role
 from service.access.authz import Binding
 from service.base.clock import Deadline, new_id, utcnow
 from service.base.settings import Settings, load
-from service.models.keys import Key, KeyCreate, KeyPage, KeyRotate, NewKey, RotatedKey
+from service.models.keys import Key, KeyCreate, KeyPage, KeyRotate, NewKey
 
 if TYPE_CHECKING:
     from service.credentials.keys import Keys
@@ -72,7 +72,7 @@ def create(
     expires_at = utcnow() + expires_in if expires_in is not None else None
     asked = _checked(KeyCreate, {"label": label, "bindings": [binding], "expires_at": expires_at})
     done = _run(lambda keys, call: keys.create(call, asked))
-    _show(NewKey.model_validate(done.result), as_json=as_json)
+    _show(done.value, as_json=as_json)
 
 
 @app.command("list")
@@ -101,7 +101,7 @@ def rotate(
     """Give a key a new secret and print it: it is shown this once."""
     asked = _checked(KeyRotate, {"overlap_seconds": round(overlap.total_seconds())})
     done = _run(lambda keys, call: keys.rotate(call, str(key_id), asked))
-    _show(RotatedKey.model_validate(done.result), as_json=as_json)
+    _show(done.value, as_json=as_json)
 
 
 @app.command()

@@ -102,7 +102,7 @@ class Http(Request):
             response.status_code = self._answer_status
         return response
 
-    def note(self, done: Done) -> None:
+    def note(self, done: Done[object]) -> None:
         """Say which operation it was, and whether it was done before."""
         self._answer_headers["operation-id"] = done.operation_id
         if done.is_replayed:

@@ -1,7 +1,6 @@
 """API keys: made, listed, rotated with an overlap, revoked. A secret is shown once and kept as its SHA-256 alone."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import RowMapping, Update, exists, insert, or_, select, update
@@ -19,8 +18,8 @@ from service.base.errors import ConflictError, FieldError, InvalidError, NotFoun
 from service.base.tables import key_secrets, keys
 from service.models.audit import Status
 from service.models.common import etag_of
-from service.models.keys import Key, KeyCreate, KeyPage, KeyRotate
-from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled
+from service.models.keys import Key, KeyCreate, KeyPage, KeyRotate, NewKey, RotatedKey
+from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
 from service.operations.runner import Operations
 
 _EVERYWHERE = Binding(role=Role.ADMIN)
@@ -41,8 +40,8 @@ class Keys:
         for action in (Action.KEY_CREATE, Action.KEY_ROTATE, Action.KEY_REVOKE):
             operations.settles(action, _settle)
 
-    async def create(self, call: Call, asked: KeyCreate) -> Done:
-        """Make a key. The answer is a `NewKey`; what is recorded is the `Key`, without the secret.
+    async def create(self, call: Call, asked: KeyCreate) -> Done[NewKey]:
+        """Make a key. What is recorded is the `Key`, without the secret.
 
         :raises ConflictError: a repeat with the same Idempotency-Key (`secret_not_replayable`).
         :raises InvalidError: a binding names a registry or cluster that is not there.
@@ -81,8 +80,8 @@ class Keys:
         following = cursors.encode_id(found[limit - 1].id) if len(found) > limit else None
         return KeyPage(items=found[:limit], next_cursor=following)
 
-    async def rotate(self, call: Call, key_id: str, asked: KeyRotate) -> Done:
-        """Give a key a new secret; those before it end after the overlap. The answer is a `RotatedKey`.
+    async def rotate(self, call: Call, key_id: str, asked: KeyRotate) -> Done[RotatedKey]:
+        """Give a key a new secret; those before it end after the overlap.
 
         :raises ConflictError: the key is revoked or expired (`key_revoked`, `key_expired`), or it is a repeat with the
             same Idempotency-Key (`secret_not_replayable`).
@@ -90,7 +89,7 @@ class Keys:
         """
         secret = new_secret()
 
-        async def act(_: str) -> Outcome:
+        async def act(_: str) -> Outcome[RotatedKey]:
             now = utcnow()
             until = now + timedelta(seconds=asked.overlap_seconds)
 
@@ -101,14 +100,15 @@ class Keys:
                 await connection.execute(_end_secrets(key_id, until))
                 await connection.execute(insert(key_secrets).values(_secret(secret, key_id, now)))
 
-            rotated = (await self._read(key_id)).model_dump(mode="json")
-            return Outcome(rotated | {"previous_until": until.isoformat()}, write)
+            found = await self._read(key_id)
+            recorded = found.model_dump(mode="json") | {"previous_until": until.isoformat()}
+            return Outcome(recorded, RotatedKey(**dict(found), secret=secret, previous_until=until), write)
 
         request = asked.model_dump(mode="json") | {"id": key_id}
-        intent = Intent(Action.KEY_ROTATE, Target(key=key_id), request, is_repeatable=False)
-        return _with_secret(await self._operations.run(call, intent, act), secret)
+        intent: Intent[RotatedKey] = Intent(Action.KEY_ROTATE, Target(key=key_id), request, restore=None)
+        return await self._operations.run(call, intent, act)
 
-    async def revoke(self, call: Call, key_id: str) -> Done:
+    async def revoke(self, call: Call, key_id: str) -> Done[None]:
         """End a key with all its secrets, at once and for good; one that is revoked already stays so.
 
         :raises ConflictError: it is the last key that is an admin everywhere (`last_admin_key`).
@@ -122,12 +122,13 @@ class Keys:
             is_live = (keys.c.id == key_id, keys.c.revoked_at.is_(None))
             await connection.execute(update(keys).where(*is_live).values(revoked_at=utcnow()))
 
-        async def act(_: str) -> Outcome:
-            return Outcome({}, write)
+        async def act(_: str) -> Outcome[None]:
+            return Outcome.empty(write)
 
-        return await self._operations.run(call, Intent(Action.KEY_REVOKE, Target(key=key_id), {"id": key_id}), act)
+        intent = Intent(Action.KEY_REVOKE, Target(key=key_id), {"id": key_id}, nothing)
+        return await self._operations.run(call, intent, act)
 
-    async def _store(self, call: Call, asked: KeyCreate, secret: str) -> Done:
+    async def _store(self, call: Call, asked: KeyCreate, secret: str) -> Done[NewKey]:
         key = Key(
             id=new_id(),
             label=asked.label,
@@ -150,12 +151,12 @@ class Keys:
             if added.first() is None:
                 raise ConflictError("There is a key with this secret already.", code="key_exists")
 
-        async def act(_: str) -> Outcome:
-            return Outcome(key.model_dump(mode="json"), write)
+        async def act(_: str) -> Outcome[NewKey]:
+            return Outcome(key.model_dump(mode="json"), NewKey(**dict(key), secret=secret), write)
 
         request = asked.model_dump(mode="json")
-        intent = Intent(Action.KEY_CREATE, Target(key=key.id), request, is_repeatable=False)
-        return _with_secret(await self._operations.run(call, intent, act), secret)
+        intent: Intent[NewKey] = Intent(Action.KEY_CREATE, Target(key=key.id), request, restore=None)
+        return await self._operations.run(call, intent, act)
 
     def _require_known(self, asked: KeyCreate) -> None:
         if mistakes := list(self._mistakes(asked)):
@@ -232,11 +233,6 @@ def _end_secrets(key_id: str, until: datetime) -> Update:
 
 def _secret(secret: str, key_id: str, now: datetime) -> Json:
     return {"sha256": hash_secret(secret), "key_id": key_id, "created_at": now}
-
-
-def _with_secret(done: Done, secret: str) -> Done:
-    """What was recorded has no secret; what is answered has."""
-    return replace(done, result=done.result | {"secret": secret})
 
 
 async def _settle(_: Open) -> Settled:

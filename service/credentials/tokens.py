@@ -41,12 +41,12 @@ class Tokens:
     def __init__(self, *, registries: Registries, operations: Operations) -> None:
         self._registries = registries
         self._operations = operations
-        self._cache: OrderedDict[_Key, Credential] = OrderedDict()
+        self._cache: OrderedDict[_Key, Token] = OrderedDict()
         self._vending: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
         for action in (Action.TOKEN_PULL, Action.TOKEN_PUSH, Action.TOKEN_REGISTRY):
             operations.settles(action, _settle)
 
-    async def vend(self, call: Call, registry: str | None, asked: TokenRequest) -> tuple[Token, Done]:
+    async def vend(self, call: Call, registry: str | None, asked: TokenRequest) -> Done[Token]:
         """A credential for what is asked and no more; from the cache where one has time left. Each is an operation.
 
         :raises ConflictError: the registry has no broker role (`broker_role_missing`).
@@ -56,16 +56,18 @@ class Tokens:
         broker = self._registries.find(registry).broker
         key = _key(call.caller, broker.settings.name, asked)
         intent = _intent(key)
-        if (known := self._cached(key, least)) is None:
-            known, done = await self._vend_once(call, broker, key, intent, least)
-        else:
-            done = await self._operations.record(call, intent, Outcome(_facts(known, is_cached=True)))
-        (_FROM_CACHE if done.result["from_cache"] else _FROM_AWS).inc()
-        return _token(known, key), done
+        if (known := self._cached(key, least)) is not None:
+            return await self._give_again(call, intent, known)
+        return await self._vend_once(call, broker, key, intent, least)
+
+    async def _give_again(self, call: Call, intent: Intent[Token], known: Token) -> Done[Token]:
+        done = await self._operations.record(call, intent, Outcome(_facts(known, is_cached=True), known))
+        _FROM_CACHE.inc()
+        return done
 
     async def _vend_once(
-        self, call: Call, broker: Broker, key: _Key, intent: Intent, least: timedelta
-    ) -> tuple[Credential, Done]:
+        self, call: Call, broker: Broker, key: _Key, intent: Intent[Token], least: timedelta
+    ) -> Done[Token]:
         """Requests for the same credential wait for the first of them, then have it from the cache."""
         lock = self._vending.setdefault(key, asyncio.Lock())
         try:
@@ -75,27 +77,26 @@ class Tokens:
             raise DeadlineError("Another request for this credential is still at work.", retry_after=1) from None
         try:
             if (known := self._cached(key, least)) is not None:
-                return known, await self._operations.record(call, intent, Outcome(_facts(known, is_cached=True)))
+                return await self._give_again(call, intent, known)
             return await self._vend(call, broker, key, intent)
         finally:
             lock.release()
 
-    async def _vend(self, call: Call, broker: Broker, key: _Key, intent: Intent) -> tuple[Credential, Done]:
-        made: list[Credential] = []
-
-        async def act(_: str) -> Outcome:
-            made.append(await _from_aws(broker, key, call.caller))
-            return Outcome(_facts(made[0], is_cached=False))
+    async def _vend(self, call: Call, broker: Broker, key: _Key, intent: Intent[Token]) -> Done[Token]:
+        async def act(_: str) -> Outcome[Token]:
+            token = _token(await _from_aws(broker, key, call.caller), key)
+            return Outcome(_facts(token, is_cached=False), token)
 
         # A secret is never replayed: a repeated vend is a new operation, so the Idempotency-Key is not claimed.
         done = await self._operations.run(replace(call, idempotency_key=None), intent, act)
-        self._cache[key] = made[0]
+        _FROM_AWS.inc()
+        self._cache[key] = done.value
         self._cache.move_to_end(key)
         if len(self._cache) > _MOST_CACHED:
             self._cache.popitem(last=False)
-        return made[0], done
+        return done
 
-    def _cached(self, key: _Key, least: timedelta) -> Credential | None:
+    def _cached(self, key: _Key, least: timedelta) -> Token | None:
         known = self._cache.get(key)
         return known if known is not None and known.expires_at - utcnow() >= least else None
 
@@ -105,16 +106,17 @@ def _key(caller: Caller, registry: str, asked: TokenRequest) -> _Key:
     return _Key(caller.id, registry, asked.scope, names, actions)
 
 
-def _intent(key: _Key) -> Intent:
+def _intent(key: _Key) -> Intent[Token]:
     request = {"scope": key.scope, "repositories": list(key.repositories), "actions": list(key.actions)}
     if key.scope is TokenScope.REGISTRY:
-        return Intent(Action.TOKEN_REGISTRY, Target(key.registry), request)
+        return Intent(Action.TOKEN_REGISTRY, Target(key.registry), request, restore=None)
     asked = [Action.TOKEN_PUSH if one is TokenAction.PUSH else Action.TOKEN_PULL for one in key.actions]
     targets = [Target(key.registry, name) for name in key.repositories]
     return Intent(
         asked[-1],
         Target(key.registry, ",".join(key.repositories)),
         request,
+        restore=None,
         requires=tuple((action, target) for action in asked for target in targets),
         targets=targets,
     )
@@ -148,10 +150,10 @@ def _session_name(caller: Caller) -> str:
     return f"{label[:27]}@{caller.id}"[:64]
 
 
-def _facts(credential: Credential, *, is_cached: bool) -> Json:
+def _facts(token: Token, *, is_cached: bool) -> Json:
     return {
-        "sha256": hashlib.sha256(credential.password.encode()).hexdigest(),
-        "expires_at": credential.expires_at.isoformat(),
+        "sha256": hashlib.sha256(token.password.encode()).hexdigest(),
+        "expires_at": token.expires_at.isoformat(),
         "from_cache": is_cached,
     }
 

@@ -42,7 +42,7 @@ from service.models.deployments import (
 )
 from service.models.references import Reference
 from service.models.workloads import WorkloadSpec
-from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled
+from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
 from service.operations.runner import Act, Operations
 from service.registry.registries import Registries
 
@@ -68,7 +68,7 @@ class Deployments:
             operations.settles(action, self._settle_accepted)
         operations.settles(Action.DEPLOYMENT_CANCEL, self._settle_accepted)
 
-    async def create(self, call: Call, registry: str | None, asked: DeploymentCreate) -> Done:
+    async def create(self, call: Call, registry: str | None, asked: DeploymentCreate) -> Done[str]:
         """Accept a deployment, once image, cluster and the API server's own dry run say that it can be.
 
         :raises InvalidError: the image's platforms do not fit (`platform_mismatch`), or the cluster refuses a value.
@@ -78,7 +78,7 @@ class Deployments:
         source = self._registries.find(chosen)
         place = Place(asked.cluster, asked.namespace, asked.name)
 
-        async def act(operation_id: str) -> Outcome:
+        async def act(operation_id: str) -> Outcome[str]:
             checked = await self._checks.check(source, asked)
             facts = {
                 "id": operation_id,
@@ -95,7 +95,8 @@ class Deployments:
         request = asked.model_dump(mode="json") | {"registry": source.name}
         # What is set in the environment may be secret: the trail has the names alone.
         request["env"] = sorted(asked.env)
-        return await self._accept(call, Intent(Action.DEPLOYMENT_CREATE, place.target, request, requires=needed), act)
+        intent = Intent(Action.DEPLOYMENT_CREATE, place.target, request, _id_of, requires=needed)
+        return await self._accept(call, intent, act)
 
     async def preview(self, caller: Caller, registry: str | None, asked: DeploymentCreate) -> DryRun:
         """What `create` would change, by a dry run of the API server."""
@@ -106,7 +107,7 @@ class Deployments:
         checked = await self._checks.check(chosen, asked)
         return DryRun(image_uri=checked.image_uri, changes=list(changes_of(asked.name, checked)))
 
-    async def rollback(self, call: Call, deployment_id: str, to: UUID | None) -> Done:
+    async def rollback(self, call: Call, deployment_id: str, to: UUID | None) -> Done[str]:
         """Accept a deployment that goes back to the last success before this one, or to a named one.
 
         :raises ConflictError: there is nothing to go back to (`nothing_to_roll_back_to`).
@@ -115,7 +116,7 @@ class Deployments:
         named = str(to) if to else None
         goal = await self._goal(record, named)
 
-        async def act(operation_id: str) -> Outcome:
+        async def act(operation_id: str) -> Outcome[str]:
             facts = {"id": operation_id, "kind": DeploymentKind.ROLLBACK} | _rollback_facts(record, goal, named)
             return self._accepted(call, record.place, facts)
 
@@ -126,10 +127,10 @@ class Deployments:
             image = Target(self._registries.find(chosen).name, goal.reference.repository)
             needed = self._needed(Action.DEPLOYMENT_ROLLBACK, record.place, image, goal.spec)
         request = {"deployment": deployment_id, "to": named}
-        intent = Intent(Action.DEPLOYMENT_ROLLBACK, record.place.target, request, requires=needed)
+        intent = Intent(Action.DEPLOYMENT_ROLLBACK, record.place.target, request, _id_of, requires=needed)
         return await self._accept(call, intent, act)
 
-    async def delete(self, call: Call, deployment_id: str, *, force: bool) -> Done:
+    async def delete(self, call: Call, deployment_id: str, *, force: bool) -> Done[str]:
         """Accept the removal of a target's objects, of those that are ours; `force`: whichever deployment is newest.
 
         :raises ConflictError: another one is (`deployment_not_newest`).
@@ -146,7 +147,7 @@ class Deployments:
                     code="deployment_not_newest",
                 )
 
-        async def act(operation_id: str) -> Outcome:
+        async def act(operation_id: str) -> Outcome[str]:
             facts = {"id": operation_id, "kind": DeploymentKind.DELETE, "spec": without_values(record.stored_spec)}
             return self._accepted(call, record.place, record.carried() | facts, guard=guard)
 
@@ -154,9 +155,9 @@ class Deployments:
         needed = [(Action.DEPLOYMENT_DELETE, target)]
         if self._clusters.is_reserved(record.place.cluster, record.place.namespace):
             needed.append((Action.DEPLOYMENT_RESERVED_NAMESPACE, target))
-        return await self._accept(call, Intent(Action.DEPLOYMENT_DELETE, target, request, requires=needed), act)
+        return await self._accept(call, Intent(Action.DEPLOYMENT_DELETE, target, request, _id_of, requires=needed), act)
 
-    async def cancel(self, call: Call, deployment_id: str) -> Done:
+    async def cancel(self, call: Call, deployment_id: str) -> Done[None]:
         """Stop following a rollout; the cluster is left as it is.
 
         :raises ConflictError: it is over (`deployment_over`).
@@ -167,10 +168,10 @@ class Deployments:
             if not await self._store.cancel(connection, record.id):
                 raise ConflictError(f"Deployment {record.id} is over.", code="deployment_over")
 
-        async def act(_: str) -> Outcome:
-            return Outcome({"id": record.id}, write)
+        async def act(_: str) -> Outcome[None]:
+            return Outcome({"id": record.id}, None, write)
 
-        intent = Intent(Action.DEPLOYMENT_CANCEL, record.place.target, {"deployment": record.id})
+        intent = Intent(Action.DEPLOYMENT_CANCEL, record.place.target, {"deployment": record.id}, nothing)
         done = await self._operations.run(call, intent, act)
         if not done.is_replayed:
             ROLLOUTS.labels(DeploymentStatus.CANCELLED).inc()
@@ -219,27 +220,26 @@ class Deployments:
                 return
             await self._store.changed(deployment_id)
 
-    async def _accept(self, call: Call, intent: Intent, act: Act) -> Done:
+    async def _accept(self, call: Call, intent: Intent[str], act: Act[str]) -> Done[str]:
+        """The id of the deployment that was accepted, which this process begins at once."""
         done = await self._operations.run(call, intent, act)
         if not done.is_replayed:
-            for one in done.result["superseded"]:
+            for one in await self._store.superseded_by(done.value):
                 ROLLOUTS.labels(DeploymentStatus.SUPERSEDED).inc()
                 self._rollouts.stop(one)
-            self._rollouts.begin(done.result["id"])
+            self._rollouts.begin(done.value)
         return done
 
     def _accepted(
         self, call: Call, place: Place, facts: Json, *, after: int = 0, guard: Guard | None = None
-    ) -> Outcome:
+    ) -> Outcome[str]:
         """The outcome that makes a deployment, of a generation `after` that, in the commit of its operation."""
         who = {"actor": call.caller.id, "actor_label": call.caller.label, "request_id": call.request_id}
-        result: Json = {"id": facts["id"], "digest": facts["digest"], "superseded": []}
 
         async def write(connection: AsyncConnection) -> None:
-            superseded = await self._store.accept(connection, place, facts | who, after=after, guard=guard)
-            result["superseded"] = list(superseded)
+            await self._store.accept(connection, place, facts | who, after=after, guard=guard)
 
-        return Outcome(result, write)
+        return Outcome({"id": facts["id"], "digest": facts["digest"]}, facts["id"], write)
 
     async def _known(self, caller: Caller, deployment_id: str) -> DeploymentRecord:
         record = await self._store.get(deployment_id)
@@ -282,6 +282,10 @@ class Deployments:
     async def _settle_accepted(self, operation: Open) -> Settled:
         # Accepted means one commit of both: an operation that is open has made no deployment.
         return Settled(Status.FAILED, f"{operation.action} was not accepted")
+
+
+def _id_of(accepted: Json) -> str:
+    return str(accepted["id"])
 
 
 def _newest_generation(present: Mapping[str, Object | None]) -> int:

@@ -46,8 +46,8 @@ class DeploymentStore:
 
     async def accept(
         self, connection: AsyncConnection, place: Place, facts: Json, *, after: int = 0, guard: Guard | None = None
-    ) -> Sequence[str]:
-        """Insert a deployment as its target's newest generation, ours to run; gives the ids of those it supersedes."""
+    ) -> None:
+        """Insert a deployment as its target's newest generation, ours to run; those before it end."""
         generation = await self._next_generation(connection, place, after)
         if guard:
             await guard(connection, generation - 1)
@@ -64,7 +64,11 @@ class DeploymentStore:
             await _put_away(connection, place, superseded)
         for one in superseded:
             await _log(connection, one, DeploymentStatus.SUPERSEDED, {"by": facts["id"]})
-        return superseded
+
+    async def superseded_by(self, deployment_id: str) -> Sequence[str]:
+        """The ids of those that ended when this one was accepted."""
+        query = select(deployments.c.id).where(deployments.c.superseded_by == deployment_id)
+        return [row.id for row in await self._database.fetch(query)]
 
     async def get(self, deployment_id: str) -> DeploymentRecord | None:
         return await self._first(select(deployments).where(deployments.c.id == deployment_id))

@@ -1,8 +1,8 @@
 """The values of a change: who asks for it, what is about to be done, and what came of it."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,8 +11,11 @@ from service.access.authz import Caller, Target
 from service.base.clock import Deadline
 from service.base.errors import PreconditionError
 from service.models.audit import Status
+from service.models.common import Model
 
 Json = dict[str, Any]
+M = TypeVar("M", bound=Model)
+T_co = TypeVar("T_co", covariant=True)
 Write = Callable[[AsyncConnection], Awaitable[None]]
 """Changes our own tables in the transaction that completes an operation. It may refuse by raising a typed error: then
 nothing of it is true, and the operation failed. It may be called again, after a transaction that was lost."""
@@ -43,34 +46,58 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Generic[T_co]):
     """What is about to be done. `request` is all that is needed to settle it later, without secrets."""
 
     action: Action
     target: Target
     request: Json
+    restore: Callable[[Json], T_co] | None
+    """Makes the caller's value of what the row has, for a repeat. None: it has a secret, which is shown once."""
     requires: Sequence[tuple[Action, Target]] = ()
     """What the caller must be allowed to do, where that is more than `action` on `target`."""
     targets: Sequence[Target] = ()
     """What it is about, where that is more than `target`: it is found by each of them."""
-    is_repeatable: bool = True
-    """Whether the stored answer may be given again; one that shows a secret may not."""
     keeps_before: bool = False
     """Whether what was there before is kept (`Operations.keep`) before AWS is asked."""
 
 
+def as_recorded(result: Json) -> Json:
+    """Restores what is recorded as it is answered."""
+    return result
+
+
+def nothing(_: Json) -> None:
+    """Restores the value of a change that answers nothing."""
+
+
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of it: the answer, and what becomes true of our own tables in the same commit as the row."""
+class Outcome(Generic[T_co]):
+    """What came of it, and what becomes true of our own tables in the same commit as the row."""
 
     result: Json
+    """What the row keeps."""
+    value: T_co = field(repr=False)
+    """What the caller gets, and nobody else: it may be a secret."""
     write: Write | None = None
 
+    @staticmethod
+    def of(model: M) -> "Outcome[M]":
+        """Of what is recorded as it is answered."""
+        return Outcome(model.model_dump(mode="json"), model)
+
+    @staticmethod
+    def empty(write: Write | None = None) -> "Outcome[None]":
+        """Of what answers nothing."""
+        return Outcome({}, None, write)
+
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Done(Generic[T_co]):
+    """What was done, now or by an earlier request."""
+
     operation_id: str
-    result: Json
+    value: T_co = field(repr=False)
     is_replayed: bool = False
 
 

@@ -33,13 +33,13 @@ class Ledger:
         self._dialect = sqlite if database.is_sqlite else postgresql
         self._inserts: Batcher[Json, None] = Batcher(self._insert_all)
 
-    async def open(self, call: Call, intent: Intent) -> str:
+    async def open(self, call: Call, intent: Intent[object]) -> str:
         """A new pending row; rows of concurrent requests share a commit."""
         row = self._row(call, intent, Status.PENDING)
         await self._inserts.submit(row)
         return str(row["id"])
 
-    async def open_with_key(self, call: Call, intent: Intent) -> str | Twin:
+    async def open_with_key(self, call: Call, intent: Intent[object]) -> str | Twin:
         """A new pending row that holds the caller's key, or the twin that holds it already."""
         row = self._row(call, intent, Status.PENDING)
         async with self._database.write() as connection:
@@ -49,7 +49,7 @@ class Ledger:
                 await connection.rollback()
         return twin or str(row["id"])
 
-    async def continue_from(self, call: Call, intent: Intent, twin: Twin) -> str | None:
+    async def continue_from(self, call: Call, intent: Intent[object], twin: Twin) -> str | None:
         """A new pending row that holds the key in place of a twin that did a part; None if another request has it."""
         row = self._row(call, intent, Status.PENDING) | {"replay_of": twin.id, "before": {"applied": twin.applied}}
         c = idempotency_keys.c
@@ -77,7 +77,7 @@ class Ledger:
         async with self._database.read() as connection:
             return open_of(dict((await connection.execute(query)).mappings().one()))
 
-    async def record(self, call: Call, intent: Intent, status: Status, **facts: object) -> str:
+    async def record(self, call: Call, intent: Intent[object], status: Status, **facts: object) -> str:
         """A row that is complete from the start: a refusal, a replay, a credential handed out from the cache."""
         row = self._row(call, intent, status)
         row |= {"completed_at": row["started_at"], "settled_by": "request", **facts}
@@ -193,7 +193,7 @@ class Ledger:
         async with self._database.write() as connection:
             await connection.execute(delete(idempotency_keys).where(idempotency_keys.c.expires_at < utcnow()))
 
-    def _row(self, call: Call, intent: Intent, status: Status) -> Json:
+    def _row(self, call: Call, intent: Intent[object], status: Status) -> Json:
         return {
             "id": new_id(),
             "actor": call.caller.id,

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from typing import TypeVar
 
 import stamina
 import structlog
@@ -38,7 +39,8 @@ from service.models.audit import Status
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, Twin
 from service.operations.ledger import Ledger
 
-Act = Callable[[str], Awaitable[Outcome]]
+T = TypeVar("T")
+Act = Callable[[str], Awaitable[Outcome[T]]]
 """Makes the change; it is told the operation's id, to leave it on what it makes."""
 
 Settler = Callable[[Open], Awaitable[Settled | None]]
@@ -88,7 +90,7 @@ class Operations:
         """Those that this version settles without asking AWS."""
         return self._settlers.keys() - self._looking
 
-    async def run(self, call: Call, intent: Intent, act: Act) -> Done:
+    async def run(self, call: Call, intent: Intent[T], act: Act[T]) -> Done[T]:
         """Do what `intent` says by calling `act`, once, with everything about it in the audit trail.
 
         :raises WharfingerError: refused, or it failed and nothing was changed.
@@ -116,11 +118,11 @@ class Operations:
         if not await self._ledger.keep(operation_id, before, leave.applied if leave else ()):
             raise _unknown(operation_id)
 
-    async def record(self, call: Call, intent: Intent, outcome: Outcome) -> Done:
+    async def record(self, call: Call, intent: Intent[T], outcome: Outcome[T]) -> Done[T]:
         """Record a change that asks nothing of AWS, with its outcome: durable when this returns."""
         await self._authorise(call, intent)
         made = await self._ledger.record(call, intent, Status.SUCCEEDED, result=outcome.result)
-        return Done(made, outcome.result)
+        return Done(made, outcome.value)
 
     async def settle(self, operation: Open) -> Settled | None:
         """What became of an open operation; None where that can't be told now."""
@@ -135,7 +137,7 @@ class Operations:
             log.exception("not_settled", operation=operation.id)
         return None
 
-    async def _authorise(self, call: Call, intent: Intent) -> None:
+    async def _authorise(self, call: Call, intent: Intent[object]) -> None:
         try:
             for action, target in intent.requires or ((intent.action, intent.target),):
                 authz.require(call.caller, action, target)
@@ -143,24 +145,26 @@ class Operations:
             await self._ledger.record(call, intent, Status.REFUSED, code=error.code)
             raise
 
-    async def _replay(self, call: Call, intent: Intent, twin: Twin) -> Done:
-        if (error := await self._not_repeatable(call, intent, twin)) is not None:
+    async def _replay(self, call: Call, intent: Intent[T], twin: Twin) -> Done[T]:
+        try:
+            value = await self._restored(call, intent, twin)
+        except (UndeterminedError, InProgressError, ConflictError) as error:
             await self._ledger.record(call, intent, Status.REFUSED, code=error.code, replay_of=twin.id)
-            raise error
+            raise
         await self._ledger.record(call, intent, Status.REPLAYED, replay_of=twin.id)
-        return Done(twin.id, twin.result or {}, is_replayed=True)
+        return Done(twin.id, value, is_replayed=True)
 
-    async def _not_repeatable(self, call: Call, intent: Intent, twin: Twin) -> WharfingerError | None:
-        """Why the first request's answer can't be given again."""
+    async def _restored(self, call: Call, intent: Intent[T], twin: Twin) -> T:
+        """The first request's value; it raises why that can't be given again."""
         if twin.status == Status.UNKNOWN:
-            return await self._undetermined(call, twin)
+            raise await self._undetermined(call, twin)
         if twin.status != Status.SUCCEEDED or twin.result is None:
-            return InProgressError("Ask again: the first request has no outcome yet.", retry_after=_RETRY_AFTER)
-        if not intent.is_repeatable:
-            return ConflictError(
+            raise InProgressError("Ask again: the first request has no outcome yet.", retry_after=_RETRY_AFTER)
+        if intent.restore is None:
+            raise ConflictError(
                 f"It was done as operation {twin.id}; a secret is shown once only.", code="secret_not_replayable"
             )
-        return None
+        return intent.restore(twin.result)
 
     async def _undetermined(self, call: Call, twin: Twin) -> WharfingerError:
         found: Settled | None = None
@@ -178,8 +182,8 @@ class Operations:
         )
 
     async def _act(
-        self, call: Call, intent: Intent, operation_id: str, act: Act, *, applied: Sequence[str] = ()
-    ) -> Done:
+        self, call: Call, intent: Intent[T], operation_id: str, act: Act[T], *, applied: Sequence[str] = ()
+    ) -> Done[T]:
         """Act and record, each in its time: cut off in between by anybody else, the answer would not be true."""
         leave = Permit(operation_id, until=call.deadline.act_until, applied=applied)
         with unbounded():
@@ -189,7 +193,7 @@ class Operations:
             except TimeoutError as error:
                 raise _unknown(operation_id) from error
 
-    async def _act_once(self, call: Call, intent: Intent, leave: Permit, act: Act) -> Done:
+    async def _act_once(self, call: Call, intent: Intent[T], leave: Permit, act: Act[T]) -> Done[T]:
         token = permit.set(leave)
         try:
             async with asyncio.timeout_at(call.deadline.act_by):
@@ -199,18 +203,18 @@ class Operations:
         finally:
             permit.reset(token)
         await self._succeed(leave.operation_id, outcome)
-        return Done(leave.operation_id, outcome.result)
+        return Done(leave.operation_id, outcome.value)
 
-    async def _succeed(self, operation_id: str, outcome: Outcome) -> None:
+    async def _succeed(self, operation_id: str, outcome: Outcome[object]) -> None:
         try:
             await self._complete(operation_id, Status.SUCCEEDED, outcome)
         except OutcomeUnknownError:
             raise
         except WharfingerError as refusal:
-            await self._complete(operation_id, Status.FAILED, Outcome({}), refusal)
+            await self._complete(operation_id, Status.FAILED, Outcome.empty(), refusal)
             raise
 
-    async def _fail(self, intent: Intent, leave: Permit, error: WharfingerError) -> Done:
+    async def _fail(self, intent: Intent[T], leave: Permit, error: WharfingerError) -> Done[T]:
         if leave.is_doubtful and error.aws is not None:
             return await self._prove(intent, leave.operation_id, error)
         if _is_lost(error, leave):
@@ -220,7 +224,7 @@ class Operations:
         await self._complete(leave.operation_id, _status_of(error), _facts_of(error), error)
         raise error
 
-    async def _prove(self, intent: Intent, operation_id: str, error: WharfingerError) -> Done:
+    async def _prove(self, intent: Intent[T], operation_id: str, error: WharfingerError) -> Done[T]:
         """An attempt before had no answer, so the refusal may be of our own doing, and AWS may act on it even now.
 
         What is proven to be this operation's is believed at once, nothing else is: that is for the sweep.
@@ -228,13 +232,14 @@ class Operations:
         found: Settled | None = None
         if intent.action in self._proving:
             found = await self.settle(Open(operation_id, intent.action, intent.target.registry, intent.request))
-        if found is None or found.status != Status.SUCCEEDED or found.result is None:
+        if found is None or found.status != Status.SUCCEEDED or found.result is None or intent.restore is None:
             raise _unknown(operation_id) from error
-        await self._complete(operation_id, Status.SUCCEEDED, Outcome(found.result))
-        return Done(operation_id, found.result)
+        value = intent.restore(found.result)
+        await self._complete(operation_id, Status.SUCCEEDED, Outcome(found.result, value))
+        return Done(operation_id, value)
 
     async def _complete(
-        self, operation_id: str, status: Status, outcome: Outcome, error: WharfingerError | None = None
+        self, operation_id: str, status: Status, outcome: Outcome[object], error: WharfingerError | None = None
     ) -> None:
         facts = {"code": error.code, "aws": asdict(error.aws) if error.aws else None} if error else {}
         try:
@@ -280,8 +285,8 @@ def _status_of(error: WharfingerError) -> Status:
     return Status.PARTIAL if isinstance(error, PartialError) else Status.FAILED
 
 
-def _facts_of(error: WharfingerError) -> Outcome:
-    return Outcome({"applied": list(error.applied)} if isinstance(error, PartialError) else {})
+def _facts_of(error: WharfingerError) -> Outcome[None]:
+    return Outcome({"applied": list(error.applied)} if isinstance(error, PartialError) else {}, None)
 
 
 def _unknown(operation_id: str) -> OutcomeUnknownError:

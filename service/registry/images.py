@@ -14,7 +14,7 @@ from service.clients.registry import Registry
 from service.models.images import Image, ImagePage, ImageSummary, ImageTagging, TaggedImage
 from service.models.references import Reference
 from service.operations import settling
-from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled
+from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
 from service.operations.runner import Operations
 from service.registry import references
 from service.registry.registries import Registries
@@ -60,7 +60,7 @@ class Images:
             platforms=manifest.platforms,
         )
 
-    async def tag(self, call: Call, registry: str | None, image: Reference, asked: ImageTagging) -> Done:
+    async def tag(self, call: Call, registry: str | None, image: Reference, asked: ImageTagging) -> Done[TaggedImage]:
         """Let the tag of `image` stand for the source, whose manifest is put again as it is.
 
         :raises ParameterError: `image` names a digest, not a tag.
@@ -70,44 +70,46 @@ class Images:
         chosen, source, tag = self._registries.find(registry), asked.within(image.repository), _tag_of(image)
         moved = Reference(image.repository, tag, None)
 
-        async def act(operation_id: str) -> Outcome:
+        async def act(operation_id: str) -> Outcome[TaggedImage]:
             await references.require(chosen, image, source)
             there, manifest = await asyncio.gather(_state(chosen, moved), chosen.images.manifest(source))
             _require_match(call, moved, there)
             await self._operations.keep(operation_id, there | {"wanted": manifest.digest})
             await chosen.images.put(image.repository, tag, manifest)
-            return Outcome(_tagged(chosen, image.repository, tag, manifest.digest))
+            return Outcome.of(_tagged(chosen, image.repository, tag, manifest.digest))
 
         target = Target(chosen.name, image.repository)
         needed = ((Action.IMAGE_TAG, target), (Action.REPOSITORY_READ, Target(target.registry, source.repository)))
         request = {"reference": str(moved), "source": str(source)}
-        intent = Intent(Action.IMAGE_TAG, target, request, requires=needed, keeps_before=True)
+        intent = Intent(
+            Action.IMAGE_TAG, target, request, TaggedImage.model_validate, requires=needed, keeps_before=True
+        )
         return await self._operations.run(call, intent, act)
 
-    async def delete(self, call: Call, registry: str | None, image: Reference) -> Done:
+    async def delete(self, call: Call, registry: str | None, image: Reference) -> Done[None]:
         """By tag: that tag, and with the last one the image. By digest: the image with all its tags.
 
         :raises ConflictError: it is part of an index (`image_referenced`).
         """
         chosen = self._registries.find(registry)
 
-        async def act(operation_id: str) -> Outcome:
+        async def act(operation_id: str) -> Outcome[None]:
             await references.require(chosen, image)
             there = await _state(chosen, image)
             _require_match(call, image, there)
             await self._operations.keep(operation_id, there)
             await chosen.images.delete(image)
-            return Outcome({})
+            return Outcome.empty()
 
         target = Target(chosen.name, image.repository)
-        intent = Intent(Action.IMAGE_DELETE, target, {"reference": str(image)}, keeps_before=True)
+        intent = Intent(Action.IMAGE_DELETE, target, {"reference": str(image)}, nothing, keeps_before=True)
         return await self._operations.run(call, intent, act)
 
     async def _settle_tag(self, operation: Open) -> Settled:
         registry, image = self._registries.find(operation.registry), Reference.parse(operation.request["reference"])
         there = await _state(registry, image)
         wanted = await _wanted(registry, operation)
-        result = _tagged(registry, image.repository, _tag_of(image), wanted)
+        result = _tagged(registry, image.repository, _tag_of(image), wanted).model_dump()
         return settling.change(operation, there | {"wanted": wanted}, {"digest": wanted}, result=result, found=there)
 
     async def _settle_delete(self, operation: Open) -> Settled:
@@ -144,8 +146,8 @@ def _tag_of(image: Reference) -> str:
     return image.tag
 
 
-def _tagged(registry: Registry, repository: str, tag: str, digest: str) -> Json:
-    return TaggedImage(registry=registry.name, repository=repository, tag=tag, digest=digest).model_dump()
+def _tagged(registry: Registry, repository: str, tag: str, digest: str) -> TaggedImage:
+    return TaggedImage(registry=registry.name, repository=repository, tag=tag, digest=digest)
 
 
 async def _wanted(registry: Registry, operation: Open) -> str:

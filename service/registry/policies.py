@@ -11,7 +11,7 @@ from service.clients.registry import Registry
 from service.iam.documents import Document, hash_of, names_others, parse
 from service.iam.reach import places_of_broker
 from service.operations import settling
-from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled
+from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, as_recorded, nothing
 from service.operations.runner import Operations
 from service.registry.registries import Registries
 
@@ -51,7 +51,7 @@ class Policies:
             raise NotFoundError("policy", name)
         return found
 
-    async def put(self, call: Call, registry: str | None, name: str, content: bytes) -> Done:
+    async def put(self, call: Call, registry: str | None, name: str, content: bytes) -> Done[Document]:
         """Set the policy of repository `name` to a document, sent to AWS as it came.
 
         :raises InvalidError: the document has mistakes, or lets in the role that vended credentials are narrowed from.
@@ -61,27 +61,28 @@ class Policies:
         document = parse(content)
         _keep_broker_out(document, chosen.settings.broker_role)
 
-        async def act(operation_id: str) -> Outcome:
+        async def act(operation_id: str) -> Outcome[Document]:
             await self._keep(call, operation_id, chosen, name)
-            return Outcome(await chosen.policies.put(name, content.decode()))
+            stored = await chosen.policies.put(name, content.decode())
+            return Outcome(stored, stored)
 
         lets_others_in = names_others(document, chosen.settings.account_id)
         action = Action.POLICY_PUT_FOREIGN if lets_others_in else Action.POLICY_PUT
         request = {"name": name, "document": document, "sha256": hash_of(document)}
-        intent = Intent(action, Target(chosen.name, name), request, keeps_before=True)
+        intent = Intent(action, Target(chosen.name, name), request, as_recorded, keeps_before=True)
         return await self._operations.run(call, intent, act)
 
-    async def delete(self, call: Call, registry: str | None, name: str) -> Done:
+    async def delete(self, call: Call, registry: str | None, name: str) -> Done[None]:
         """:raises NotFoundError: there is none."""
         chosen = self._registries.find(registry)
 
-        async def act(operation_id: str) -> Outcome:
+        async def act(operation_id: str) -> Outcome[None]:
             await self._keep(call, operation_id, chosen, name)
             await chosen.policies.delete(name)
-            return Outcome({})
+            return Outcome.empty()
 
         target = Target(chosen.name, name)
-        intent = Intent(Action.POLICY_DELETE, target, {"name": name}, keeps_before=True)
+        intent = Intent(Action.POLICY_DELETE, target, {"name": name}, nothing, keeps_before=True)
         return await self._operations.run(call, intent, act)
 
     async def _keep(self, call: Call, operation_id: str, registry: Registry, name: str) -> None:

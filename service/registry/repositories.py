@@ -28,7 +28,7 @@ from service.models.repositories import (
     TagSettings,
 )
 from service.operations import settling
-from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled
+from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
 from service.operations.runner import Operations
 from service.registry.registries import Registries
 
@@ -44,19 +44,19 @@ class Repositories:
         operations.settles(Action.REPOSITORY_UPDATE, self._settle_update, looks=True)
         operations.settles(Action.REPOSITORY_DELETE, self._settle_delete, looks=True, call="DeleteRepository")
 
-    async def create(self, call: Call, registry: str | None, asked: RepositoryCreate) -> Done:
+    async def create(self, call: Call, registry: str | None, asked: RepositoryCreate) -> Done[Repository]:
         """Create a repository, tagged with the operation that made it.
 
         :raises ConflictError: there is one of that name (`repository_exists`), or a quota is used up.
         """
         chosen = self._registries.find(registry)
 
-        async def act(operation_id: str) -> Outcome:
-            made = await chosen.repositories.create(asked, {OPERATION_TAG: operation_id})
-            return Outcome(made.model_dump(mode="json"))
+        async def act(operation_id: str) -> Outcome[Repository]:
+            return Outcome.of(await chosen.repositories.create(asked, {OPERATION_TAG: operation_id}))
 
         request = asked.model_dump(mode="json")
-        intent = Intent(Action.REPOSITORY_CREATE, Target(chosen.name, asked.name), request)
+        target = Target(chosen.name, asked.name)
+        intent = Intent(Action.REPOSITORY_CREATE, target, request, Repository.model_validate)
         return await self._operations.run(call, intent, act)
 
     async def get(self, caller: Caller, registry: str | None, name: str) -> Repository:
@@ -88,7 +88,7 @@ class Repositories:
                 break
         return RepositoryPage(items=items, next_cursor=_cursor(token, 0) if token else None)
 
-    async def update(self, call: Call, registry: str | None, name: str, change: RepositoryUpdate) -> Done:
+    async def update(self, call: Call, registry: str | None, name: str, change: RepositoryUpdate) -> Done[Repository]:
         """Change what `change` names, field by field.
 
         :raises PartialError: AWS took one field and refused another. A repeat with the same key sends the rest alone.
@@ -96,34 +96,35 @@ class Repositories:
         """
         chosen = self._registries.find(registry)
 
-        async def act(operation_id: str) -> Outcome:
+        async def act(operation_id: str) -> Outcome[Repository]:
             # Read before and not after: once it is changed, nothing may stand between that and its record.
             found = await chosen.repositories.get(name)
             call.require_match(etag_of(found), f"Repository {name}")
             await self._operations.keep(operation_id, _facts(found, change))
             await _apply(_steps(chosen.repositories, name, change), _applied_before())
-            return Outcome(_changed(found, change).model_dump(mode="json"))
+            return Outcome.of(_changed(found, change))
 
         request = change.model_dump(mode="json", exclude_unset=True) | {"name": name}
-        intent = Intent(Action.REPOSITORY_UPDATE, Target(chosen.name, name), request, keeps_before=True)
+        target = Target(chosen.name, name)
+        intent = Intent(Action.REPOSITORY_UPDATE, target, request, Repository.model_validate, keeps_before=True)
         return await self._operations.run(call, intent, act)
 
-    async def delete(self, call: Call, registry: str | None, name: str, *, force: bool) -> Done:
+    async def delete(self, call: Call, registry: str | None, name: str, *, force: bool) -> Done[None]:
         """Delete a repository; one with images only by `force`.
 
         :raises ConflictError: it has images (`repository_not_empty`).
         """
         chosen = self._registries.find(registry)
 
-        async def act(operation_id: str) -> Outcome:
+        async def act(operation_id: str) -> Outcome[None]:
             found = await or_none(chosen.repositories.get(name))
             call.require_match(etag_of(found) if found else None, f"Repository {name}")
             await self._operations.keep(operation_id, _born(found))
             await chosen.repositories.delete(name, force=force)
-            return Outcome({})
+            return Outcome.empty()
 
         request = {"name": name, "force": force}
-        intent = Intent(Action.REPOSITORY_DELETE, Target(chosen.name, name), request, keeps_before=True)
+        intent = Intent(Action.REPOSITORY_DELETE, Target(chosen.name, name), request, nothing, keeps_before=True)
         return await self._operations.run(call, intent, act)
 
     async def _settle_create(self, operation: Open) -> Settled:

@@ -13,7 +13,7 @@ from service.access.authz import Target
 from service.base import cursors
 from service.base.db import Database
 from service.models.audit import Status
-from service.operations.calls import Intent
+from service.operations.calls import Intent, nothing
 from service.operations.ledger import Ledger
 from tests.conftest import Connect, MakeKey
 from tests.marks import only_sqlite
@@ -168,7 +168,7 @@ async def test_the_trail_is_in_order_of_completion_and_what_is_open_is_asked_for
     bare_admin: httpx.AsyncClient, database: Database
 ) -> None:
     ledger = Ledger(database=database, remember=timedelta(hours=1))
-    is_about = Intent(Action.KEY_REVOKE, Target(key="a"), {})
+    is_about = Intent(Action.KEY_REVOKE, Target(key="a"), {}, nothing)
     slow = await ledger.open(make_call(), is_about)
     quick = await ledger.open(make_call(), is_about)
     await ledger.complete(quick, Status.SUCCEEDED)
@@ -193,7 +193,7 @@ async def test_what_is_open_is_found_by_each_of_the_many_it_names(
     ledger = Ledger(database=database, remember=timedelta(hours=1))
     targets = [Target("local", "team/app"), Target("local", "other/app")]
     vend = await ledger.open(
-        make_call(), Intent(Action.TOKEN_PULL, Target("local", "other/app,team/app"), {}, targets=targets)
+        make_call(), Intent(Action.TOKEN_PULL, Target("local", "other/app,team/app"), {}, nothing, targets=targets)
     )
 
     for wanted in ({"target": "local/team/app"}, {"target": "local/other/app"}, {"target_prefix": "local/team"}):
@@ -204,7 +204,7 @@ async def test_what_is_open_is_found_by_each_of_the_many_it_names(
 
 async def test_pages_of_what_is_open_follow_each_other(bare_admin: httpx.AsyncClient, database: Database) -> None:
     ledger = Ledger(database=database, remember=timedelta(hours=1))
-    opened = [await ledger.open(make_call(), Intent(Action.KEY_REVOKE, Target(key="a"), {})) for _ in range(3)]
+    opened = [await ledger.open(make_call(), Intent(Action.KEY_REVOKE, Target(key="a"), {}, nothing)) for _ in range(3)]
     first = await bare_admin.get("/v1/audit", params={"status": "pending", "limit": 2})
     second = await bare_admin.get(first.links["next"]["url"])
 

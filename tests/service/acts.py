@@ -23,7 +23,7 @@ class Act:
     before: Callable[[], Awaitable[object]] | None = None
     calls: list[str] = field(default_factory=list)
 
-    async def __call__(self, operation_id: str) -> Outcome:
+    async def __call__(self, operation_id: str) -> Outcome[Json]:
         self.calls.append(operation_id)
         given = permit.get()
         assert given
@@ -33,7 +33,7 @@ class Act:
             await self.before()
         if self.fails_with:
             raise self.fails_with
-        return Outcome(RESULT)
+        return Outcome(RESULT, RESULT)
 
 
 @dataclass(slots=True)
@@ -44,11 +44,11 @@ class HeldAct:
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
     calls: int = 0
 
-    async def __call__(self, _: str) -> Outcome:
+    async def __call__(self, _: str) -> Outcome[Json]:
         self.calls += 1
         self.is_at_work.set()
         await self.may_end.wait()
-        return Outcome(RESULT)
+        return Outcome(RESULT, RESULT)
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from service.access.actions import Action, Role
 from service.access.authz import Binding, Caller, Target
 from service.base.clock import Deadline
-from service.operations.calls import Call, Intent
+from service.operations.calls import Call, Intent, Json, as_recorded
 
 CALLER = Caller("caller-1", "ci", (Binding(role=Role.DEVELOPER, repository="team"),))
 
@@ -26,5 +26,5 @@ def make_call(
     )
 
 
-def intent(action: Action = Action.REPOSITORY_CREATE, repository: str = "team/app") -> Intent:
-    return Intent(action, Target("local", repository), {"name": repository})
+def intent(action: Action = Action.REPOSITORY_CREATE, repository: str = "team/app") -> Intent[Json]:
+    return Intent(action, Target("local", repository), {"name": repository}, as_recorded)

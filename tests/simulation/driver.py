@@ -43,7 +43,7 @@ class Answered:
     ask: Ask
     at: float
     error: WharfingerError | None
-    done: Done | None
+    done: Done[object] | None
 
 
 @dataclass(slots=True)
@@ -201,14 +201,14 @@ class _History:
         self._world.note(_told(done, error))
 
 
-def _told(done: Done | None, error: WharfingerError | None) -> str:
+def _told(done: Done[object] | None, error: WharfingerError | None) -> str:
     if error:
         return f"is told {error.code}: {error.detail}"
     assert done
     return f"is told that operation {done.operation_id} did it" + (" before" if done.is_replayed else "")
 
 
-async def _handle(world: World, replica: Replica, ask: Ask) -> Done:
+async def _handle(world: World, replica: Replica, ask: Ask) -> Done[object]:
     """As the route does: in its time, which begins once the replica takes it up."""
     deadline = Deadline.after(DEADLINES.request)
     world.deadlines[ask.name] = world.loop.now + DEADLINES.request.total_seconds()
@@ -226,7 +226,7 @@ async def _handle(world: World, replica: Replica, ask: Ask) -> Done:
         raise DeadlineError("The request's time was up, and nothing was changed.") from error
 
 
-async def _perform(replica: Replica, call: Call, ask: Ask) -> Done:  # noqa: PLR0911 - a table of kinds
+async def _perform(replica: Replica, call: Call, ask: Ask) -> Done[object]:  # noqa: PLR0911 - a table of kinds
     params = ask.params
     match ask.kind:
         case "create":
@@ -248,4 +248,4 @@ async def _perform(replica: Replica, call: Call, ask: Ask) -> Done:  # noqa: PLR
         case "delete_policy":
             return await replica.policies.delete(call, None, APP)
     asked = TokenRequest.model_validate({"repositories": [APP], "actions": ["pull"]})
-    return (await replica.tokens.vend(call, None, asked))[1]
+    return await replica.tokens.vend(call, None, asked)

@@ -8,7 +8,7 @@ from service.base.permits import Permit
 from service.models.audit import Status
 from service.operations.calls import Call, Done, Intent, Open, Settled, Twin
 from service.operations.ledger import Ledger
-from service.operations.runner import Act, Operations
+from service.operations.runner import Act, Operations, T
 from service.operations.sweep import Row, Settlement
 from tests.simulation.replica import Replica
 
@@ -40,7 +40,7 @@ class NeverKnows(_Settling):
 
 
 class _Forgetful(Ledger):
-    async def open_with_key(self, call: Call, intent: Intent) -> str | Twin:
+    async def open_with_key(self, call: Call, intent: Intent[object]) -> str | Twin:
         return await self.open(call, intent)
 
 
@@ -49,10 +49,10 @@ class ForgetsKeys(Replica):
 
 
 class _Unwritten(Ledger):
-    async def open(self, call: Call, intent: Intent) -> str:  # noqa: ARG002 - as it is called
+    async def open(self, call: Call, intent: Intent[object]) -> str:  # noqa: ARG002 - as it is called
         return new_id()
 
-    async def open_with_key(self, call: Call, intent: Intent) -> str | Twin:
+    async def open_with_key(self, call: Call, intent: Intent[object]) -> str | Twin:
         return await self.open(call, intent)
 
 
@@ -70,7 +70,7 @@ class BelievesItsFirstLook(Replica):
 
 
 class _Late(Operations):
-    async def _act_once(self, call: Call, intent: Intent, leave: Permit, act: Act) -> Done:
+    async def _act_once(self, call: Call, intent: Intent[T], leave: Permit, act: Act[T]) -> Done[T]:
         leave.until = None
         return await super()._act_once(call, intent, leave, act)
 
@@ -81,8 +81,8 @@ class SendsPastItsDeadline(Replica):
 
 class _Anew(Operations):
     async def _act(
-        self, call: Call, intent: Intent, operation_id: str, act: Act, *, applied: Sequence[str] = ()
-    ) -> Done:
+        self, call: Call, intent: Intent[T], operation_id: str, act: Act[T], *, applied: Sequence[str] = ()
+    ) -> Done[T]:
         del applied
         return await super()._act(call, intent, operation_id, act)
 

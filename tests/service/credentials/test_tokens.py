@@ -45,8 +45,7 @@ def tokens_of(broker: Any, operate: Operations) -> Tokens:  # noqa: ANN401 - a s
 async def number(tokens: Tokens, **asked: Any) -> str:  # noqa: ANN401 - fields of the request
     """Which of the vended ones a request is answered."""
     request = TokenRequest.model_validate({"repositories": ["team/app"], "actions": ["pull"]} | asked)
-    token, _ = await tokens.vend(make_call(), None, request)
-    return token.password.partition(" ")[0]
+    return (await tokens.vend(make_call(), None, request)).value.password.partition(" ")[0]
 
 
 async def test_one_with_less_than_a_quarter_of_an_hour_left_is_not_given_again(operate: Operations, rows: Rows) -> None:

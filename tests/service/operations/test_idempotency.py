@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -21,7 +21,7 @@ from service.base.errors import (
 )
 from service.base.permits import permit
 from service.models.audit import Status
-from service.operations.calls import Done, Settled
+from service.operations.calls import Done, Intent, Outcome, Settled
 from service.operations.ledger import Ledger
 from service.operations.runner import Operations
 from tests.service.acts import RESULT, Act, HeldAct, Look
@@ -33,6 +33,13 @@ pytestmark = pytest.mark.asyncio
 REFUSED = ConflictError("It exists.", code="repository_exists")
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a caller gets, which is not JSON."""
+
+    to: str
+
+
 async def test_a_repeat_is_answered_from_the_record(operate: Operations, rows: Rows) -> None:
     act = Act()
     first = await operate.run(make_call(key="k"), intent(), act)
@@ -41,6 +48,18 @@ async def test_a_repeat_is_answered_from_the_record(operate: Operations, rows: R
     assert act.calls == [first.operation_id]
     done, replayed = await rows()
     assert (replayed["status"], replayed["replay_of"]) == (Status.REPLAYED, done["id"])
+
+
+async def test_a_repeat_has_its_value_made_of_what_was_recorded(operate: Operations) -> None:
+    of = intent()
+    asked = Intent(of.action, of.target, of.request, lambda recorded: Link(recorded["uri"]))
+
+    async def act(_: str) -> Outcome[Link]:
+        return Outcome({"uri": "team/app"}, Link("team/app"))
+
+    first = await operate.run(make_call(key="k"), asked, act)
+    again = await operate.run(make_call(key="k"), asked, act)
+    assert (first.value, again.value, again.is_replayed) == (Link("team/app"), Link("team/app"), True)
 
 
 async def test_of_twenty_at_once_one_acts_and_all_answers_agree(operate: Operations) -> None:
@@ -167,7 +186,7 @@ async def test_a_replay_is_for_those_who_may_still_do_it(operate: Operations, ro
 
 
 async def test_an_answer_that_shows_a_secret_is_not_given_again(operate: Operations, rows: Rows) -> None:
-    secret = replace(intent(), is_repeatable=False)
+    secret = replace(intent(), restore=None)
     done = await operate.run(make_call(key="k"), secret, Act())
     with pytest.raises(ConflictError, match=done.operation_id) as caught:
         await operate.run(make_call(key="k"), secret, Act())

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.access.actions import Action
-from service.access.authz import Target
+from service.access.actions import Action, Role
+from service.access.authz import Binding, Caller, Target
 from service.base.clock import new_id, utcnow
 from service.base.db import Database
 from service.base.errors import (
@@ -30,7 +30,7 @@ from service.base.errors import (
 from service.base.permits import permit
 from service.base.tables import keys
 from service.models.audit import Status
-from service.operations.calls import Outcome, Settled
+from service.operations.calls import Intent, Json, Outcome, Settled
 from service.operations.ledger import Ledger
 from service.operations.runner import Operations
 from tests.service.acts import RESULT, Act, HeldAct, Look, Outage
@@ -39,6 +39,7 @@ from tests.service.conftest import Remembered, Rows
 
 pytestmark = pytest.mark.asyncio
 
+ADMIN = Caller("caller-2", "operator", (Binding(role=Role.ADMIN),))
 REFUSED = ConflictError("It exists.", code="repository_exists", aws=AwsRefusal("RepositoryAlreadyExistsException", "r"))
 THROTTLED = AwsThrottledError("Slower.", aws=AwsRefusal("ThrottlingException", "r"))
 
@@ -55,7 +56,7 @@ async def test_it_is_recorded_before_it_is_done_and_its_outcome_after(operate: O
     assert seen == [Status.PENDING]
     assert (row["id"], row["status"], row["result"]) == (done.operation_id, Status.SUCCEEDED, RESULT)
     assert act.calls == [done.operation_id]
-    assert (done.result, done.is_replayed) == (RESULT, False)
+    assert (done.value, done.is_replayed) == (RESULT, False)
 
 
 async def test_no_transaction_is_open_while_aws_is_asked(operate: Operations, ledger: Ledger, rows: Rows) -> None:
@@ -109,9 +110,9 @@ async def test_every_permission_that_is_required_is_asked_for(operate: Operation
 
 
 async def test_what_asks_nothing_of_aws_is_one_complete_row(operate: Operations, rows: Rows) -> None:
-    await operate.record(make_call(), intent(), Outcome(RESULT))
+    await operate.record(make_call(), intent(), Outcome(RESULT, RESULT))
     with pytest.raises(NotFoundError):
-        await operate.record(make_call(), intent(repository="other/app"), Outcome(RESULT))
+        await operate.record(make_call(), intent(repository="other/app"), Outcome(RESULT, RESULT))
     assert [(row["status"], row["result"]) for row in await rows()] == [("succeeded", RESULT), ("refused", None)]
 
 
@@ -171,7 +172,7 @@ async def test_a_refusal_after_an_attempt_without_an_answer_may_be_of_our_own_do
     operate.settles(Action.REPOSITORY_CREATE, look, proves=True)
     done = await operate.run(make_call(), intent(), Act(fails_with=REFUSED, is_sent=True, is_doubtful=True))
     [row] = await rows()
-    assert (done.operation_id, done.result) == (row["id"], {"uri": "found"})
+    assert (done.operation_id, done.value) == (row["id"], {"uri": "found"})
     assert (row["status"], row["result"]) == (Status.SUCCEEDED, {"uri": "found"})
     assert [operation.id for operation in look.looked_at] == [row["id"]]
 
@@ -275,8 +276,8 @@ async def test_a_write_of_ours_that_refuses_fails_the_operation(
         await connection.execute(insert(keys).values(row))
         raise REFUSED
 
-    async def act(_: str) -> Outcome:
-        return Outcome(RESULT, write)
+    async def act(_: str) -> Outcome[Json]:
+        return Outcome(RESULT, RESULT, write)
 
     with pytest.raises(ConflictError):
         await operate.run(make_call(key="k"), intent(), act)
@@ -284,13 +285,24 @@ async def test_a_write_of_ours_that_refuses_fails_the_operation(
     assert (row["status"], row["code"], await remembered()) == (Status.FAILED, "repository_exists", [])
 
 
+async def test_the_callers_value_is_not_recorded_and_not_printed(operate: Operations, rows: Rows) -> None:
+    async def act(_: str) -> Outcome[str]:
+        return Outcome({"sha256": "of the secret"}, "whf_shown_once")
+
+    asked: Intent[str] = Intent(Action.KEY_CREATE, Target(key="a"), {}, restore=None)
+    done = await operate.run(make_call(caller=ADMIN), asked, act)
+    [row] = await rows()
+    assert (done.value, row["result"]) == ("whf_shown_once", {"sha256": "of the secret"})
+    assert "whf_shown_once" not in f"{done!r} {await act('')!r} {dict(row)}"
+
+
 async def test_what_was_there_before_is_durable_before_aws_is_asked(operate: Operations, rows: Rows) -> None:
     seen: list[object] = []
 
-    async def act(operation_id: str) -> Outcome:
+    async def act(operation_id: str) -> Outcome[Json]:
         await operate.keep(operation_id, {"digest": "before"})
         seen.extend(row["before"] for row in await rows())
-        return Outcome(RESULT)
+        return Outcome(RESULT, RESULT)
 
     await operate.run(make_call(), replace(intent(), keeps_before=True), act)
     assert seen == [{"was": {"digest": "before"}, "applied": []}]
@@ -301,11 +313,11 @@ async def test_once_a_sweep_has_taken_over_nothing_is_sent_any_more(
 ) -> None:
     sent: list[str] = []
 
-    async def act(operation_id: str) -> Outcome:
+    async def act(operation_id: str) -> Outcome[Json]:
         await ledger.claim(list(Action), overdue_since=timedelta(hours=-1), hold=timedelta(seconds=30))
         await operate.keep(operation_id, {"digest": "before"})
         sent.append(operation_id)
-        return Outcome(RESULT)
+        return Outcome(RESULT, RESULT)
 
     with pytest.raises(OutcomeUnknownError):
         await operate.run(make_call(), replace(intent(), keeps_before=True), act)

@@ -66,7 +66,7 @@ async def test_a_settled_success_is_replayed_to_the_caller_who_lost_it(
     await settlement.sweep()
     act = Act()
     done = await operate.run(make_call(key="k"), intent(), act)
-    assert (done.operation_id, done.result, done.is_replayed) == (operation_id, {"uri": "u"}, True)
+    assert (done.operation_id, done.value, done.is_replayed) == (operation_id, {"uri": "u"}, True)
     assert act.calls == []
 
 
