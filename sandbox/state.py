@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sandbox.clock import CLOCK
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS repositories (
     id INTEGER PRIMARY KEY, account TEXT NOT NULL, region TEXT NOT NULL, name TEXT NOT NULL, created_at REAL NOT NULL,
@@ -23,6 +25,10 @@ CREATE TABLE IF NOT EXISTS image_tags (
     FOREIGN KEY (repository, digest) REFERENCES images ON DELETE CASCADE
 );
 CREATE INDEX IF NOT EXISTS image_tags_by_digest ON image_tags (repository, digest);
+CREATE TABLE IF NOT EXISTS image_storage (
+    repository INTEGER NOT NULL, digest TEXT NOT NULL, archived_at REAL NOT NULL, active_from REAL,
+    PRIMARY KEY (repository, digest), FOREIGN KEY (repository, digest) REFERENCES images ON DELETE CASCADE
+);
 CREATE TABLE IF NOT EXISTS layers (
     repository INTEGER NOT NULL REFERENCES repositories ON DELETE CASCADE, digest TEXT NOT NULL, size INTEGER NOT NULL,
     PRIMARY KEY (repository, digest)
@@ -30,6 +36,10 @@ CREATE TABLE IF NOT EXISTS layers (
 CREATE TABLE IF NOT EXISTS uploads (
     id TEXT PRIMARY KEY, repository INTEGER NOT NULL REFERENCES repositories ON DELETE CASCADE,
     last_part INTEGER, has_small_part INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS cache_rules (
+    account TEXT NOT NULL, region TEXT NOT NULL, prefix TEXT NOT NULL, upstream_url TEXT NOT NULL,
+    created_at REAL NOT NULL, PRIMARY KEY (account, region, prefix)
 );
 CREATE TABLE IF NOT EXISTS account_settings (
     account TEXT NOT NULL, region TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
@@ -50,7 +60,13 @@ CREATE TABLE IF NOT EXISTS kube_objects (
     PRIMARY KEY (plural, namespace, name)
 );
 """
-_FORGOTTEN_BY_RESET = ("repositories", "account_settings", "sessions", "logins")
+_FORGOTTEN_BY_RESET = ("repositories", "account_settings", "cache_rules", "sessions", "logins")
+
+
+def _image_status(archived_at: float | None, active_from: float | None) -> str:
+    if archived_at is None or (active_from is not None and active_from <= CLOCK.time()):
+        return "ACTIVE"
+    return "ARCHIVED" if active_from is None else "ACTIVATING"
 
 
 class State:
@@ -65,6 +81,7 @@ class State:
         # Handed from the thread that opens it to the event loop's, and used by one at a time.
         self.sql = sqlite3.connect(folder / "sandbox.db", isolation_level=None, check_same_thread=False)
         self.sql.row_factory = sqlite3.Row
+        self.sql.create_function("image_status", 2, _image_status)
         self.sql.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; {_SCHEMA}")
 
     @contextmanager

@@ -57,7 +57,7 @@ class Images:
             repository = registry.repository(matched["name"])
         except EcrError:
             raise _not_found(reference) from None
-        row = images.find(registry, repository, wanted)
+        row = images.find_active(registry, repository, wanted)
         if row is None:
             raise _not_found(reference)
         images.note_pull(registry, row)
@@ -77,7 +77,7 @@ class Images:
         document = json.loads(row["manifest"])
         if row["media_type"] in manifests.INDEXES:
             fitting = [one for one in document["manifests"] if _fits(one.get("platform") or {}, platform)]
-            child = images.find(registry, repository, fitting[0]["digest"]) if fitting else None
+            child = images.find_active(registry, repository, fitting[0]["digest"]) if fitting else None
             if child is None:
                 raise _wrong_platform(reference)
             document = json.loads(child["manifest"])

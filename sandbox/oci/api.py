@@ -16,7 +16,8 @@ from sandbox.oci.errors import OciError, of_ecr
 from sandbox.oci.exchange import Exchange, login
 
 VERSION = {"Docker-Distribution-Api-Version": "registry/2.0"}
-_NAME = re.compile(r"(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*")
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|sha256:[0-9a-f]{64}")
 
 Handler = Callable[..., Awaitable[Response]]

@@ -23,7 +23,7 @@ _MOST_IN_A_PAGE = 1000
 async def get(exchange: Exchange, reference: str) -> Response:
     """A manifest, also for HEAD."""
     repository = exchange.allow("BatchGetImage")
-    row = images.find(exchange.registry, repository, reference)
+    row = images.find_active(exchange.registry, repository, reference)
     if row is None:
         raise OciError(404, "MANIFEST_UNKNOWN", f"Requested image not found: {exchange.name}:{reference}")
     headers = {"Docker-Content-Digest": row["digest"], "Content-Type": row["media_type"]}

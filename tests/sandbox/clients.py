@@ -8,6 +8,7 @@ from aiobotocore.session import AioSession
 
 from sandbox.aws.identities import OPERATOR, Credentials
 from sandbox.server import Sandbox
+from service.clients.aws.models import OVERLAY
 from tests.conftest import ACCOUNT, REGION
 
 
@@ -16,7 +17,7 @@ def sdk(
 ) -> AbstractAsyncContextManager[Any]:
     """A client under a user's key, or the one given."""
     mine = keys or aws.credentials(user, account)
-    client: AbstractAsyncContextManager[Any] = AioSession().create_client(
+    client: AbstractAsyncContextManager[Any] = _session().create_client(
         service,
         REGION,
         endpoint_url=aws.endpoint(account, REGION),
@@ -29,7 +30,7 @@ def sdk(
 
 def session_sdk(service: str, aws: Sandbox, credentials: dict[str, str]) -> AbstractAsyncContextManager[Any]:
     """A client under the credentials that AssumeRole gave."""
-    client: AbstractAsyncContextManager[Any] = AioSession().create_client(
+    client: AbstractAsyncContextManager[Any] = _session().create_client(
         service,
         REGION,
         endpoint_url=aws.endpoint(ACCOUNT, REGION),
@@ -39,3 +40,10 @@ def session_sdk(service: str, aws: Sandbox, credentials: dict[str, str]) -> Abst
         config=AioConfig(retries={"total_max_attempts": 1}),
     )
     return client
+
+
+def _session() -> AioSession:
+    """With the operations that the pinned botocore lacks."""
+    session = AioSession()
+    session.get_component("data_loader").search_paths.insert(0, str(OVERLAY))
+    return session

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 
-from sandbox.aws.ecr import images, layers, policies, registry, repositories
+from sandbox.aws.ecr import cache_rules, images, layers, policies, registry, repositories
 from sandbox.aws.ecr.errors import EcrError, denied
 from sandbox.aws.ecr.model import checked
 from sandbox.aws.ecr.registry import Json, Registry
@@ -16,10 +16,13 @@ OPERATIONS: dict[str, Handler] = {
     "BatchDeleteImage": images.batch_delete_image,
     "BatchGetImage": images.batch_get_image,
     "CompleteLayerUpload": layers.complete_layer_upload,
+    "CreatePullThroughCacheRule": cache_rules.create_pull_through_cache_rule,
     "CreateRepository": repositories.create_repository,
+    "DeletePullThroughCacheRule": cache_rules.delete_pull_through_cache_rule,
     "DeleteRepository": repositories.delete_repository,
     "DeleteRepositoryPolicy": policies.delete_repository_policy,
     "DescribeImages": images.describe_images,
+    "DescribePullThroughCacheRules": cache_rules.describe_pull_through_cache_rules,
     "DescribeRegistry": registry.describe_registry,
     "DescribeRepositories": repositories.describe_repositories,
     "GetAccountSetting": registry.get_account_setting,
@@ -35,6 +38,7 @@ OPERATIONS: dict[str, Handler] = {
     "SetRepositoryPolicy": policies.set_repository_policy,
     "TagResource": repositories.tag_resource,
     "UntagResource": repositories.untag_resource,
+    "UpdateImageStorageClass": images.update_image_storage_class,
     "UploadLayerPart": layers.upload_layer_part,
 }
 _REPOSITORY_IN_LISTS = "DescribeRepositories"

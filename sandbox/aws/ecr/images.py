@@ -5,7 +5,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 
-from sandbox.aws.ecr import manifests, paging
+from sandbox.aws.ecr import manifests, paging, storage
 from sandbox.aws.ecr.errors import EcrError, invalid
 from sandbox.aws.ecr.manifests import Manifest, ManifestError
 from sandbox.aws.ecr.registry import Json, Registry
@@ -56,13 +56,16 @@ def store(
     manifest = _readable(content, media_type)
     _check_references(registry, repository, manifest)
     known = _by_digest(registry, repository, actual)
-    if known and (tag is None or _digest_of_tag(registry, repository, tag) == actual):
+    is_archived = known is not None and not storage.is_active(registry, known)
+    if known and not is_archived and (tag is None or _digest_of_tag(registry, repository, tag) == actual):
         return False
-    if tag is not None:
+    if tag is not None and _digest_of_tag(registry, repository, tag) != actual:
         _check_mutability(registry, repository, tag)
     with registry.state.transaction() as sql:
         if not known:
             _insert(registry, repository, actual, content, manifest)
+        elif is_archived:
+            storage.restore(registry, [known])
         if tag is not None:
             sql.execute("INSERT OR REPLACE INTO image_tags VALUES (?, ?, ?)", (repository["id"], tag, actual))
     return True
@@ -84,20 +87,49 @@ def find(registry: Registry, repository: sqlite3.Row, reference: str) -> sqlite3
     return _by_digest(registry, repository, digest) if digest else None
 
 
+def find_active(registry: Registry, repository: sqlite3.Row, reference: str) -> sqlite3.Row | None:
+    """An image that can be pulled."""
+    row = find(registry, repository, reference)
+    return row if row is not None and storage.is_active(registry, row) else None
+
+
+def update_image_storage_class(registry: Registry, asked: Json) -> Json:
+    """An image goes with what refers to it; one that an index lists only after the index."""
+    repository = registry.repository(asked["repositoryName"])
+    image = _required(registry, repository, asked["imageId"])
+    referrers = "SELECT * FROM images WHERE repository = ? AND subject = ?"
+    moved = [image, *registry.state.all(referrers, repository["id"], image["digest"])]
+    if asked["targetStorageClass"] == "STANDARD":
+        storage.restore(registry, moved, after=storage.RESTORE_SECONDS)
+    elif _is_in_an_index(registry, repository, image["digest"], active=True):
+        text = "The image is part of an index that is not archived"
+        raise EcrError("ImageStorageClassUpdateNotSupportedException", text)
+    else:
+        storage.archive(registry, moved)
+    status = storage.details(registry, image)["imageStatus"]
+    return registry.named(repository["name"]) | {"imageId": _id(image["digest"], None), "imageStatus": status}
+
+
 def describe_images(registry: Registry, asked: Json) -> Json:
     paging.refuse_both(asked, "imageIds")
     repository = registry.repository(asked["repositoryName"])
+    wanted, status = _filter(asked)
     if ids := asked.get("imageIds"):
         rows = {row["digest"]: row for row in (_required(registry, repository, one) for one in ids)}
-        return {"imageDetails": [_details(registry, repository, row) for row in rows.values()]}
-    wanted = asked.get("filter", {}).get("tagStatus", "ANY")
+        details = [_details(registry, repository, row) for row in rows.values()]
+        if hidden := [one for one in details if status not in ("ANY", one["imageStatus"])]:
+            raise _not_found(registry, repository, {"imageDigest": hidden[0]["imageDigest"]})
+        return {"imageDetails": details}
     after = paging.start(asked)
     rows_found = registry.state.all(
         "SELECT i.* FROM images i LEFT JOIN image_tags t ON t.repository = i.repository AND t.digest = i.digest"
-        " WHERE i.repository = ? AND i.digest > ? GROUP BY i.digest"
+        " LEFT JOIN image_storage s ON s.repository = i.repository AND s.digest = i.digest"
+        " WHERE i.repository = ? AND i.digest > ? AND ? IN ('ANY', image_status(s.archived_at, s.active_from))"
+        " GROUP BY i.digest"
         " HAVING ? = 'ANY' OR (COUNT(t.tag) > 0) = (? = 'TAGGED') ORDER BY i.digest LIMIT ?",
         repository["id"],
         after[0] if after else "",
+        status,
         wanted,
         wanted,
         asked.get("maxResults", paging.DEFAULT_PAGE) + 1,
@@ -109,15 +141,18 @@ def describe_images(registry: Registry, asked: Json) -> Json:
 
 def list_images(registry: Registry, asked: Json) -> Json:
     repository = registry.repository(asked["repositoryName"])
-    wanted = asked.get("filter", {}).get("tagStatus", "ANY")
+    wanted, status = _filter(asked)
     after = paging.start(asked, parts=2) or ["", ""]
     rows = registry.state.all(
         "SELECT i.digest AS digest, COALESCE(t.tag, '') AS tag FROM images i LEFT JOIN image_tags t"
         " ON t.repository = i.repository AND t.digest = i.digest"
+        " LEFT JOIN image_storage s ON s.repository = i.repository AND s.digest = i.digest"
         " WHERE i.repository = ? AND (i.digest, COALESCE(t.tag, '')) > (?, ?)"
+        " AND ? IN ('ANY', image_status(s.archived_at, s.active_from))"
         " AND (? = 'ANY' OR (t.tag IS NOT NULL) = (? = 'TAGGED')) ORDER BY 1, 2 LIMIT ?",
         repository["id"],
         *after,
+        status,
         wanted,
         wanted,
         asked.get("maxResults", paging.DEFAULT_PAGE) + 1,
@@ -127,6 +162,12 @@ def list_images(registry: Registry, asked: Json) -> Json:
     return answer | ({"nextToken": paging.token_after(last["digest"], last["tag"])} if last else {})
 
 
+def _filter(asked: Json) -> tuple[str, str]:
+    """By tag and by status; without one, what is not active is left out."""
+    given = asked.get("filter", {})
+    return given.get("tagStatus", "ANY"), given.get("imageStatus", "ACTIVE")
+
+
 def batch_get_image(registry: Registry, asked: Json) -> Json:
     repository = registry.repository(asked["repositoryName"])
     images, failures = [], []
@@ -134,6 +175,8 @@ def batch_get_image(registry: Registry, asked: Json) -> Json:
         row = _identified(registry, repository, one)
         if isinstance(row, str):
             failures.append(_failure(one, row))
+        elif not storage.is_active(registry, row):
+            failures.append(_failure(one, "ImageInaccessible"))
         else:
             note_pull(registry, row)
             images.append(_image(registry, repository["name"], row, one.get("imageTag")))
@@ -277,14 +320,14 @@ def _not_found(registry: Registry, repository: sqlite3.Row, image_id: Json) -> E
     )
 
 
-def _is_in_an_index(registry: Registry, repository: sqlite3.Row, digest: str) -> bool:
-    return any(digest in children for children in _children(registry, repository))
+def _is_in_an_index(registry: Registry, repository: sqlite3.Row, digest: str, *, active: bool = False) -> bool:
+    """:param active: look only at indexes that are not archived."""
+    return any(digest in children for children in _children(registry, repository, active=active))
 
 
-def _children(registry: Registry, repository: sqlite3.Row) -> Iterator[tuple[str, ...]]:
-    rows = registry.state.all("SELECT manifest, media_type FROM images WHERE repository = ?", repository["id"])
-    for row in rows:
-        if row["media_type"] in manifests.INDEXES:
+def _children(registry: Registry, repository: sqlite3.Row, *, active: bool) -> Iterator[tuple[str, ...]]:
+    for row in registry.state.all("SELECT * FROM images WHERE repository = ?", repository["id"]):
+        if row["media_type"] in manifests.INDEXES and (not active or storage.is_active(registry, row)):
             yield manifests.read(row["manifest"], row["media_type"]).children
 
 
@@ -301,7 +344,9 @@ def _details(registry: Registry, repository: sqlite3.Row, row: sqlite3.Row) -> J
         details["artifactMediaType"] = row["artifact_type"]
     if row["pulled_at"]:
         details["lastRecordedPullTime"] = row["pulled_at"]
-    return details
+    if row["subject"]:
+        details["subjectManifestDigest"] = row["subject"]
+    return details | storage.details(registry, row)
 
 
 def _image(registry: Registry, name: str, row: sqlite3.Row, tag: str | None) -> Json:

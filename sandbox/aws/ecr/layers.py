@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import AsyncIterator
 
+from sandbox.aws.ecr import storage
 from sandbox.aws.ecr.errors import EcrError, invalid
 from sandbox.aws.ecr.layer_host import link
 from sandbox.aws.ecr.registry import Json, Registry
@@ -20,7 +21,8 @@ def batch_check_layer_availability(registry: Registry, asked: Json) -> Json:
             "SELECT size FROM layers WHERE repository = ? AND digest = ?", repository["id"], digest
         )
         if row:
-            layers.append({"layerDigest": digest, "layerAvailability": "AVAILABLE", "layerSize": row["size"]})
+            availability = "ARCHIVED" if _is_archived(registry, repository, digest) else "AVAILABLE"
+            layers.append({"layerDigest": digest, "layerAvailability": availability, "layerSize": row["size"]})
         else:
             failures.append(
                 {"layerDigest": digest, "failureCode": "MissingLayerDigest", "failureReason": "Layer not found"}
@@ -84,9 +86,18 @@ def get_download_url_for_layer(registry: Registry, asked: Json) -> Json:
 
 
 def is_referenced(registry: Registry, repository: sqlite3.Row, digest: str) -> bool:
-    """Whether an image of the repository has the layer."""
-    query = "SELECT 1 FROM images WHERE repository = ? AND instr(manifest, CAST(? AS BLOB)) > 0"
-    return registry.state.one(query, repository["id"], digest) is not None
+    """Whether an active image of the repository has the layer."""
+    return any(storage.is_active(registry, row) for row in _having(registry, repository, digest))
+
+
+def _is_archived(registry: Registry, repository: sqlite3.Row, digest: str) -> bool:
+    images = _having(registry, repository, digest)
+    return bool(images) and not any(storage.is_active(registry, row) for row in images)
+
+
+def _having(registry: Registry, repository: sqlite3.Row, digest: str) -> list[sqlite3.Row]:
+    query = "SELECT repository, digest FROM images WHERE repository = ? AND instr(manifest, CAST(? AS BLOB)) > 0"
+    return registry.state.all(query, repository["id"], digest)
 
 
 def _unknown(upload: str, name: str) -> EcrError:

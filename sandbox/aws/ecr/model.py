@@ -5,6 +5,7 @@ import binascii
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from botocore.loaders import Loader
@@ -12,12 +13,14 @@ from botocore.model import ServiceModel, Shape
 
 from sandbox.aws.ecr.errors import EcrError, invalid
 
+_OVERLAY = Path(__file__).parents[3] / "service" / "clients" / "aws" / "models"
+"""What AWS has beyond the botocore that is installed: facts, read as data. The service is not imported."""
 TARGET = "AmazonEC2ContainerRegistry_V20150921"
 
 
 @cache
 def service(name: str = "ecr") -> ServiceModel:
-    return ServiceModel(Loader().load_service_model(name, "service-2"))
+    return ServiceModel(Loader(extra_search_paths=[str(_OVERLAY)]).load_service_model(name, "service-2"))
 
 
 def checked(operation: str, given: object) -> dict[str, Any]:

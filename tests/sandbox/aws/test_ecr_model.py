@@ -1,4 +1,4 @@
-"""Every operation of ECR in the pinned model, well and badly asked: shapes and codes of the answers are the model's."""
+"""Every operation of ECR in the overlaid model, asked well and badly: shapes and codes of answers are the model's."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -38,6 +38,10 @@ _GOOD: dict[str, Any] = {
     "imageScanningConfiguration": {"scanOnPush": True},
     "name": "BASIC_SCAN_TYPE_VERSION",
     "value": "AWS_NATIVE",
+    "imageId": {"imageTag": "1"},
+    "targetStorageClass": "ARCHIVE",
+    "ecrRepositoryPrefix": "docker-hub",
+    "upstreamRegistryUrl": "public.ecr.aws",
 }
 _BAD: tuple[Any, ...] = (5, -1, 10**30, True, "", "\x00", "é" * 11_000, [], [[]], [{}], [5], {}, {"a": 5})
 _TYPES: dict[str, Any] = {
