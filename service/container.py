@@ -45,6 +45,7 @@ class Container:
     identity: Identity
     keys: Keys
     audit: Audit
+    operations: Operations
     settlement: Settlement
     registries: Registries
     repositories: Repositories
@@ -76,7 +77,7 @@ class Container:
             lease=settings.rollouts.lease,
             keep=settings.rollouts.keep,
         )
-        return cls(
+        opened = cls(
             settings=settings,
             database=database,
             write_probe=WriteProbe(database=database, within=settings.database.timeout.total_seconds()),
@@ -88,6 +89,7 @@ class Container:
                 clusters=[one.name for one in settings.clusters],
             ),
             audit=Audit(database=database),
+            operations=operations,
             settlement=Settlement(
                 ledger=ledger,
                 operations=operations,
@@ -119,6 +121,16 @@ class Container:
             _rollouts=rollouts,
             _aws=aws,
         )
+        for area in (
+            opened.keys,
+            opened.repositories,
+            opened.images,
+            opened.policies,
+            opened.tokens,
+            opened.deployments,
+        ):
+            operations.settles(area.settling)
+        return opened
 
     async def start(self) -> None:
         """Adopt the bootstrap key, if one is set, and begin the background work.

@@ -47,13 +47,38 @@ class Action(StrEnum):
 
 
 class Step(StrEnum):
-    """What a rollout does to a cluster: the `action` of a child of the operation that asked for it."""
+    """What a rollout does to a cluster: the `action` of a child of the operation that asked for it.
+
+    No sweep settles it: whoever takes the rollout over does the step again, which makes what is there already no other.
+    """
 
     APPLY_DEPLOYMENT = "cluster.apply_deployment"
     APPLY_SERVICE = "cluster.apply_service"
     DELETE_SERVICE = "cluster.delete_service"
     DELETE_DEPLOYMENT = "cluster.delete_deployment"
 
+
+READS = frozenset(
+    {
+        Action.REPOSITORY_READ,
+        Action.DEPLOYMENT_READ,
+        Action.AUDIT_READ,
+        Action.AUDIT_READ_ALL,
+        Action.KEY_READ,
+    }
+)
+"""They change nothing, and leave no row."""
+RIGHTS = frozenset(
+    {
+        Action.DEPLOYMENT_FORCE,
+        Action.DEPLOYMENT_ADOPT,
+        Action.DEPLOYMENT_SERVICE_ACCOUNT,
+        Action.DEPLOYMENT_RESERVED_NAMESPACE,
+    }
+)
+"""Asked for beside another action, whose row it is."""
+CHANGES = frozenset(Action) - READS - RIGHTS
+"""Each leaves a row, and has a way in which that is settled (`Operations.settles`)."""
 
 _EVERYONE = frozenset(Role)
 

@@ -1,6 +1,6 @@
 """API keys: made, listed, rotated with an overlap, revoked. A secret is shown once and kept as its SHA-256 alone."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import RowMapping, Update, exists, insert, or_, select, update
@@ -20,7 +20,7 @@ from service.models.audit import Status
 from service.models.common import etag_of
 from service.models.keys import Key, KeyCreate, KeyPage, KeyRotate, NewKey, RotatedKey
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
-from service.operations.runner import Operations
+from service.operations.runner import Operations, Settling
 
 _EVERYWHERE = Binding(role=Role.ADMIN)
 
@@ -37,8 +37,11 @@ class Keys:
         self._database = database
         self._operations = operations
         self._known = {"registry": registries, "cluster": clusters}
-        for action in (Action.KEY_CREATE, Action.KEY_ROTATE, Action.KEY_REVOKE):
-            operations.settles(action, _settle)
+
+    @property
+    def settling(self) -> Mapping[Action, Settling]:
+        actions = (Action.KEY_CREATE, Action.KEY_ROTATE, Action.KEY_REVOKE)
+        return dict.fromkeys(actions, Settling(_settle))
 
     async def create(self, call: Call, asked: KeyCreate) -> Done[NewKey]:
         """Make a key. What is recorded is the `Key`, without the secret.

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import re
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from weakref import WeakValueDictionary
@@ -18,7 +19,7 @@ from service.clients.ecr.actions import LIST_TAGS, PULL, PUSH
 from service.models.audit import Status
 from service.models.tokens import Token, TokenAction, TokenRequest, TokenScope
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled
-from service.operations.runner import Operations
+from service.operations.runner import Operations, Settling
 from service.registry.registries import Registries
 
 _TOKEN_LIFE = timedelta(hours=12)
@@ -43,8 +44,11 @@ class Tokens:
         self._operations = operations
         self._cache: OrderedDict[_Key, Token] = OrderedDict()
         self._vending: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
-        for action in (Action.TOKEN_PULL, Action.TOKEN_PUSH, Action.TOKEN_REGISTRY):
-            operations.settles(action, _settle)
+
+    @property
+    def settling(self) -> Mapping[Action, Settling]:
+        actions = (Action.TOKEN_PULL, Action.TOKEN_PUSH, Action.TOKEN_REGISTRY)
+        return dict.fromkeys(actions, Settling(_settle))
 
     async def vend(self, call: Call, registry: str | None, asked: TokenRequest) -> Done[Token]:
         """A credential for what is asked and no more; from the cache where one has time left. Each is an operation.

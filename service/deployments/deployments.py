@@ -43,7 +43,7 @@ from service.models.deployments import (
 from service.models.references import Reference
 from service.models.workloads import WorkloadSpec
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
-from service.operations.runner import Act, Operations
+from service.operations.runner import Act, Operations, Settling
 from service.registry.registries import Registries
 
 
@@ -64,9 +64,16 @@ class Deployments:
         self._store = store
         self._rollouts = rollouts
         self._operations = operations
-        for action in (Action.DEPLOYMENT_CREATE, Action.DEPLOYMENT_ROLLBACK, Action.DEPLOYMENT_DELETE):
-            operations.settles(action, self._settle_accepted)
-        operations.settles(Action.DEPLOYMENT_CANCEL, self._settle_accepted)
+
+    @property
+    def settling(self) -> Mapping[Action, Settling]:
+        actions = (
+            Action.DEPLOYMENT_CREATE,
+            Action.DEPLOYMENT_ROLLBACK,
+            Action.DEPLOYMENT_CANCEL,
+            Action.DEPLOYMENT_DELETE,
+        )
+        return dict.fromkeys(actions, Settling(self._settle_accepted))
 
     async def create(self, call: Call, registry: str | None, asked: DeploymentCreate) -> Done[str]:
         """Accept a deployment, once image, cluster and the API server's own dry run say that it can be.

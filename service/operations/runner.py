@@ -8,9 +8,9 @@ whether AWS acted, or whether somebody else did.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 import stamina
@@ -48,6 +48,20 @@ Settler = Callable[[Open], Awaitable[Settled | None]]
 
 _RETRY_AFTER = 5
 
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """How operations of an action are settled when AWS's answer to them is lost: each area's `settling` has its own."""
+
+    settler: Settler
+    looks: bool = False
+    """It asks AWS, which takes time and may read back stale: what is not a success must be seen twice."""
+    proves: bool = False
+    """Where it finds a success, that is this operation's own doing."""
+    call: str | None = None
+    """AWS's name for the one thing that it does, by which CloudTrail knows it."""
+
+
 log = structlog.get_logger()
 
 
@@ -56,39 +70,25 @@ class Operations:
 
     def __init__(self, *, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._settlers: dict[Action, Settler] = {}
-        self._looking: set[Action] = set()
-        self._proving: set[Action] = set()
-        self._calls: dict[str, str] = {}
+        self._settlings: dict[Action, Settling] = {}
 
-    def settles(
-        self, action: Action, settler: Settler, *, looks: bool = False, proves: bool = False, call: str | None = None
-    ) -> None:
-        """Register how operations of this kind are settled.
+    def settles(self, settlings: Mapping[Action, Settling]) -> None:
+        """Settle operations of these actions so; what was said of an action before is replaced."""
+        self._settlings |= settlings
 
-        :param looks: it asks AWS, which takes time and may read back stale.
-        :param proves: where it finds a success, that is this operation's own doing.
-        :param call: AWS's name for the one thing that it does, by which CloudTrail knows it.
-        """
-        if call is not None:
-            self._calls[action] = call
-        self._settlers[action] = settler
-        (self._looking.add if looks else self._looking.discard)(action)
-        (self._proving.add if proves else self._proving.discard)(action)
-
-    def call_of(self, action: str) -> str | None:
+    def call_of(self, action: Action) -> str | None:
         """AWS's name for what an action does, where that is one call."""
-        return self._calls.get(action)
+        return self._settlings[action].call
 
     @property
-    def looking_actions(self) -> Collection[str]:
+    def looking_actions(self) -> Collection[Action]:
         """Those that this version settles by looking at AWS: a replica of another version may have opened others."""
-        return self._looking
+        return {action for action, settling in self._settlings.items() if settling.looks}
 
     @property
-    def told_actions(self) -> Collection[str]:
+    def told_actions(self) -> Collection[Action]:
         """Those that this version settles without asking AWS."""
-        return self._settlers.keys() - self._looking
+        return self._settlings.keys() - self.looking_actions
 
     async def run(self, call: Call, intent: Intent[T], act: Act[T]) -> Done[T]:
         """Do what `intent` says by calling `act`, once, with everything about it in the audit trail.
@@ -129,7 +129,7 @@ class Operations:
         if operation.is_unsent:
             return _unsent(operation)
         try:
-            return await self._settlers[operation.action](operation)
+            return await self._settlings[operation.action].settler(operation)
         except WharfingerError as error:
             log.warning("not_settled", operation=operation.id, code=error.code)
         except Exception:
@@ -230,7 +230,7 @@ class Operations:
         What is proven to be this operation's is believed at once, nothing else is: that is for the sweep.
         """
         found: Settled | None = None
-        if intent.action in self._proving:
+        if intent.action in self._settlings and self._settlings[intent.action].proves:
             found = await self.settle(Open(operation_id, intent.action, intent.target.registry, intent.request))
         if found is None or found.status != Status.SUCCEEDED or found.result is None or intent.restore is None:
             raise _unknown(operation_id) from error

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from service.access.actions import Action
 from service.base.clock import utcnow
 from service.base.errors import DatabaseError
 from service.models.audit import Status
@@ -147,7 +148,7 @@ class Settlement:
 
     async def _decide(self, row: Row, found: Settled) -> Settled | None:
         """What the state can't tell, CloudTrail may; None: it may yet."""
-        call = self._operations.call_of(row["action"])
+        call = self._operations.call_of(Action(row["action"]))
         if self._witness is None or call is None or found.status != Status.UNKNOWN:
             return found
         return await self._witness.decide(open_of(row), found, call, row["started_at"])

@@ -1,7 +1,7 @@
 """Images: list, get, tag, delete."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from service.access import authz
 from service.access.actions import Action
@@ -15,7 +15,7 @@ from service.models.images import Image, ImagePage, ImageSummary, ImageTagging, 
 from service.models.references import Reference
 from service.operations import settling
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
-from service.operations.runner import Operations
+from service.operations.runner import Operations, Settling
 from service.registry import references
 from service.registry.registries import Registries
 
@@ -24,8 +24,13 @@ class Images:
     def __init__(self, *, registries: Registries, operations: Operations) -> None:
         self._registries = registries
         self._operations = operations
-        operations.settles(Action.IMAGE_TAG, self._settle_tag, looks=True, call="PutImage")
-        operations.settles(Action.IMAGE_DELETE, self._settle_delete, looks=True, call="BatchDeleteImage")
+
+    @property
+    def settling(self) -> Mapping[Action, Settling]:
+        return {
+            Action.IMAGE_TAG: Settling(self._settle_tag, looks=True, call="PutImage"),
+            Action.IMAGE_DELETE: Settling(self._settle_delete, looks=True, call="BatchDeleteImage"),
+        }
 
     async def list(
         self, caller: Caller, registry: str | None, repository: str, *, cursor: str | None, limit: int

@@ -1,6 +1,7 @@
 """Repository policies: get, put, delete."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from service.access import authz
@@ -12,7 +13,7 @@ from service.iam.documents import Document, hash_of, names_others, parse
 from service.iam.reach import places_of_broker
 from service.operations import settling
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, as_recorded, nothing
-from service.operations.runner import Operations
+from service.operations.runner import Operations, Settling
 from service.registry.registries import Registries
 
 
@@ -35,9 +36,12 @@ class Policies:
     def __init__(self, *, registries: Registries, operations: Operations) -> None:
         self._registries = registries
         self._operations = operations
-        operations.settles(Action.POLICY_PUT, self._settle_put, looks=True, call="SetRepositoryPolicy")
-        operations.settles(Action.POLICY_PUT_FOREIGN, self._settle_put, looks=True, call="SetRepositoryPolicy")
-        operations.settles(Action.POLICY_DELETE, self._settle_delete, looks=True, call="DeleteRepositoryPolicy")
+
+    @property
+    def settling(self) -> Mapping[Action, Settling]:
+        put = Settling(self._settle_put, looks=True, call="SetRepositoryPolicy")
+        delete = Settling(self._settle_delete, looks=True, call="DeleteRepositoryPolicy")
+        return {Action.POLICY_PUT: put, Action.POLICY_PUT_FOREIGN: put, Action.POLICY_DELETE: delete}
 
     async def get(self, caller: Caller, registry: str | None, name: str) -> Document:
         """The policy of repository `name`.

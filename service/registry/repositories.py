@@ -1,6 +1,6 @@
 """Repositories: create, find, change, delete."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.access import authz
@@ -29,7 +29,7 @@ from service.models.repositories import (
 )
 from service.operations import settling
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
-from service.operations.runner import Operations
+from service.operations.runner import Operations, Settling
 from service.registry.registries import Registries
 
 _MOST_PAGES_READ = 10
@@ -40,9 +40,14 @@ class Repositories:
     def __init__(self, *, registries: Registries, operations: Operations) -> None:
         self._registries = registries
         self._operations = operations
-        operations.settles(Action.REPOSITORY_CREATE, self._settle_create, looks=True, proves=True)
-        operations.settles(Action.REPOSITORY_UPDATE, self._settle_update, looks=True)
-        operations.settles(Action.REPOSITORY_DELETE, self._settle_delete, looks=True, call="DeleteRepository")
+
+    @property
+    def settling(self) -> Mapping[Action, Settling]:
+        return {
+            Action.REPOSITORY_CREATE: Settling(self._settle_create, looks=True, proves=True),
+            Action.REPOSITORY_UPDATE: Settling(self._settle_update, looks=True),
+            Action.REPOSITORY_DELETE: Settling(self._settle_delete, looks=True, call="DeleteRepository"),
+        }
 
     async def create(self, call: Call, registry: str | None, asked: RepositoryCreate) -> Done[Repository]:
         """Create a repository, tagged with the operation that made it.

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from service.access.actions import Action
 from service.base.clock import new_id
 from service.base.permits import Permit
 from service.models.audit import Status
 from service.operations.calls import Call, Done, Intent, Open, Settled, Twin
 from service.operations.ledger import Ledger
-from service.operations.runner import Act, Operations, T
+from service.operations.runner import Act, Operations, Settling, T
 from service.operations.sweep import Row, Settlement
 from tests.simulation.replica import Replica
 
@@ -20,8 +19,8 @@ class _Settling(Replica):
 
     def __init__(self, **parts: object) -> None:
         super().__init__(**parts)  # type: ignore[arg-type] # as the driver has them
-        for action in (*self.operations.told_actions, *self.operations.looking_actions):
-            self.operations.settles(Action(action), self._settle)
+        actions = (*self.operations.told_actions, *self.operations.looking_actions)
+        self.operations.settles(dict.fromkeys(actions, Settling(self._settle)))
 
     async def _settle(self, _: Open) -> Settled | None:
         return self.verdict

@@ -36,6 +36,8 @@ class Replica:
         self.images = Images(registries=registries, operations=operations)
         self.policies = Policies(registries=registries, operations=operations)
         self.tokens = Tokens(registries=registries, operations=operations)
+        for area in (self.repositories, self.images, self.policies, self.tokens):
+            operations.settles(area.settling)
         self.settlement = self.settlement_of(
             ledger=ledger,
             operations=operations,

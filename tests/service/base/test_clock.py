@@ -13,7 +13,7 @@ from service.deployments.store import DeploymentStore
 from service.models.audit import Status
 from service.operations.calls import Settled
 from service.operations.ledger import Ledger
-from service.operations.runner import Operations
+from service.operations.runner import Operations, Settling
 from service.operations.sweep import Settlement
 from tests.marks import only_sqlite
 from tests.service.acts import Look
@@ -56,7 +56,7 @@ def _settlement(ledger: Ledger, operations: Operations) -> Settlement:
 @pytest.mark.asyncio
 async def test_the_sweep_goes_on_while_the_clock_is_behind(ledger: Ledger, operate: Operations, rows: Rows) -> None:
     machine = Machine()
-    operate.settles(Action.REPOSITORY_CREATE, Look(FOUND))
+    operate.settles({Action.REPOSITORY_CREATE: Settling(Look(FOUND))})
     with running(machine.boot()):
         await ledger.open(make_call(within=REQUEST), intent())
         machine.wall -= HOUR
@@ -73,7 +73,7 @@ async def test_what_a_process_before_left_open_is_settled_though_the_clock_was_s
     ledger: Ledger, operate: Operations
 ) -> None:
     machine = Machine()
-    operate.settles(Action.REPOSITORY_CREATE, Look(FOUND))
+    operate.settles({Action.REPOSITORY_CREATE: Settling(Look(FOUND))})
     with running(machine.boot()):
         await ledger.open(make_call(within=REQUEST), intent())
         machine.wait(60 * SECOND)
@@ -86,7 +86,7 @@ async def test_what_a_process_before_left_open_is_settled_though_the_clock_was_s
 @only_sqlite
 @pytest.mark.asyncio
 async def test_what_is_at_work_is_left_alone(ledger: Ledger, operate: Operations) -> None:
-    operate.settles(Action.REPOSITORY_CREATE, Look(FOUND))
+    operate.settles({Action.REPOSITORY_CREATE: Settling(Look(FOUND))})
     await ledger.open(make_call(within=REQUEST), intent())
     assert await _settlement(ledger, operate).sweep() == 0
 

@@ -23,7 +23,7 @@ from service.base.permits import permit
 from service.models.audit import Status
 from service.operations.calls import Done, Intent, Outcome, Settled
 from service.operations.ledger import Ledger
-from service.operations.runner import Operations
+from service.operations.runner import Operations, Settling
 from tests.service.acts import RESULT, Act, HeldAct, Look
 from tests.service.calls import CALLER, intent, make_call
 from tests.service.conftest import Remembered, Rows
@@ -141,7 +141,7 @@ async def test_a_repeat_of_what_nobody_can_tell_does_nothing_and_says_what_is_th
     operate: Operations, ledger: Ledger, rows: Rows
 ) -> None:
     found = {"digest": "another"}
-    operate.settles(Action.REPOSITORY_CREATE, Look(Settled(Status.UNKNOWN, "changed since", found=found)))
+    operate.settles({Action.REPOSITORY_CREATE: Settling(Look(Settled(Status.UNKNOWN, "changed since", found=found)))})
     past = make_call(key="k", within=timedelta(seconds=-1))
     operation_id = await ledger.open_with_key(past, intent())
     [claimed] = await ledger.claim(list(Action), overdue_since=timedelta(0), hold=timedelta(seconds=30))

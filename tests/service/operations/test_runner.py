@@ -32,7 +32,7 @@ from service.base.tables import keys
 from service.models.audit import Status
 from service.operations.calls import Intent, Json, Outcome, Settled
 from service.operations.ledger import Ledger
-from service.operations.runner import Operations
+from service.operations.runner import Operations, Settling
 from tests.service.acts import RESULT, Act, HeldAct, Look, Outage
 from tests.service.calls import intent, make_call
 from tests.service.conftest import Remembered, Rows
@@ -169,7 +169,7 @@ async def test_a_refusal_after_an_attempt_without_an_answer_may_be_of_our_own_do
     operate: Operations, rows: Rows
 ) -> None:
     look = Look(Settled(Status.SUCCEEDED, "found", {"uri": "found"}))
-    operate.settles(Action.REPOSITORY_CREATE, look, proves=True)
+    operate.settles({Action.REPOSITORY_CREATE: Settling(look, proves=True)})
     done = await operate.run(make_call(), intent(), Act(fails_with=REFUSED, is_sent=True, is_doubtful=True))
     [row] = await rows()
     assert (done.operation_id, done.value) == (row["id"], {"uri": "found"})
@@ -181,7 +181,7 @@ async def test_a_refusal_after_an_attempt_without_an_answer_may_be_of_our_own_do
 async def test_a_refusal_after_an_attempt_without_an_answer_is_not_judged_at_once(
     operate: Operations, rows: Rows, remembered: Remembered, finds: Settled
 ) -> None:
-    operate.settles(Action.REPOSITORY_CREATE, Look(finds), proves=True)
+    operate.settles({Action.REPOSITORY_CREATE: Settling(Look(finds), proves=True)})
     with pytest.raises(OutcomeUnknownError):
         await operate.run(make_call(key="k"), intent(), Act(fails_with=REFUSED, is_sent=True, is_doubtful=True))
     [row] = await rows()
@@ -190,7 +190,7 @@ async def test_a_refusal_after_an_attempt_without_an_answer_is_not_judged_at_onc
 
 async def test_a_success_that_may_be_somebody_elses_is_not_believed_at_once(operate: Operations, rows: Rows) -> None:
     look = Look(Settled(Status.SUCCEEDED, "found", {"uri": "found"}))
-    operate.settles(Action.REPOSITORY_CREATE, look)
+    operate.settles({Action.REPOSITORY_CREATE: Settling(look)})
     with pytest.raises(OutcomeUnknownError):
         await operate.run(make_call(), intent(), Act(fails_with=REFUSED, is_sent=True, is_doubtful=True))
     [row] = await rows()
@@ -201,7 +201,7 @@ async def test_a_success_that_may_be_somebody_elses_is_not_believed_at_once(oper
 async def test_a_refusal_that_can_not_be_checked_is_unknown(
     operate: Operations, rows: Rows, finds: Exception | None
 ) -> None:
-    operate.settles(Action.REPOSITORY_CREATE, Look(finds), proves=True)
+    operate.settles({Action.REPOSITORY_CREATE: Settling(Look(finds), proves=True)})
     with pytest.raises(OutcomeUnknownError):
         await operate.run(make_call(), intent(), Act(fails_with=REFUSED, is_sent=True, is_doubtful=True))
     [row] = await rows()

@@ -44,9 +44,8 @@ async def settle(settings: Settings, database: Database) -> AsyncIterator[Settle
     ledger = Ledger(database=database, remember=timedelta(days=1))
     known = Operations(ledger=ledger)
     registries = Registries(clients=await aws.open(), default="local")
-    Repositories(registries=registries, operations=known)
-    Images(registries=registries, operations=known)
-    Policies(registries=registries, operations=known)
+    for area in (Repositories, Images, Policies):
+        known.settles(area(registries=registries, operations=known).settling)
 
     async def look(operation_id: str) -> Settled | None:
         return await known.settle(await ledger.find(operation_id))

@@ -13,7 +13,7 @@ from service.base.errors import AwsThrottledError
 from service.models.audit import Status
 from service.operations.calls import Open, Settled
 from service.operations.ledger import Ledger
-from service.operations.runner import Operations
+from service.operations.runner import Operations, Settling
 from service.operations.sweep import Settlement
 from tests.service.acts import Act, Look, Outage
 from tests.service.calls import intent, make_call
@@ -38,7 +38,7 @@ async def test_an_overdue_row_gets_the_outcome_that_was_found(
 ) -> None:
     operation_id = await ledger.open(make_call(within=OVERDUE), intent())
     look = Look(FOUND)
-    operate.settles(Action.REPOSITORY_CREATE, look)
+    operate.settles({Action.REPOSITORY_CREATE: Settling(look)})
     assert await settlement.sweep() == 1
     [row] = await rows()
     assert (row["status"], row["settled_by"], row["note"]) == (Status.SUCCEEDED, "sweep", "found with our tag")
@@ -51,7 +51,7 @@ async def test_a_row_is_settled_whatever_its_note_names(
     settlement: Settlement, operate: Operations, ledger: Ledger, rows: Rows, named: str
 ) -> None:
     await ledger.open(make_call(within=OVERDUE), intent())
-    operate.settles(Action.REPOSITORY_CREATE, Look(replace(FOUND, note=f"found: {named}")))
+    operate.settles({Action.REPOSITORY_CREATE: Settling(Look(replace(FOUND, note=f"found: {named}")))})
     assert await settlement.sweep() == 1
     [row] = await rows()
     assert row["note"].startswith("found: ")
@@ -61,7 +61,7 @@ async def test_a_row_is_settled_whatever_its_note_names(
 async def test_a_settled_success_is_replayed_to_the_caller_who_lost_it(
     settlement: Settlement, operate: Operations, ledger: Ledger
 ) -> None:
-    operate.settles(Action.REPOSITORY_CREATE, Look(FOUND))
+    operate.settles({Action.REPOSITORY_CREATE: Settling(Look(FOUND))})
     operation_id = await ledger.open_with_key(make_call(key="k", within=OVERDUE), intent())
     await settlement.sweep()
     act = Act()
@@ -73,7 +73,7 @@ async def test_a_settled_success_is_replayed_to_the_caller_who_lost_it(
 async def test_a_settled_failure_frees_the_key_for_another_try(
     settlement: Settlement, operate: Operations, ledger: Ledger, remembered: Remembered
 ) -> None:
-    operate.settles(Action.REPOSITORY_CREATE, Look(Settled(Status.FAILED, "absent")))
+    operate.settles({Action.REPOSITORY_CREATE: Settling(Look(Settled(Status.FAILED, "absent")))})
     await ledger.open_with_key(make_call(key="k", within=OVERDUE), intent())
     await settlement.sweep()
     assert await remembered() == []
@@ -84,7 +84,7 @@ async def test_what_is_not_overdue_is_left_alone(
     settlement: Settlement, operate: Operations, ledger: Ledger, rows: Rows
 ) -> None:
     look = Look(FOUND)
-    operate.settles(Action.REPOSITORY_CREATE, look)
+    operate.settles({Action.REPOSITORY_CREATE: Settling(look)})
     await ledger.open(make_call(), intent())
     assert await settlement.sweep() == 0
     assert (look.looked_at, (await rows())[0]["claimed_until"]) == ([], None)
@@ -95,7 +95,7 @@ async def test_a_row_of_a_kind_that_this_version_does_not_know_is_left_to_one_th
 ) -> None:
     await ledger.open(make_call(within=OVERDUE), intent(Action.REPOSITORY_DELETE))
     await ledger.open(make_call(within=OVERDUE), intent())
-    operate.settles(Action.REPOSITORY_CREATE, Look(FOUND))
+    operate.settles({Action.REPOSITORY_CREATE: Settling(Look(FOUND))})
     assert await settlement.sweep() == 1
     left, settled = await rows()
     assert (left["claimed_until"], settled["status"]) == (None, Status.SUCCEEDED)
@@ -106,9 +106,9 @@ async def test_what_can_not_be_told_now_is_looked_at_again(
     settlement: Settlement, operate: Operations, ledger: Ledger, rows: Rows, finds: Exception | None
 ) -> None:
     await ledger.open(make_call(within=OVERDUE), intent())
-    operate.settles(Action.REPOSITORY_CREATE, Look(finds))
+    operate.settles({Action.REPOSITORY_CREATE: Settling(Look(finds))})
     assert await settlement.sweep() == 0
-    operate.settles(Action.REPOSITORY_CREATE, Look(FOUND))
+    operate.settles({Action.REPOSITORY_CREATE: Settling(Look(FOUND))})
     assert await settlement.sweep() == 1
     assert [row["status"] for row in await rows()] == [Status.SUCCEEDED]
 
@@ -118,8 +118,8 @@ async def test_a_defect_in_settling_one_row_does_not_keep_the_others_open(
 ) -> None:
     await ledger.open(make_call(within=OVERDUE), intent(Action.REPOSITORY_DELETE))
     await ledger.open(make_call(within=OVERDUE), intent())
-    operate.settles(Action.REPOSITORY_DELETE, Look(RuntimeError("a defect")))
-    operate.settles(Action.REPOSITORY_CREATE, Look(FOUND))
+    operate.settles({Action.REPOSITORY_DELETE: Settling(Look(RuntimeError("a defect")))})
+    operate.settles({Action.REPOSITORY_CREATE: Settling(Look(FOUND))})
     await settlement.sweep()
     assert [row["status"] for row in await rows()] == [Status.PENDING, Status.SUCCEEDED]
 
@@ -133,7 +133,7 @@ async def test_the_sweep_outlives_an_outage_of_the_database(
         settled.set()
         return FOUND
 
-    operate.settles(Action.REPOSITORY_CREATE, look)
+    operate.settles({Action.REPOSITORY_CREATE: Settling(look)})
     await ledger.open(make_call(within=OVERDUE), intent())
     outage = Outage(database, attempts=3)
     await outage.begin()
@@ -150,7 +150,7 @@ async def test_two_sweeps_at_once_settle_a_row_once(
 ) -> None:
     patient = Settlement(ledger=ledger, operations=operate, grace=timedelta(seconds=30), interval=INTERVAL)
     await ledger.open(make_call(within=timedelta(minutes=-1)), intent())
-    operate.settles(Action.REPOSITORY_CREATE, Look(FOUND))
+    operate.settles({Action.REPOSITORY_CREATE: Settling(Look(FOUND))})
     assert sorted(await asyncio.gather(*(patient.sweep() for _ in range(3)))) == [0, 0, 1]
     assert await settlement.sweep() == 0
     assert len(await rows()) == 1
@@ -174,9 +174,9 @@ async def test_a_slow_look_holds_up_nobody(ledger: Ledger, operate: Operations, 
         return FOUND
 
     settlement = Settlement(ledger=ledger, operations=operate, grace=OVERDUE, interval=INTERVAL)
-    operate.settles(Action.REPOSITORY_CREATE, look_slowly, looks=True)
-    operate.settles(Action.REPOSITORY_DELETE, Look(FOUND), looks=True)
-    operate.settles(Action.TOKEN_PULL, Look(Settled(Status.UNKNOWN, "assume it")))
+    operate.settles({Action.REPOSITORY_CREATE: Settling(look_slowly, looks=True)})
+    operate.settles({Action.REPOSITORY_DELETE: Settling(Look(FOUND), looks=True)})
+    operate.settles({Action.TOKEN_PULL: Settling(Look(Settled(Status.UNKNOWN, "assume it")))})
     await ledger.open(make_call(within=2 * OVERDUE), intent())
     sweeping = asyncio.create_task(settlement.run())
     await is_at_work.wait()
@@ -206,7 +206,7 @@ async def test_looks_are_made_at_once_and_not_too_many(ledger: Ledger, operate: 
         return FOUND
 
     settlement = Settlement(ledger=ledger, operations=operate, grace=OVERDUE, interval=INTERVAL)
-    operate.settles(Action.REPOSITORY_CREATE, look, looks=True)
+    operate.settles({Action.REPOSITORY_CREATE: Settling(look, looks=True)})
     await asyncio.gather(*(ledger.open(make_call(within=2 * OVERDUE), intent()) for _ in range(40)))
     async with asyncio.timeout(20):
         assert [await settlement.sweep() for _ in range(3)] == [16, 16, 8]
@@ -222,8 +222,8 @@ async def test_what_needs_no_look_is_settled_before_what_does(
         seen.extend(row["status"] for row in await rows())
         return FOUND
 
-    operate.settles(Action.REPOSITORY_CREATE, look, looks=True)
-    operate.settles(Action.TOKEN_PULL, Look(Settled(Status.UNKNOWN, "assume it")))
+    operate.settles({Action.REPOSITORY_CREATE: Settling(look, looks=True)})
+    operate.settles({Action.TOKEN_PULL: Settling(Look(Settled(Status.UNKNOWN, "assume it")))})
     await _open_two(ledger)
     assert await settlement.sweep() == 2
     assert seen == [Status.PENDING, Status.UNKNOWN]
@@ -235,7 +235,7 @@ async def test_a_failure_is_believed_when_it_is_seen_again_some_time_later(
     machine = Machine()
     with running(machine.boot()):
         settlement = Settlement(ledger=ledger, operations=operate, grace=OVERDUE, interval=INTERVAL)
-        operate.settles(Action.REPOSITORY_CREATE, look := Look(LOOKED), looks=True)
+        operate.settles({Action.REPOSITORY_CREATE: Settling(look := Look(LOOKED), looks=True)})
         await ledger.open_with_key(make_call(key="k", within=2 * OVERDUE), intent())
         assert await settlement.sweep() == 0
         machine.wait(timedelta(seconds=9))
@@ -257,10 +257,10 @@ async def test_what_is_seen_otherwise_in_between_is_seen_for_the_first_time(
         settlement = Settlement(ledger=ledger, operations=operate, grace=OVERDUE, interval=INTERVAL)
         await ledger.open(make_call(within=2 * OVERDUE), intent())
         for finds in (LOOKED, Settled(Status.UNKNOWN, "another"), LOOKED):
-            operate.settles(Action.REPOSITORY_CREATE, Look(finds), looks=True)
+            operate.settles({Action.REPOSITORY_CREATE: Settling(Look(finds), looks=True)})
             assert await settlement.sweep() == 0
             machine.wait(between)
-        operate.settles(Action.REPOSITORY_CREATE, Look(FOUND), looks=True)
+        operate.settles({Action.REPOSITORY_CREATE: Settling(Look(FOUND), looks=True)})
         assert await settlement.sweep() == 1
     assert [row["status"] for row in await rows()] == [Status.SUCCEEDED]
 
@@ -269,7 +269,7 @@ async def test_what_was_never_sent_is_a_failure_at_once(
     settlement: Settlement, ledger: Ledger, operate: Operations, rows: Rows
 ) -> None:
     look = Look(FOUND)
-    operate.settles(Action.REPOSITORY_UPDATE, look, looks=True)
+    operate.settles({Action.REPOSITORY_UPDATE: Settling(look, looks=True)})
     update = replace(intent(Action.REPOSITORY_UPDATE), keeps_before=True)
     await ledger.open(make_call(within=OVERDUE), update)
     assert await settlement.sweep() == 1
