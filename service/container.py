@@ -112,7 +112,7 @@ class Container:
             deployments=Deployments(
                 registries=registries,
                 clusters=clusters,
-                checks=DeploymentChecks(clusters=clusters),
+                checks=DeploymentChecks(registries=registries, clusters=clusters),
                 store=store,
                 rollouts=rollouts,
                 operations=operations,

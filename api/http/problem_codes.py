@@ -29,6 +29,8 @@ CODES = (
     "environment_forgotten",
     "field_conflict",
     "forbidden",
+    "gate_failed",
+    "gate_undecided",
     "generation_ahead",
     "headers_too_large",
     "http_error",

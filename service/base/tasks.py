@@ -1,12 +1,20 @@
 """Work done side by side, or for what may not be there."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from functools import cached_property
+from typing import Any, TypeVar
 
-from service.base.errors import NotFoundError
+from service.base.errors import NotFoundError, WharfingerError
 
 _Answer = TypeVar("_Answer")
+_Other = TypeVar("_Other")
+_Owner = TypeVar("_Owner")
+
+
+def once(ask: Callable[[_Owner], Coroutine[Any, Any, _Answer]]) -> "cached_property[asyncio.Task[_Answer]]":
+    """A property to await: asked for when it is first wanted; who wants it later gets the same answer, or error."""
+    return cached_property(lambda owner: asyncio.create_task(ask(owner)))
 
 
 async def all_of(asked: Iterable[Awaitable[_Answer]]) -> list[_Answer]:
@@ -19,9 +27,23 @@ async def all_of(asked: Iterable[Awaitable[_Answer]]) -> list[_Answer]:
     return answers
 
 
+async def both(first: Awaitable[_Answer], second: Awaitable[_Other]) -> tuple[_Answer, _Other]:
+    """As `all_of`, for two that are not alike."""
+    answers: list[Any] = await all_of((first, second))
+    return answers[0], answers[1]
+
+
 async def or_none(asked: Awaitable[_Answer]) -> _Answer | None:
     """The answer, or None where there is nothing of that name."""
     try:
         return await asked
     except NotFoundError:
         return None
+
+
+async def settled(asked: Awaitable[_Answer]) -> _Answer | WharfingerError:
+    """An error as an answer, so that the other answers count."""
+    try:
+        return await asked
+    except WharfingerError as error:
+        return error

@@ -54,19 +54,25 @@ class Clusters:
         for kube in (*self._connected.values(), *self._left):
             await kube.close()
 
+    def find(self, name: str) -> ClusterSettings:
+        """:raises NotFoundError: there is no such cluster."""
+        if name not in self._settings:
+            raise NotFoundError("cluster", name)
+        return self._settings[name]
+
     def registry_of(self, name: str) -> str | None:
         """The registry that goes with a cluster.
 
         :raises NotFoundError: there is no such cluster.
         """
-        return self._find(name).registry or self._registries.default
+        return self.find(name).registry or self._registries.default
 
     def is_reserved(self, name: str, namespace: str) -> bool:
         """Whether a namespace is none of those that the cluster's settings open to every deployer.
 
         :raises NotFoundError: there is no such cluster.
         """
-        opened = self._find(name).namespaces
+        opened = self.find(name).namespaces
         if opened is None:
             return namespace == self._own_namespace or namespace.startswith(_SYSTEM_NAMESPACES)
         return not any(globs.matches(one, namespace) for one in opened)
@@ -76,11 +82,11 @@ class Clusters:
 
         :raises NotFoundError: there is no such cluster.
         """
-        return self._eks.get(self._find(name).name)
+        return self._eks.get(self.find(name).name)
 
     async def connect(self, name: str) -> "Kube":
         """:raises NotFoundError: there is no such cluster. :raises ClusterUnavailableError: it is not there yet."""
-        settings = self._find(name)
+        settings = self.find(name)
         kube = self._connected.get(name)
         if kube is None:
             async with self._connecting[name]:
@@ -120,7 +126,7 @@ class Clusters:
 
     async def get(self, caller: Caller, name: str) -> ClusterStatus:
         """:raises NotFoundError: there is none of that name that the caller may know of."""
-        settings = self._find(name)
+        settings = self.find(name)
         authz.require_cluster(caller, name)
         facts = self._describe(settings).model_dump() | {"status": None, "version": None}
         try:
@@ -136,11 +142,6 @@ class Clusters:
         return ClusterStatus(
             **facts, reachable=True, problem=None, detail=None, nodes=len(nodes), architectures=platforms_of(nodes)
         )
-
-    def _find(self, name: str) -> ClusterSettings:
-        if name not in self._settings:
-            raise NotFoundError("cluster", name)
-        return self._settings[name]
 
     def _open_eks(self, settings: ClusterSettings) -> Eks:
         return self._registries.find(settings.registry).eks(settings.name_at_eks)

@@ -3,9 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from service.clients.ecr.images import EcrImages
-from service.models.references import Reference
-
 Node = Mapping[str, Any]
 
 
@@ -24,16 +21,6 @@ def _platform_of(node: Node) -> str | None:
     info = (node.get("status") or {}).get("nodeInfo") or {}
     system, architecture = info.get("operatingSystem"), info.get("architecture")
     return f"{system}/{architecture}" if system and architecture else None
-
-
-async def built_for(images: EcrImages, image: Reference) -> tuple[str, tuple[str, ...]]:
-    """The digest of an image, and the platforms it was built for; none where it names none.
-
-    :raises NotFoundError: there is no such image.
-    """
-    found = await images.describe(image)
-    manifest = await images.manifest(Reference(image.repository, None, found.digest))
-    return found.digest, await images.platforms(image.repository, manifest)
 
 
 def fitting(built: Sequence[str], nodes: Sequence[str]) -> set[str]:

@@ -6,10 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from service.access.authz import Caller
 from service.base.errors import InvalidError
+from service.base.tasks import all_of, both
 from service.clients.registry import Registry
 from service.clusters.clusters import Clusters
-from service.clusters.platforms import are_unfit, built_for, platforms_of
+from service.clusters.platforms import platforms_of
 from service.deployments.adoption import managers_taken_over
 from service.deployments.fencing import not_ours
 from service.deployments.workloads import (
@@ -21,10 +23,13 @@ from service.deployments.workloads import (
     service,
     service_selector,
 )
+from service.gates.findings import Finding
+from service.gates.gates import pass_enforced
+from service.gates.subject import Subject
 from service.models.deployments import DeploymentCreate
 from service.models.references import Reference
 from service.operations.calls import Json
-from service.registry import references
+from service.registry.registries import Registries
 
 if TYPE_CHECKING:
     from service.clients.kube.client import Kube
@@ -45,34 +50,61 @@ class Checked:
 
 
 class DeploymentChecks:
-    def __init__(self, *, clusters: Clusters) -> None:
+    def __init__(self, *, registries: Registries, clusters: Clusters) -> None:
+        self._registries = registries
         self._clusters = clusters
 
-    async def check(self, registry: Registry, asked: DeploymentCreate) -> Checked:
+    async def check(self, caller: Caller, registry: Registry, asked: DeploymentCreate) -> Checked:
         """:raises WharfingerError: why it is not possible; `Deployments.create` says which."""
-        image = Reference.parse(asked.image)
-        await references.require(registry, image)
-        kube, repository, (digest, built) = await asyncio.gather(
-            self._clusters.connect(asked.cluster),
-            registry.repositories.uri(image.repository),
-            built_for(registry.images, image),
-        )
-        found, present = await asyncio.gather(
-            kube.nodes(), asyncio.gather(*(kube.find(kind, asked.namespace, asked.name) for kind in KINDS))
-        )
-        nodes = platforms_of(found)
-        if are_unfit(found, built):
-            detail = f"The image is built for {', '.join(built)}; the nodes are {', '.join(nodes)}."
-            raise InvalidError(detail, code="platform_mismatch")
-        before = dict(zip(KINDS, present, strict=True))
-        if asked.port is None and before["Service"] is not None and not is_ours(before["Service"]):
-            before["Service"] = None  # it is no concern of ours, and stays
-        for kind, there in before.items():
-            if there is not None and not is_ours(there) and not asked.adopt:
-                raise not_ours(kind, asked.name)
+        subject = self._subject(caller, registry, asked)
+        await subject.checked
+        kube, repository, _ = await asyncio.gather(subject.kube, subject.uri, subject.platforms)
+        present, findings = await both(_present(kube, asked), pass_enforced(subject))
+        before = _ours(asked, present)
+        digest = (await subject.summary).digest
         uri = f"{repository}@{digest}"
         after = await _dry_run(kube, asked, uri, before)
-        return Checked(uri, digest, {"platforms": list(built), "nodes": nodes}, before, after)
+        return Checked(uri, digest, await _kept(subject, findings), before, after)
+
+    def _subject(self, caller: Caller, registry: Registry, asked: DeploymentCreate) -> Subject:
+        return Subject(
+            registries=self._registries,
+            clusters=self._clusters,
+            caller=caller,
+            cluster=asked.cluster,
+            namespace=asked.namespace,
+            registry=registry,
+            image=Reference.parse(asked.image),
+            spec=asked,
+        )
+
+
+async def _present(kube: "Kube", asked: DeploymentCreate) -> Mapping[str, Object | None]:
+    present = await all_of(kube.find(kind, asked.namespace, asked.name) for kind in KINDS)
+    return dict(zip(KINDS, present, strict=True))
+
+
+def _ours(asked: DeploymentCreate, present: Mapping[str, Object | None]) -> Mapping[str, Object | None]:
+    """What a deploy would change of what is there.
+
+    :raises ConflictError: it is not ours, and is not to be adopted.
+    """
+    before = dict(present)
+    if asked.port is None and before["Service"] is not None and not is_ours(before["Service"]):
+        before["Service"] = None  # it is no concern of ours, and stays
+    for kind, there in before.items():
+        if there is not None and not is_ours(there) and not asked.adopt:
+            raise not_ours(kind, asked.name)
+    return before
+
+
+async def _kept(subject: Subject, findings: Mapping[str, Finding]) -> Json:
+    """What is stored of a check; `platforms` and `nodes` were there before there were gates."""
+    gates = [
+        {"name": name, "verdict": one.verdict, "reason": one.reason, "evidence": dict(one.evidence)}
+        for name, one in findings.items()
+    ]
+    return {"platforms": list(await subject.platforms), "nodes": platforms_of(await subject.nodes), "gates": gates}
 
 
 async def _dry_run(

@@ -86,7 +86,7 @@ class Deployments:
         place = Place(asked.cluster, asked.namespace, asked.name)
 
         async def act(operation_id: str) -> Outcome[str]:
-            checked = await self._checks.check(source, asked)
+            checked = await self._checks.check(call.caller, source, asked)
             facts = {
                 "id": operation_id,
                 "kind": DeploymentKind.DEPLOY,
@@ -111,7 +111,7 @@ class Deployments:
         chosen = self._registries.find(registry or self._clusters.registry_of(asked.cluster))
         for action, on in self._needed_to_create(place, asked, chosen.name):
             authz.require(caller, action, on)
-        checked = await self._checks.check(chosen, asked)
+        checked = await self._checks.check(caller, chosen, asked)
         return DryRun(image_uri=checked.image_uri, changes=list(changes_of(asked.name, checked)))
 
     async def rollback(self, call: Call, deployment_id: str, to: UUID | None) -> Done[str]:

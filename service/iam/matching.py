@@ -29,6 +29,11 @@ class Certainty(IntEnum):
         return Certainty(Certainty.YES - self)
 
 
+def having(rights: Mapping[str, Certainty], certainty: Certainty) -> list[str]:
+    """The actions of which just this is known."""
+    return [action for action, known in rights.items() if known is certainty]
+
+
 def statements_of(documents: Iterable[Document]) -> list[Statement]:
     return [one for document in documents for one in as_list(document.get("Statement", []))]
 

@@ -113,7 +113,9 @@ class Deployment(Model):
     image_uri: str = Field(description="What runs: fully qualified, by digest")
     digest: str
     spec: dict[str, Any]
-    checks: dict[str, Any] = Field(description="What was looked at before it was accepted")
+    checks: dict[str, Any] = Field(
+        description="What was looked at before it was accepted; `gates`: what it had to pass, each with its finding"
+    )
     progress: Progress | None
     reason: Reason | None
     urls: list[str] = Field(description="Where it answers: for a NodePort, one for each ready pod's host")

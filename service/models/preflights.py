@@ -1,6 +1,9 @@
 """What a preflight answers."""
 
 from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
 
 from service.models.common import Model
 
@@ -8,7 +11,7 @@ from service.models.common import Model
 class Verdict(StrEnum):
     """`unknown` where it could not be found out."""
 
-    OK = "ok"
+    PASSED = "ok"
     FAILED = "failed"
     UNKNOWN = "unknown"
 
@@ -20,6 +23,7 @@ class PreflightCheck(Model):
     verdict: Verdict
     detail: str
     advice: str | None
+    evidence: dict[str, Any] = Field(description="What was read for it")
 
 
 class Preflight(Model):

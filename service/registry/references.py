@@ -2,6 +2,7 @@
 
 from service.base.errors import ConflictError, NotFoundError
 from service.clients.registry import Registry
+from service.models.images import ImageSummary
 from service.models.references import Reference
 
 
@@ -13,21 +14,21 @@ async def require(registry: Registry, *asked: Reference) -> None:
     """
     for image in asked:
         if image.host is not None:
-            await _require_host(registry, image)
+            require_host(image, registry.name, await registry.repositories.uri(image.repository))
         if image.tag is not None and image.digest is not None:
-            await _require_tag(registry, image)
+            require_tag(image, await registry.images.describe(image))
 
 
-async def _require_host(registry: Registry, image: Reference) -> None:
-    uri = await registry.repositories.uri(image.repository)
+def require_host(image: Reference, registry: str, uri: str) -> None:
+    """:raises NotFoundError: a repository of this URI is of another host."""
     host = uri.removesuffix(f"/{image.repository}")
     if image.host != host:
-        raise NotFoundError("image", str(image), why=f"The host of registry {registry.name} is {host}.")
+        raise NotFoundError("image", str(image), why=f"The host of registry {registry} is {host}.")
 
 
-async def _require_tag(registry: Registry, image: Reference) -> None:
-    found = await registry.images.describe(image)
-    if image.tag not in found.tags:
+def require_tag(image: Reference, summary: ImageSummary) -> None:
+    """:raises ConflictError: the image does not have the tag (`image_tag_moved`)."""
+    if image.tag not in summary.tags:
         raise ConflictError(
             f"The tag {image.tag} of {image.repository} does not stand for {image.digest}.", code="image_tag_moved"
         )

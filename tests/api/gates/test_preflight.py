@@ -5,8 +5,8 @@ import pytest
 
 from sandbox.server import Sandbox
 from service.base.settings import ClusterSettings, Settings
-from tests.api.gates.preflights import GOOD, look, verdicts
-from tests.conftest import Connect, MakeKey, Serve
+from tests.api.gates.preflights import GOOD, NODE_ROLE, look, verdicts
+from tests.conftest import ACCOUNT, REGION, Connect, MakeKey, Serve
 from tests.marks import only_sqlite
 
 pytestmark = [pytest.mark.asyncio, only_sqlite]
@@ -24,6 +24,22 @@ async def test_each_check_says_what_it_found(
     assert verdicts(found) == GOOD | {"platforms": platforms}
     assert found["verdict"] == verdict
     assert found["node_roles"]["detail"] == "Role demo-node (node group demo-nodes) may pull."
+
+
+@pytest.mark.usefixtures("pushed")
+async def test_each_check_names_what_it_stands_on(viewer: httpx.AsyncClient) -> None:
+    found = await look(viewer)
+    read = {name: one["evidence"] for name, one in found.items() if name != "verdict"}
+    assert read.pop("platforms")["platforms"] == ["linux/amd64"]
+    assert read == {
+        "permissions": {"missing": []},
+        "namespace": {"dry_run": "Service/wharfinger-preflight"},
+        "node_roles": {"roles": {NODE_ROLE: ["node group demo-nodes"]}},
+        "repository_policy": {"account": ACCOUNT, "roles": [NODE_ROLE], "policy": None},
+        "region": {"image": REGION, "cluster": REGION},
+    }
+    missing = (await look(viewer, "myapp:9"))["platforms"]
+    assert missing["evidence"] == {"error": "image_not_found"}
 
 
 @pytest.mark.usefixtures("pushed")

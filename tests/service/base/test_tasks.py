@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from service.base.tasks import all_of
+from service.base.tasks import all_of, once
 
 pytestmark = pytest.mark.asyncio
 
@@ -40,3 +40,21 @@ async def test_the_first_error_comes_once_the_others_are_over() -> None:
     with pytest.raises(ValueError, match="first"):
         await all_of([slow(), fail("first"), fail("second")])
     assert over == ["slow"]
+
+
+async def test_what_several_want_is_asked_for_once() -> None:
+    class Question:
+        asked = 0
+
+        @once
+        async def answer(self) -> int:
+            self.asked += 1
+            await asyncio.sleep(0)
+            return self.asked
+
+    async def want(question: Question) -> int:
+        return await question.answer
+
+    first, second = Question(), Question()
+    assert await all_of([want(first), want(first), want(second)]) == [1, 1, 1]
+    assert await first.answer == 1
