@@ -24,11 +24,12 @@ from service.deployments.store import DeploymentStore
 from service.gates.preflight import Preflights
 from service.operations.audit import Audit
 from service.operations.cloudtrail_witness import CloudTrailWitness
+from service.operations.documents import Documents
 from service.operations.ledger import Ledger
 from service.operations.runner import Operations
 from service.operations.sweep import Settlement
 from service.registry.images import Images
-from service.registry.policies import Policies
+from service.registry.policies import REPOSITORY_POLICY
 from service.registry.registries import Registries
 from service.registry.repositories import Repositories
 
@@ -50,7 +51,7 @@ class Container:
     registries: Registries
     repositories: Repositories
     images: Images
-    policies: Policies
+    policies: Documents
     tokens: Tokens
     clusters: Clusters
     preflights: Preflights
@@ -105,7 +106,7 @@ class Container:
             registries=registries,
             repositories=Repositories(registries=registries, operations=operations),
             images=Images(registries=registries, operations=operations),
-            policies=Policies(registries=registries, operations=operations),
+            policies=Documents(REPOSITORY_POLICY, find=registries.find, operations=operations),
             tokens=Tokens(registries=registries, operations=operations),
             clusters=clusters,
             preflights=Preflights(registries=registries, clusters=clusters),

@@ -120,9 +120,9 @@ class Http(Request):
         """
         return Attendance(self, work, is_repeatable=is_repeatable)
 
-    def unchecked(self, model: BaseModel) -> Response:
+    def unchecked(self, model: BaseModel, media_type: str = JSON) -> Response:
         """A 200 that is not held against the route's own model: it is of another, or asked for too often."""
-        return Response(model.model_dump_json(), media_type=JSON)
+        return Response(model.model_dump_json(), media_type=media_type)
 
     def created_at(self, path: str) -> None:
         self._answer_headers["location"] = path

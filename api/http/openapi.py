@@ -11,6 +11,7 @@ from api.http.problems import Problem, declare
 from api.tokens import DockerConfig
 from service.base.errors import UnsupportedMediaTypeError
 from service.models.deployments import DeploymentEvent
+from service.models.documents import DocumentDryRun
 
 _SCHEMAS = "#/components/schemas/"
 _TAGS = {
@@ -55,8 +56,8 @@ _INFO = (
     "makes a repeat safe."
 )
 _SERVERS = [{"url": "/", "description": "Where this description is served"}]
-_BESIDE = (Problem, DeploymentEvent, DockerConfig)
-"""What no route answers as FastAPI knows it: an error, an event of a stream, a file for docker."""
+_BESIDE = (Problem, DeploymentEvent, DockerConfig, DocumentDryRun)
+"""What no route answers as FastAPI knows it: an error, an event of a stream, a file for docker, a dry run."""
 _ANSWERS = {"200": "What was asked for", "201": "What was made", "204": "Done; there is nothing to tell"}
 _FORMER_NAMES = {"Check": "PreflightCheck"}
 """Names that clients may know, each with the one that it has now."""

@@ -9,11 +9,12 @@ from service.base.db import Database
 from service.base.settings import DeadlineSettings
 from service.clients.aws.sessions import RegistryClients
 from service.credentials.tokens import Tokens
+from service.operations.documents import Documents
 from service.operations.ledger import Ledger
 from service.operations.runner import Operations
 from service.operations.sweep import Settlement
 from service.registry.images import Images
-from service.registry.policies import Policies
+from service.registry.policies import REPOSITORY_POLICY
 from service.registry.registries import Registries
 from service.registry.repositories import Repositories
 
@@ -34,7 +35,7 @@ class Replica:
         registries = Registries(clients=clients, default=next(iter(clients)))
         self.repositories = Repositories(registries=registries, operations=operations)
         self.images = Images(registries=registries, operations=operations)
-        self.policies = Policies(registries=registries, operations=operations)
+        self.policies = Documents(REPOSITORY_POLICY, find=registries.find, operations=operations)
         self.tokens = Tokens(registries=registries, operations=operations)
         for area in (self.repositories, self.images, self.policies, self.tokens):
             operations.settles(area.settling)

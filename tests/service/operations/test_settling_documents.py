@@ -15,10 +15,11 @@ from service.base.settings import Settings
 from service.clients.aws.sessions import Aws
 from service.models.audit import Status
 from service.operations.calls import Settled
+from service.operations.documents import Documents
 from service.operations.ledger import Ledger
 from service.operations.runner import Operations
 from service.registry.images import Images
-from service.registry.policies import Policies
+from service.registry.policies import REPOSITORY_POLICY
 from service.registry.registries import Registries
 from service.registry.repositories import Repositories
 from tests.images import image, push_image
@@ -44,8 +45,9 @@ async def settle(settings: Settings, database: Database) -> AsyncIterator[Settle
     ledger = Ledger(database=database, remember=timedelta(days=1))
     known = Operations(ledger=ledger)
     registries = Registries(clients=await aws.open(), default="local")
-    for area in (Repositories, Images, Policies):
-        known.settles(area(registries=registries, operations=known).settling)
+    known.settles(Repositories(registries=registries, operations=known).settling)
+    known.settles(Images(registries=registries, operations=known).settling)
+    known.settles(Documents(REPOSITORY_POLICY, find=registries.find, operations=known).settling)
 
     async def look(operation_id: str) -> Settled | None:
         return await known.settle(await ledger.find(operation_id))
