@@ -1,6 +1,7 @@
 """AWS SDK clients of the sandbox."""
 
 from contextlib import AbstractAsyncContextManager
+from functools import cache
 from typing import Any
 
 from aiobotocore.config import AioConfig
@@ -42,8 +43,9 @@ def session_sdk(service: str, aws: Sandbox, credentials: dict[str, str]) -> Abst
     return client
 
 
+@cache
 def _session() -> AioSession:
-    """With the operations that the pinned botocore lacks."""
+    """With the operations that the pinned botocore lacks; one for all clients, as each would read its models anew."""
     session = AioSession()
     session.get_component("data_loader").search_paths.insert(0, str(OVERLAY))
     return session
