@@ -1,7 +1,7 @@
 """The application: routers, middleware and the life of a process."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 
@@ -42,8 +42,8 @@ ROUTERS: tuple[APIRouter, ...] = (
 )
 
 
-def create(settings: Settings) -> FastAPI:
-    """The ASGI application. Its lifespan opens the container and closes it."""
+def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, object]]]:
+    """Opens the container, and closes it in the end."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
@@ -54,10 +54,15 @@ def create(settings: Settings) -> FastAPI:
         finally:
             await container.close()
 
+    return lifespan
+
+
+def create(settings: Settings) -> FastAPI:
+    """The ASGI application. It keeps nothing itself: all that lives is what its lifespan opened."""
     app = FastAPI(
         title="Wharfinger",
         version=VERSION,
-        lifespan=lifespan,
+        lifespan=lifespan_of(settings),
         docs_url=None,  # `api.docs` serves them without the internet
         redoc_url=None,
         redirect_slashes=False,

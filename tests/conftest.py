@@ -20,10 +20,11 @@ import pytest
 import pytest_asyncio
 import trustme
 from asgi_lifespan import LifespanManager
+from fastapi import FastAPI
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.app import create
+from api.app import create, lifespan_of
 from service.access.actions import Role
 from service.access.authz import Binding
 from service.base.db import Database
@@ -212,9 +213,22 @@ class _OwnState:
 Serve = Callable[[Settings], AbstractAsyncContextManager[ASGIApp]]
 
 
+_apps: dict[tuple[int, timedelta], FastAPI] = {}
+
+
+def _app(settings: Settings) -> FastAPI:
+    """An app of these settings. Its routes are those of other tests: to build them takes longer than most requests."""
+    of_its_own = (settings.limits.body_bytes, settings.deadlines.body)
+    if of_its_own not in _apps:
+        _apps[of_its_own] = create(settings)
+    app = _apps[of_its_own]
+    app.router.lifespan_context = lifespan_of(settings)
+    return app
+
+
 @asynccontextmanager
 async def _serve(settings: Settings) -> AsyncIterator[ASGIApp]:
-    async with LifespanManager(_OwnState(create(settings)), startup_timeout=30, shutdown_timeout=30) as manager:
+    async with LifespanManager(_OwnState(_app(settings)), startup_timeout=30, shutdown_timeout=30) as manager:
         yield manager.app
 
 

@@ -177,9 +177,15 @@ def _session_of(credentials: AioCredentials) -> AioSession:
 
 
 def _session() -> AioSession:
-    session = AioSession()
+    session = AioSession(event_hooks=_handlers(), include_builtin_handlers=False)
     session.register_component("data_loader", _models(session.get_config_variable("data_path")))
     return session
+
+
+@cache
+def _handlers() -> Any:  # noqa: ANN401 - botocore has no types
+    """Botocore's own, put in place once: each client copies them before it adds any."""
+    return AioSession().get_component("event_emitter")
 
 
 @cache
