@@ -107,16 +107,16 @@ class Clusters:
     async def _look_again(self, settings: ClusterSettings, known: "Kube") -> None:
         """Made again under its name, a cluster has another endpoint and CA; a kubeconfig may have been rewritten."""
         try:
-            found = await self._connect(settings)
+            anew = await self._connect(settings)
         except WharfingerError as error:
             log.warning("cluster_not_found_again", cluster=settings.name, code=error.code, detail=error.detail)
             return
-        if found.config == known.config:
+        if anew.config == known.config:
             known.is_doubted = False
-            await found.close()
+            await anew.close()
             return
-        log.info("cluster_moved", cluster=settings.name, server=found.config.cluster.server)
-        self._connected[settings.name] = found
+        log.info("cluster_moved", cluster=settings.name, server=anew.config.cluster.server)
+        self._connected[settings.name] = anew
         # Whoever still watches by it ends by itself.
         self._left.append(known)
 
@@ -131,8 +131,8 @@ class Clusters:
         facts = self._describe(settings).model_dump() | {"status": None, "version": None}
         try:
             if name in self._eks:
-                found = await self._eks[name].describe()
-                facts |= {"status": found.status, "version": found.version}
+                described = await self._eks[name].describe()
+                facts |= {"status": described.status, "version": described.version}
             nodes = await (await self.connect(name)).nodes()
         except WharfingerError as error:
             return ClusterStatus(
@@ -152,10 +152,12 @@ class Clusters:
         if settings.kubeconfig is not None:
             return of_file(settings.name, settings.kubeconfig, settings.context, manager=MANAGER)
         eks = self._eks[settings.name]
-        found = await eks.describe()
-        if found.endpoint is None or found.certificate_authority is None:
-            raise ClusterUnavailableError(f"EKS says that cluster {settings.name} is {found.status}.", retry_after=30)
-        config = eks_config(settings.name, found.endpoint, found.certificate_authority)
+        described = await eks.describe()
+        if described.endpoint is None or described.certificate_authority is None:
+            raise ClusterUnavailableError(
+                f"EKS says that cluster {settings.name} is {described.status}.", retry_after=30
+            )
+        config = eks_config(settings.name, described.endpoint, described.certificate_authority)
         # Access entries are made for the role, and not for a session of it, as which STS would name us.
         identity = self._registries.find(settings.registry).settings.role or await eks.identity()
         return Kube(settings.name, config, manager=MANAGER, identity=identity, tokens=eks)

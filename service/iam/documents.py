@@ -67,7 +67,7 @@ def _is_own(statement: Document, account_id: str) -> bool:
     if not isinstance(principal, dict) or set(principal) != {"AWS"}:
         return False
     accounts = [_ACCOUNT.fullmatch(one) for one in as_list(principal["AWS"])]
-    return all(found and found[1] == account_id for found in accounts)
+    return all(account and account[1] == account_id for account in accounts)
 
 
 def _canonical_statement(statement: Document) -> Document:

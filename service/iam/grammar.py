@@ -233,8 +233,8 @@ def _condition(path: str, value: Value) -> Mistakes:
 
 
 def _is_operator(operator: str) -> bool:
-    found = _OPERATOR.fullmatch(operator)
-    return operator == "Null" or (found is not None and found["name"] in _OPERATORS)
+    written = _OPERATOR.fullmatch(operator)
+    return operator == "Null" or (written is not None and written["name"] in _OPERATORS)
 
 
 def _condition_keys(path: str, keys: Mapping[str, Value]) -> Mistakes:

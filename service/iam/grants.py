@@ -15,14 +15,14 @@ def grants(document: Document, *, account: str, role_arn: str | None) -> dict[st
     :param account: that of the role. In the repository's own account no grant is needed, and only a Deny matters.
     :param role_arn: None: the role is not known, so that a policy which names a role of the account may mean it.
     """
-    return {action: decide(_said(document, action, account, role_arn)) for action in PULL}
+    return {action: decide(_effects(document, action, account, role_arn)) for action in PULL}
 
 
 def denials(document: Document, *, account: str, role_arn: str | None) -> dict[str, Certainty]:
     """Of each action of a pull whether the policy takes it from a node's role, whoever allows it."""
     return {
         action: max(
-            (found for effect, found in _said(document, action, account, role_arn) if effect == "Deny"),
+            (certainty for effect, certainty in _effects(document, action, account, role_arn) if effect == "Deny"),
             default=Certainty.NO,
         )
         for action in PULL
@@ -43,14 +43,15 @@ def direct_grants(document: Document, *, role_arn: str, repository_arn: str) -> 
     return {"Statement": granted}
 
 
-def _said(document: Document, action: str, account: str, role_arn: str | None) -> list[tuple[str, Certainty]]:
+def _effects(document: Document, action: str, account: str, role_arn: str | None) -> list[tuple[str, Certainty]]:
+    """Of each statement its effect, and whether it has that on such a request of the role."""
     return [
-        (one["Effect"], min(covers(one, action, None), _meant(one, account, role_arn)))
+        (one["Effect"], min(covers(one, action, None), _concerns(one, account, role_arn)))
         for one in statements_of([document])
     ]
 
 
-def _meant(statement: Statement, account: str, role_arn: str | None) -> Certainty:
+def _concerns(statement: Statement, account: str, role_arn: str | None) -> Certainty:
     """Whether a statement is about the role.
 
     NotPrincipal spares a session only where it names the session itself beside role and account (IAM User Guide, "IAM

@@ -52,10 +52,10 @@ def covers(statement: Statement, action: str, resource: str | None) -> Certainty
     )
 
 
-def decide(said: Iterable[tuple[str, Certainty]]) -> Certainty:
+def decide(effects: Iterable[tuple[str, Certainty]]) -> Certainty:
     """Whether a request is allowed, by the effect of each statement and whether the statement speaks of it."""
     strongest = {"Allow": Certainty.NO, "Deny": Certainty.NO}
-    for effect, certainty in said:
+    for effect, certainty in effects:
         strongest[effect] = max(strongest[effect], certainty)
     return min(strongest["Allow"], strongest["Deny"].opposite)
 
@@ -63,8 +63,8 @@ def decide(said: Iterable[tuple[str, Certainty]]) -> Certainty:
 def _element(statement: Statement, name: str, match: Callable[[str], Certainty]) -> Certainty:
     for element in (name, f"Not{name}"):
         if element in statement:
-            found = max((match(str(one)) for one in as_list(statement[element])), default=Certainty.NO)
-            return found if element == name else found.opposite
+            covered = max((match(str(one)) for one in as_list(statement[element])), default=Certainty.NO)
+            return covered if element == name else covered.opposite
     return Certainty.MAYBE
 
 
@@ -74,8 +74,8 @@ def _names_action(pattern: str, action: str) -> Certainty:
 
 def _names_resource(pattern: str, resource: str) -> Certainty:
     """A variable of the policy may stand for anything."""
-    found = globs.matches_arn(_VARIABLE.sub("*", pattern), resource)
-    return min(_certainly(is_so=found), Certainty.MAYBE if _VARIABLE.search(pattern) else Certainty.YES)
+    is_matched = globs.matches_arn(_VARIABLE.sub("*", pattern), resource)
+    return min(_certainly(is_so=is_matched), Certainty.MAYBE if _VARIABLE.search(pattern) else Certainty.YES)
 
 
 def _certainly(*, is_so: bool) -> Certainty:

@@ -44,8 +44,8 @@ class RolePolicies:
 
 def known_document(policy_arn: str) -> Document | None:
     """What a policy of AWS's own says on pulling, for where its document may not be read."""
-    found = _OF_AWS.fullmatch(policy_arn)
-    return _KNOWN.get(found["name"]) if found else None
+    named = _OF_AWS.fullmatch(policy_arn)
+    return _KNOWN.get(named["name"]) if named else None
 
 
 def pull_rights(policies: RolePolicies, repository_arn: str) -> dict[str, Certainty]:
@@ -55,18 +55,19 @@ def pull_rights(policies: RolePolicies, repository_arn: str) -> dict[str, Certai
 
 def denied_actions(policies: RolePolicies, repository_arn: str) -> list[str]:
     """Those of the four that no further policy would allow, as one of the documents denies them."""
-    return [one for one in PULL_ACTIONS if ("Deny", Certainty.YES) in _said(policies, one, repository_arn)]
+    return [one for one in PULL_ACTIONS if ("Deny", Certainty.YES) in _effects(policies, one, repository_arn)]
 
 
 def _right(policies: RolePolicies, action: str, repository_arn: str) -> Certainty:
-    said = _said(policies, action, repository_arn)
+    effects = _effects(policies, action, repository_arn)
     if policies.unread:
-        said += [("Allow", Certainty.MAYBE), ("Deny", Certainty.MAYBE)]
+        effects += [("Allow", Certainty.MAYBE), ("Deny", Certainty.MAYBE)]
     if policies.is_bounded:
-        said.append(("Deny", Certainty.MAYBE))
-    return decide(said)
+        effects.append(("Deny", Certainty.MAYBE))
+    return decide(effects)
 
 
-def _said(policies: RolePolicies, action: str, repository_arn: str) -> list[tuple[str, Certainty]]:
+def _effects(policies: RolePolicies, action: str, repository_arn: str) -> list[tuple[str, Certainty]]:
+    """Of each statement its effect, and whether it has that on such a request."""
     resource = "*" if action == LOGIN else repository_arn
     return [(one["Effect"], covers(one, action, resource)) for one in statements_of(policies.documents)]

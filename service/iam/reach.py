@@ -93,10 +93,10 @@ def _is_kept_out(statement: Statement, broker: Broker) -> bool:
 def _conditions(statement: Statement) -> Iterator[tuple[str, str, list[str]]]:
     """Operators without `IfExists` and the like, which change nothing for a key that is there; keys in lower case."""
     for operator, keys in statement.get("Condition", {}).items():
-        found = _OPERATOR.fullmatch(operator)
+        written = _OPERATOR.fullmatch(operator)
         for key, values in keys.items():
             texts = [one if isinstance(one, str) else json.dumps(one) for one in as_list(values)]
-            yield found["name"] if found else operator, key.lower(), texts
+            yield written["name"] if written else operator, key.lower(), texts
 
 
 def _certainly_fails(name: str, values: list[str], known: str) -> bool:
