@@ -25,6 +25,7 @@ from service.gates.preflight import Preflights
 from service.operations.audit import Audit
 from service.operations.cloudtrail_witness import CloudTrailWitness
 from service.operations.documents import Documents
+from service.operations.jobs.jobs import Jobs
 from service.operations.ledger import Ledger
 from service.operations.runner import Operations
 from service.operations.sweep import Settlement
@@ -56,6 +57,7 @@ class Container:
     clusters: Clusters
     preflights: Preflights
     deployments: Deployments
+    jobs: Jobs
     _ledger: Ledger
     _rollouts: Rollouts
     _aws: Aws
@@ -68,6 +70,7 @@ class Container:
         registries = Registries(clients=await aws.open(), default=settings.registry_by_default)
         ledger = Ledger(database=database, remember=settings.deadlines.idempotency)
         operations = Operations(ledger=ledger)
+        jobs = Jobs(database=database, ledger=ledger, owner=new_id())
         clusters = Clusters(settings=settings.clusters, registries=registries, own_namespace=settings.own_namespace)
         store = DeploymentStore(database=database, owner=new_id(), lease=settings.rollouts.lease)
         rollouts = Rollouts(
@@ -118,6 +121,7 @@ class Container:
                 rollouts=rollouts,
                 operations=operations,
             ),
+            jobs=jobs,
             _ledger=ledger,
             _rollouts=rollouts,
             _aws=aws,
@@ -140,6 +144,7 @@ class Container:
         """
         await adopt_key(self.settings, self.keys)
         self._sweep = asyncio.create_task(self.settlement.run())
+        self.jobs.runner.start()
         if self.settings.clusters:
             self._rollouts.start()
 
@@ -158,6 +163,7 @@ class Container:
             # Not cancelled at once: a driver's thread that is cut off answers to a loop that is gone.
             with contextlib.suppress(asyncio.CancelledError, TimeoutError):
                 await asyncio.wait_for(self._sweep, _LAST_SWEEP_SECONDS)
+        await self.jobs.runner.close()
         await self._rollouts.close()
         await self.identity.close()
         await self.clusters.close()

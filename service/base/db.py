@@ -5,17 +5,35 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Engine, Row, Select, Table, create_engine, event, insert, make_url
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Engine,
+    Row,
+    Select,
+    Table,
+    create_engine,
+    event,
+    func,
+    insert,
+    literal,
+    make_url,
+)
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
+from service.base.clock import utcnow
 from service.base.errors import DatabaseError
 from service.base.settings import Settings
+from service.base.tables import UtcDateTime
+
+Query = Select[Any] | CompoundSelect[Any]
 
 _WRITES = "writes"
 """The execution option of connections that are for writing."""
@@ -91,7 +109,7 @@ class Database:
                 if not _is_locked(error) or asyncio.get_running_loop().time() >= ends:
                     raise
 
-    async def fetch(self, query: Select[Any], parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+    async def fetch(self, query: Query, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """All rows of a hot query, outside any transaction.
 
         :raises DatabaseError: the database is away or too busy.
@@ -114,7 +132,7 @@ class Database:
         async with self._writer:
             await asyncio.to_thread(self._insert, self._blocking, table, rows)
 
-    def _fetch(self, engine: Engine, query: Select[Any], parameters: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
+    def _fetch(self, engine: Engine, query: Query, parameters: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
         with _typed_errors(), engine.connect() as connection:
             rows: Sequence[Row[Any]] = connection.execute(query, parameters).all()
         return rows
@@ -122,6 +140,12 @@ class Database:
     def _insert(self, engine: Engine, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         with _typed_errors(), engine.execution_options(**{_WRITES: True}).begin() as connection:
             connection.execute(insert(table), rows)
+
+    def clock(self, ahead: timedelta = timedelta(0)) -> ColumnElement[datetime]:
+        """The time by the database's clock where replicas share one, so that theirs need not agree."""
+        if self.is_sqlite:
+            return literal(utcnow() + ahead, UtcDateTime)
+        return func.clock_timestamp() + ahead
 
     @property
     def connections_in_use(self) -> int:

@@ -31,8 +31,8 @@ class _NullableJson(TypeDecorator[Any]):
     cache_ok = True
 
 
-def _partial_index(name: str, where: str, *columns: str) -> Index:
-    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+def _partial_index(name: str, where: str, *columns: str, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
 
 
 class OperationRow(SQLModel, table=True):
@@ -47,8 +47,8 @@ class OperationRow(SQLModel, table=True):
         Index("ix_operations_action", "action", "status", "completed_at", "id"),
         _partial_index("ix_operations_odd", "status <> 'succeeded'", "status", "completed_at", "id"),
         _partial_index("ix_operations_open", "completed_at IS NULL", "deadline_at"),
-        # A step of a rollout is one row, however often it is tried.
-        Index("ix_operations_child", "parent_id", "action", unique=True),
+        # A step of a job is one row, however often it is tried.
+        _partial_index("ix_operations_step", "parent_id IS NOT NULL", "parent_id", "action", "item", unique=True),
     )
 
     id: str = Field(primary_key=True, max_length=36)
@@ -75,6 +75,7 @@ class OperationRow(SQLModel, table=True):
     seen: dict[str, Any] | None = Field(None, sa_type=_NullableJson)
     client_address: str | None = Field(None, max_length=64)
     subjects: list[str] | None = Field(None, sa_type=_NullableJson)
+    item: str = Field("", max_length=512, sa_column_kwargs={"server_default": ""})
 
 
 class OperationSubjectRow(SQLModel, table=True):
@@ -197,6 +198,78 @@ class DeploymentEventRow(SQLModel, table=True):
     data: dict[str, Any] = Field(sa_type=JSON)
 
 
+class JobRow(SQLModel, table=True):
+    """Long work, from its acceptance on. Its id is that of the operation that accepted it."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        # At most one at a time is about the same.
+        _partial_index("ix_jobs_live", "finished_at IS NULL", "kind", "key", unique=True),
+        # No column that a lease changes, so that renewing one touches no index.
+        _partial_index("ix_jobs_due", "finished_at IS NULL", "run_at"),
+        Index("ix_jobs_actor", "actor", "id"),
+    )
+
+    id: str = Field(primary_key=True, foreign_key="operations.id", max_length=36)
+    kind: str = Field(max_length=32)
+    key: str = Field(max_length=512)
+    payload: dict[str, Any] = Field(sa_type=JSON)
+    state: str = Field(max_length=16)
+    run_at: datetime = Field(sa_type=UtcDateTime)
+    attempts: int
+    max_attempts: int | None = None
+    lease_owner: str | None = Field(None, max_length=36)
+    lease_until: datetime | None = Field(None, sa_type=UtcDateTime)
+    epoch: int
+    progress: dict[str, Any] | None = Field(None, sa_type=_NullableJson)
+    error: dict[str, Any] | None = Field(None, sa_type=_NullableJson)
+    actor: str = Field(max_length=64)
+    actor_label: str = Field(max_length=128)
+    request_id: str = Field(max_length=128)
+    target: str = Field(max_length=1024)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    started_at: datetime | None = Field(None, sa_type=UtcDateTime)
+    cancel_requested_at: datetime | None = Field(None, sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(None, sa_type=UtcDateTime)
+
+
+class JobItemRow(SQLModel, table=True):
+    """One of the many things that a job does the same with."""
+
+    __tablename__ = "job_items"
+    __table_args__ = (Index("ix_job_items_key", "job_id", "key", unique=True),)
+
+    job_id: str = Field(primary_key=True, foreign_key="jobs.id", max_length=36)
+    number: int = Field(primary_key=True)
+    key: str = Field(max_length=512)
+    state: str = Field(max_length=16)
+    result: dict[str, Any] | None = Field(None, sa_type=_NullableJson)
+
+
+class JobEventRow(SQLModel, table=True):
+    """What happened to a job, in order: what its event stream sends, and resumes from."""
+
+    __tablename__ = "job_events"
+
+    job_id: str = Field(primary_key=True, foreign_key="jobs.id", max_length=36)
+    number: int = Field(primary_key=True)
+    at: datetime = Field(sa_type=UtcDateTime)
+    type: str = Field(max_length=32)
+    data: dict[str, Any] = Field(sa_type=JSON)
+
+
+class ScheduleRow(SQLModel, table=True):
+    """When the next job of a kind is to be accepted without anybody's asking, and how many seconds after that again."""
+
+    __tablename__ = "schedules"
+
+    name: str = Field(primary_key=True, max_length=64)
+    kind: str = Field(max_length=32)
+    every: int
+    next_at: datetime = Field(sa_type=UtcDateTime)
+    payload: dict[str, Any] = Field(sa_type=JSON)
+
+
 def _table(name: str) -> Table:
     return SQLModel.metadata.tables[name]
 
@@ -209,3 +282,7 @@ key_secrets = _table("key_secrets")
 deployment_targets = _table("deployment_targets")
 deployments = _table("deployments")
 deployment_events = _table("deployment_events")
+jobs = _table("jobs")
+job_items = _table("job_items")
+job_events = _table("job_events")
+schedules = _table("schedules")

@@ -16,6 +16,9 @@ CLUSTER_CALLS = Counter("wharfinger_cluster_calls", "Requests to Kubernetes APIs
 VENDS = Counter("wharfinger_vends", "Docker credentials handed out", ["source"])
 """`source`: aws, or cache."""
 ROLLOUTS = Counter("wharfinger_rollouts", "Deployments that ended", ["outcome"])
+JOBS = Counter("wharfinger_jobs_ended", "Long work that ended", ["kind", "outcome"])
+"""`outcome`: succeeded, failed, cancelled, superseded."""
+JOBS_WAITING = Gauge("wharfinger_jobs_waiting_seconds", "For how long the oldest job waits that could be run", ["kind"])
 UNSETTLED = Gauge("wharfinger_unsettled_operations", "Operations past their deadline whose outcome is not recorded")
 POOL = Gauge("wharfinger_database_connections", "Connections of the pool", ["state"])
 """`state`: in_use, or limit."""

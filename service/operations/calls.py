@@ -150,7 +150,7 @@ class Twin:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """The operation that a rollout works for, as far as its steps are recorded like it."""
+    """The operation that a job works for, as far as its steps are recorded like it."""
 
     id: str
     actor: str
@@ -161,9 +161,10 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A step of a rollout, as recorded before."""
+    """A step of a job, as recorded before."""
 
     id: str
     status: Status
     code: str | None
     note: str | None
+    result: Json | None = None

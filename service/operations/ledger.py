@@ -84,21 +84,46 @@ class Ledger:
         await self._inserts.submit(row)
         return str(row["id"])
 
-    async def open_child(self, parent: Parent, step: Step, request: Json, *, within: timedelta, guard: Write) -> Child:
-        """The row of a step: pending where it is new, as it stands where it was begun before. `guard` may refuse it."""
+    async def open_child(
+        self,
+        parent: Parent,
+        step: Action | Step,
+        request: Json,
+        *,
+        within: timedelta,
+        guard: Write,
+        item: str = "",
+    ) -> Child:
+        """The row of a step: pending where it is new, as it stands where it was begun before. `guard` may refuse it.
+
+        :param item: which of many, where a job does the same with each.
+        """
         row = self._child_row(parent, step, request) | {"status": Status.PENDING, "deadline_at": utcnow() + within}
         c = operations.c
         async with self._database.write() as connection:
             await guard(connection)
-            claim = self._dialect.insert(operations).values(row)
-            await connection.execute(claim.on_conflict_do_nothing(index_elements=["parent_id", "action"]))
-            query = select(c.id, c.status, c.code, c.note).where(c.parent_id == parent.id, c.action == step)
-            found = (await connection.execute(query)).one()
-        return Child(found.id, Status(found.status), found.code, found.note)
+            # Of whichever index: that of the version before is there too until the next one (see migration 0007).
+            claim = self._dialect.insert(operations).values(row | {"item": item}).on_conflict_do_nothing()
+            await connection.execute(claim)
+            same = (c.parent_id == parent.id, c.action == step, c.item == item)
+            found = (await connection.execute(select(c.id, c.status, c.code, c.note, c.result).where(*same))).one()
+        return Child(found.id, Status(found.status), found.code, found.note, found.result)
+
+    async def close_children(self, connection: AsyncConnection, parent_ids: Sequence[str], note: str) -> None:
+        """Complete the steps that were at work when their parent ended: nobody will look what became of them."""
+        at_work = (operations.c.parent_id.in_(parent_ids), operations.c.completed_at.is_(None))
+        ended = {"status": Status.UNKNOWN, "completed_at": utcnow(), "settled_by": "request", "note": note}
+        await connection.execute(update(operations).where(*at_work).values(ended))
 
     async def add_child(self, connection: AsyncConnection, parent: Parent, action: Action, request: Json) -> str:
         """A row that is complete, in a transaction of the caller's: something that follows from an operation."""
-        row = self._child_row(parent, action, request)
+        return await self._add(connection, self._child_row(parent, action, request))
+
+    async def add(self, connection: AsyncConnection, who: Parent, action: Action | Step, request: Json) -> None:
+        """As `add_child`, of the operation `who.id` itself: something that nobody asked for just now."""
+        await self._add(connection, self._child_row(who, action, request) | {"id": who.id, "parent_id": None})
+
+    async def _add(self, connection: AsyncConnection, row: Json) -> str:
         done = {"status": Status.SUCCEEDED, "deadline_at": utcnow(), "completed_at": utcnow(), "settled_by": "request"}
         await connection.execute(insert(operations).values(row | done | {"result": {"id": row["id"]}}))
         return str(row["id"])
@@ -108,16 +133,20 @@ class Ledger:
         operation_id: str,
         status: Status,
         *,
+        guard: Write | None = None,
         write: Write | None = None,
         forget_key: bool = False,
         **facts: object,
     ) -> bool:
         """Complete a row, unless it is complete already or a sweep has claimed it; says whether it was.
 
+        :param guard: called before the row is locked, by who locks another one first.
         :raises WharfingerError: `write` refused; the row stays open.
         """
         values = {"status": status, "completed_at": utcnow(), "settled_by": "request"} | facts
         async with self._database.write() as connection:
+            if guard is not None:
+                await guard(connection)
             done = await connection.execute(
                 update(operations).where(*_is_with_its_request(operation_id)).values(values)
             )

@@ -241,7 +241,7 @@ class Operations:
     async def _complete(
         self, operation_id: str, status: Status, outcome: Outcome[object], error: WharfingerError | None = None
     ) -> None:
-        facts = {"code": error.code, "aws": asdict(error.aws) if error.aws else None} if error else {}
+        facts: Json = {"code": error.code, "aws": asdict(error.aws) if error.aws else None} if error else {}
         try:
             async for attempt in stamina.retry_context(on=DatabaseError, attempts=4, wait_initial=0.05, timeout=5):
                 with attempt:

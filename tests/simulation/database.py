@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import Connection, Row, Select, StaticPool, Table, create_engine, insert
+from sqlalchemy import Connection, Row, StaticPool, Table, create_engine, insert
 
-from service.base.db import Database
+from service.base.db import Database, Query
 from service.base.errors import DatabaseError
 from service.base.migrate import migrate
 from service.base.settings import DatabaseSettings, Settings
@@ -85,7 +85,7 @@ class SimulatedDatabase(Database):
         # What is committed may still be unknown to its writer when that dies, or stands still.
         await asyncio.sleep(self._world.faults.pace(f"{name}/back"))
 
-    async def fetch(self, query: Select[Any], parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+    async def fetch(self, query: Query, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         async with self.read() as connection:
             rows: Sequence[Row[Any]] = (await connection.execute(query, parameters)).all()
         return rows

@@ -1,0 +1,109 @@
+"""One claim of a job, from the kind's run to what becomes of the job by it: its end, a pause, or nothing."""
+
+import asyncio
+import random
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.base.errors import DatabaseError, InternalError, WharfingerError
+from service.operations.calls import Json
+from service.operations.jobs.kinds import Kind
+from service.operations.jobs.store import JobStore
+from service.operations.jobs.values import CancelledJobError, Ending, JobState, LostError, Retry
+from service.operations.jobs.work import Work
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 3.0
+"""Seconds, while the database is away."""
+_EXHAUSTED = {"code": "job_given_up", "detail": "Whoever began it went away in the midst of it, each time."}
+
+log = structlog.get_logger()
+
+
+class Attempt:
+    def __init__(self, kind: Kind, work: Work, *, store: JobStore) -> None:
+        self._kind = kind
+        self._work = work
+        self._store = store
+
+    async def run(self) -> timedelta | None:
+        """Bring the job to its end; or give it back, for the pause that is returned. A job that is lost stays as it is.
+
+        While the database is away, it is begun again here: nobody else can claim it then.
+        """
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await self._once()
+            except LostError:
+                log.info("job_lost", job=self._work.job.id, kind=self._kind.name, epoch=self._work.job.epoch)
+                return None
+            except DatabaseError:
+                log.warning("job_waits", job=self._work.job.id, reason="database_unavailable")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _once(self) -> timedelta | None:
+        job = self._work.job
+        if job.is_exhausted:
+            await self._end(JobState.FAILED, error=_EXHAUSTED)
+            return None
+        try:
+            result = await self._run_kind()
+        except DatabaseError:
+            raise
+        except CancelledJobError:
+            await self._end(JobState.CANCELLED)
+        except WharfingerError as error:
+            return await self._trip(error)
+        else:
+            if not self._work.is_finished:
+                await self._work.finish(JobState.SUCCEEDED, result)
+        return None
+
+    async def _run_kind(self) -> Json | None:
+        job = self._work.job
+        if job.cancel_requested_at is not None:
+            raise CancelledJobError(job.id)
+        try:
+            return await self._kind.run(self._work)
+        except asyncio.CancelledError:
+            if self._work.is_cancelled.is_set():
+                raise CancelledJobError(job.id) from None
+            raise
+        except (WharfingerError, LostError, CancelledJobError):
+            raise
+        except Exception as defect:
+            log.exception("job_defect", job=job.id, kind=job.kind)
+            told, may_pass = "A defect of wharfinger; its log has more.", not self._kind.fails_on_defect
+            raise InternalError(told, retryable=may_pass) from defect
+
+    async def _trip(self, error: WharfingerError) -> timedelta | None:
+        """Fail, where trying again is no use or has been of none; else wait and try again."""
+        told, job = told_of(error), self._work.job
+        if not error.retryable or (job.max_attempts is not None and job.attempts >= job.max_attempts):
+            await self._end(JobState.FAILED, error=told)
+            return None
+        pause = _pause(self._kind.retry, job.attempts)
+        await self._store.put_off(job, pause, told)
+        return pause
+
+    async def _end(self, state: JobState, error: Json | None = None) -> None:
+        ending, on_end = Ending(state, error or {}, error), self._kind.on_end
+
+        async def write(connection: AsyncConnection) -> None:
+            if on_end is not None:
+                await on_end(connection, self._work.job, ending)
+
+        await self._work.finish(state, ending.data, error=error, write=write)
+
+
+def told_of(error: WharfingerError) -> Json:
+    where = "; ".join(f"{one.path}: {one.reason}" for one in error.errors)
+    return {"code": error.code, "detail": f"{error.detail} {where}".strip()}
+
+
+def _pause(retry: Retry, attempts: int) -> timedelta:
+    doubled = retry.first.total_seconds() * 2.0 ** min(attempts - 1, 32)
+    return min(timedelta(seconds=doubled), retry.longest) * random.uniform(0.5, 1)  # noqa: S311 - spreads, hides nothing

@@ -1,0 +1,118 @@
+"""The many things that a job does the same with: what is done stays done, whoever goes on."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.base.db import Database
+from service.base.errors import WharfingerError
+from service.base.tables import job_items
+from service.operations.calls import Json
+from service.operations.jobs.store import JobStore
+from service.operations.jobs.values import Item, Job
+
+ItemAct = Callable[[Item], Awaitable[Json | None]]
+
+
+class _State(StrEnum):
+    TODO = "todo"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How far a job is with its items: what its progress shows."""
+
+    done: int
+    failed: int
+    todo: int
+
+    def to_json(self) -> Json:
+        return {"done": self.done, "failed": self.failed, "todo": self.todo}
+
+
+class Items:
+    def __init__(self, *, database: Database, store: JobStore) -> None:
+        self._database = database
+        self._store = store
+
+    async def add(self, job: Job, keys: Sequence[str]) -> None:
+        """Those that are new, in order.
+
+        :raises LostError: the job is over, or was claimed by another since.
+        """
+        c = job_items.c
+        async with self._database.write() as connection:
+            await self._store.hold(connection, job)
+            known = (await connection.execute(select(c.key, c.number).where(c.job_id == job.id))).all()
+            there, last = {row.key for row in known}, max((row.number for row in known), default=0)
+            new = [key for key in dict.fromkeys(keys) if key not in there]
+            rows = [
+                {"job_id": job.id, "number": number, "key": key, "state": _State.TODO}
+                for number, key in enumerate(new, start=last + 1)
+            ]
+            if rows:
+                await connection.execute(insert(job_items), rows)
+
+    async def each(self, job: Job, act: ItemAct, *, at_once: int) -> Counts:
+        """Call `act` with each item that is not done, and record what came of it.
+
+        An error that is not retryable is the item's own, and the others go on; any other ends it, once those at work
+        are through.
+        """
+        undone = iter(await self._undone(job))
+        workers = [asyncio.create_task(self._work_through(job, undone, act)) for _ in range(at_once)]
+        try:
+            await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            _exhaust(undone)
+            await asyncio.wait(workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+        for worker in workers:
+            worker.result()
+        async with self._database.read() as connection:
+            return await _counts(connection, job)
+
+    async def _work_through(self, job: Job, undone: Iterator[Item], act: ItemAct) -> None:
+        for item in undone:
+            try:
+                state, result = _State.DONE, await act(item)
+            except WharfingerError as error:
+                if error.retryable:
+                    raise
+                state, result = _State.FAILED, {"code": error.code, "detail": error.detail}
+            await self._record(job, item, state, result)
+
+    async def _undone(self, job: Job) -> Sequence[Item]:
+        c = job_items.c
+        query = select(c.number, c.key).where(c.job_id == job.id, c.state == _State.TODO).order_by(c.number)
+        return [Item(row.number, row.key) for row in await self._database.fetch(query)]
+
+    async def _record(self, job: Job, item: Item, state: _State, result: Json | None) -> None:
+        c = job_items.c
+        async with self._database.write() as connection:
+            await self._store.hold(connection, job)
+            one = (c.job_id == job.id, c.number == item.number)
+            await connection.execute(update(job_items).where(*one).values(state=state, result=result))
+            progress = (await _counts(connection, job)).to_json()
+            await self._store.change(connection, job, {"progress": progress})
+        self._store.waiters.tell(job.id)
+
+
+def _exhaust(undone: Iterator[Item]) -> None:
+    """Leave nothing to begin."""
+    for _ in undone:
+        pass
+
+
+async def _counts(connection: AsyncConnection, job: Job) -> Counts:
+    c = job_items.c
+    query = select(c.state, func.count().label("many")).where(c.job_id == job.id).group_by(c.state)
+    many = {row.state: row.many for row in await connection.execute(query)}
+    return Counts(*(many.get(state, 0) for state in (_State.DONE, _State.FAILED, _State.TODO)))

@@ -1,0 +1,116 @@
+"""Long work as the areas see it: accepted in the commit of the operation that asks for it, looked at, ended."""
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.base.db import Database
+from service.base.tables import jobs
+from service.operations.calls import Json, Parent
+from service.operations.jobs.claims import Claims
+from service.operations.jobs.items import Items
+from service.operations.jobs.kinds import Kind
+from service.operations.jobs.runner import Runner
+from service.operations.jobs.store import JobStore
+from service.operations.jobs.values import Accepted, Ending, Job, JobRunningError, JobState
+from service.operations.ledger import Ledger
+
+_MOST_RACES = 5
+"""Others that accept a job about the same at the same time, and are superseded one after another."""
+
+
+class Jobs:
+    """Every kind of job there is, and whoever works on them here."""
+
+    def __init__(self, *, database: Database, ledger: Ledger, owner: str) -> None:
+        self._database = database
+        self._kinds: dict[str, Kind] = {}
+        self._claims = Claims(database=database, owner=owner, kinds=self._kinds)
+        self.store = JobStore(database=database, ledger=ledger)
+        items = Items(database=database, store=self.store)
+        self.runner = Runner(store=self.store, claims=self._claims, items=items, ledger=ledger, kinds=self._kinds)
+
+    def register(self, kind: Kind) -> None:
+        """Have jobs of this kind accepted here, and worked on once the runner is started."""
+        self._kinds[kind.name] = kind
+
+    async def accept(
+        self,
+        connection: AsyncConnection,
+        kind: str,
+        key: str,
+        payload: Json,
+        *,
+        parent: Parent,
+        run_at: datetime | None = None,
+        supersede: bool = False,
+    ) -> Accepted:
+        """Insert a job, in the transaction that completes the operation `parent`; after it commits, `begin` the job.
+
+        :param key: what it is about: at most one job of a kind is about the same at a time.
+        :param run_at: not before this; else at once, and here where this replica works.
+        :param supersede: end the one that is about the same.
+        :raises JobRunningError: there is one.
+        """
+        declared = self._kinds[kind]
+        is_ours = run_at is None and self.runner.is_working
+        values: Json = {"kind": kind, "key": key, "payload": payload, "max_attempts": declared.retry.attempts}
+        values |= {"state": JobState.WAITING, "attempts": 0, "epoch": 0, "run_at": run_at or self._database.clock()}
+        values |= self._claims.born(declared) if is_ours else {}
+        superseded = None
+        for _ in range(_MOST_RACES if supersede else 1):
+            if supersede:
+                superseded = await self._supersede(connection, kind, key, parent.id) or superseded
+            if job := await self.store.insert(connection, parent, values):
+                return Accepted(job, is_ours, superseded)
+        raise JobRunningError(f"A {kind} of {key} is at work already.")
+
+    def begin(self, accepted: Accepted) -> None:
+        """Have a job run that was accepted, once it is committed."""
+        if accepted.superseded is not None:
+            self.ended(accepted.superseded)
+        if accepted.is_ours:
+            self.runner.begin(accepted.job)
+        else:
+            self.runner.wake()
+
+    async def end(self, connection: AsyncConnection, job_id: str, ending: Ending) -> bool:
+        """End a job, whoever works on it; says whether it was not over. After the commit, tell by `ended`."""
+        job = await self.store.live(connection, jobs.c.id == job_id)
+        if job is None:
+            return False
+        await self._end(connection, job, ending)
+        return True
+
+    async def cancel(self, connection: AsyncConnection, job_id: str) -> JobState | None:
+        """End a job that nobody works on, and ask the worker of another to; gives its state, or None where it was over.
+
+        After the commit, tell by `ended`.
+        """
+        job = await self.store.live(connection, jobs.c.id == job_id)
+        if job is None:
+            return None
+        kind = self._kinds.get(job.kind)  # None: of a newer version, whose replicas know what else is to be written
+        if kind and (job.state == JobState.WAITING or kind.ends_when_cancelled):
+            await self._end(connection, job, Ending(JobState.CANCELLED, {}))
+            return JobState.CANCELLED
+        await self.store.ask_to_end(connection, job)
+        return job.state
+
+    def ended(self, job_id: str) -> None:
+        """Have a job that was ended, or asked to end, looked at by whoever works on it or waits for it here."""
+        self.runner.look(job_id)
+        self.store.waiters.tell(job_id)
+
+    async def _supersede(self, connection: AsyncConnection, kind: str, key: str, by: str) -> str | None:
+        job = await self.store.live(connection, jobs.c.kind == kind, jobs.c.key == key)
+        if job is None:
+            return None
+        await self._end(connection, job, Ending(JobState.SUPERSEDED, {"by": by}))
+        return job.id
+
+    async def _end(self, connection: AsyncConnection, job: Job, ending: Ending) -> None:
+        await self.store.end(connection, job, ending)
+        on_end = self._kinds[job.kind].on_end
+        if on_end is not None:
+            await on_end(connection, job, ending)

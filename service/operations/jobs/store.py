@@ -1,0 +1,155 @@
+"""Jobs in SQL: accepted once at a time by what they are about, ended once, with a log of events.
+
+Every write of a worker names the epoch of its claim: one that was paused past its lease finds out there that another
+has claimed the job since. A job's row is locked first, before its log, its steps and the kind's own tables.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, delete, func, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.base.clock import utcnow
+from service.base.db import Database
+from service.base.tables import job_events, job_items, jobs
+from service.base.telemetry import JOBS
+from service.operations.calls import Json, Parent, Write
+from service.operations.jobs.values import Ending, Job, JobState, LostError, job_of
+from service.operations.jobs.waiters import Waiters
+from service.operations.ledger import Ledger
+
+CLOSED = "it was at work when the job ended, and nobody looked what became of it"
+
+
+class JobStore:
+    def __init__(self, *, database: Database, ledger: Ledger) -> None:
+        self._database = database
+        self._ledger = ledger
+        self.waiters = Waiters()
+
+    async def insert(self, connection: AsyncConnection, parent: Parent, values: Json) -> Job | None:
+        """A job of the operation `parent`; None where there is a live one about the same already."""
+        who = {"id": parent.id, "actor": parent.actor, "actor_label": parent.actor_label}
+        about = {"request_id": parent.request_id, "target": parent.target, "created_at": utcnow()}
+        dialect = sqlite if self._database.is_sqlite else postgresql
+        new = dialect.insert(jobs).values(who | about | values)
+        is_live = text("finished_at IS NULL")
+        new = new.on_conflict_do_nothing(index_elements=["kind", "key"], index_where=is_live)
+        found = (await connection.execute(new.returning(*jobs.c))).first()
+        if found is None:
+            return None
+        await _log(connection, parent.id, "accepted", {})
+        return job_of(found)
+
+    async def get(self, job_id: str) -> Job | None:
+        found = await self._database.fetch(select(jobs).where(jobs.c.id == job_id))
+        return job_of(found[0]) if found else None
+
+    async def page(self, conditions: Sequence[ColumnElement[bool]], most: int) -> Sequence[Job]:
+        """The newest first."""
+        query = select(jobs).where(*conditions).order_by(jobs.c.id.desc()).limit(most)
+        return [job_of(row) for row in await self._database.fetch(query)]
+
+    async def live(self, connection: AsyncConnection, *conditions: ColumnElement[bool]) -> Job | None:
+        """The one that is not over, as it stays until the caller's transaction ends."""
+        query = select(jobs).where(jobs.c.finished_at.is_(None), *conditions).with_for_update()
+        found = (await connection.execute(query)).first()
+        return job_of(found) if found else None
+
+    async def hold(self, connection: AsyncConnection, job: Job) -> None:
+        """:raises LostError: it is over, or was claimed by another since."""
+        query = select(jobs.c.id).where(*_is_mine(job)).with_for_update()
+        if (await connection.execute(query)).first() is None:
+            raise LostError(job.id)
+
+    async def change(self, connection: AsyncConnection, job: Job, values: Json) -> None:
+        """:raises LostError: it is over, or was claimed by another since."""
+        changed = update(jobs).where(*_is_mine(job)).values(values).returning(jobs.c.id)
+        if (await connection.execute(changed)).first() is None:
+            raise LostError(job.id)
+
+    async def note(
+        self, job: Job, event: str | None, data: Json, *, progress: Json | None, write: Write | None
+    ) -> None:
+        """:raises LostError: it is over, or was claimed by another since."""
+        async with self._database.write() as connection:
+            if progress is None:
+                await self.hold(connection, job)
+            else:
+                await self.change(connection, job, {"progress": progress})
+            if write is not None:
+                await write(connection)
+            if event is not None:
+                await _log(connection, job.id, event, data)
+        self.waiters.tell(job.id)
+
+    async def finish(self, job: Job, ending: Ending, write: Write | None) -> None:
+        """End a job by who works on it.
+
+        :raises LostError: it is over, or was claimed by another since.
+        """
+        async with self._database.write() as connection:
+            await self.change(connection, job, _ended(ending))
+            await self._close(connection, job.id, ending)
+            if write is not None:
+                await write(connection)
+        JOBS.labels(job.kind, ending.state).inc()
+        self.waiters.tell(job.id)
+
+    async def end(self, connection: AsyncConnection, job: Job, ending: Ending) -> None:
+        """End a job that is `live` in the caller's transaction, whoever works on it."""
+        await connection.execute(update(jobs).where(jobs.c.id == job.id).values(_ended(ending)))
+        await self._close(connection, job.id, ending)
+        JOBS.labels(job.kind, ending.state).inc()
+
+    async def ask_to_end(self, connection: AsyncConnection, job: Job) -> None:
+        """Ask the worker of a job that is `live` in the caller's transaction."""
+        asked = {"cancel_requested_at": func.coalesce(jobs.c.cancel_requested_at, utcnow())}
+        await connection.execute(update(jobs).where(jobs.c.id == job.id).values(asked))
+        await _log(connection, job.id, "cancel_requested", {})
+
+    async def put_off(self, job: Job, pause: timedelta, error: Json) -> None:
+        """Give a job back, to be tried again after a pause.
+
+        :raises LostError: it is over, or was claimed by another since.
+        """
+        waiting = {"state": JobState.WAITING, "lease_owner": None, "lease_until": None, "error": error}
+        async with self._database.write() as connection:
+            await self.change(connection, job, waiting | {"run_at": self._database.clock(pause)})
+            await _log(connection, job.id, "postponed", error | {"attempt": job.attempts})
+        self.waiters.tell(job.id)
+
+    async def events(self, job_id: str, after: int) -> Sequence[Row[Any]]:
+        c = job_events.c
+        query = select(job_events).where(c.job_id == job_id, c.number > after).order_by(c.number)
+        return await self._database.fetch(query)
+
+    async def forget(self, keep: timedelta) -> None:
+        """Drop the logs and items of what ended long ago; the jobs themselves stay."""
+        old = select(jobs.c.id).where(jobs.c.finished_at < utcnow() - keep)
+        async with self._database.write() as connection:
+            for table in (job_events, job_items):
+                await connection.execute(delete(table).where(table.c.job_id.in_(old)))
+
+    async def _close(self, connection: AsyncConnection, job_id: str, ending: Ending) -> None:
+        await self._ledger.close_children(connection, [job_id], CLOSED)
+        await _log(connection, job_id, ending.state, ending.data)
+
+
+def _ended(ending: Ending) -> Json:
+    over = {"state": ending.state, "finished_at": utcnow(), "error": ending.error}
+    return over | {"lease_owner": None, "lease_until": None}
+
+
+def _is_mine(job: Job) -> tuple[ColumnElement[bool], ...]:
+    return (jobs.c.id == job.id, jobs.c.epoch == job.epoch, jobs.c.finished_at.is_(None))
+
+
+async def _log(connection: AsyncConnection, job_id: str, event: str, data: Json) -> None:
+    c = job_events.c
+    last = select(func.coalesce(func.max(c.number), 0)).where(c.job_id == job_id).scalar_subquery()
+    row = {"job_id": job_id, "number": last + 1, "at": utcnow(), "type": str(event), "data": data}
+    await connection.execute(insert(job_events).values(row))
