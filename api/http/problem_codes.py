@@ -45,6 +45,7 @@ CODES = (
     "invalid_body",
     "invalid_parameter",
     "invalid_policy",
+    "job_running",
     "key_exists",
     "key_expired",
     "key_not_found",
