@@ -10,7 +10,7 @@ from service.clients.aws.guard import OPERATION_IN_USER_AGENT
 from service.clients.aws.sessions import RegistryClients
 from service.clients.aws.translation import translated
 
-_MOST_PAGES = 20
+_MOST_EVENTS = 1000
 _PER_PAGE = 50
 
 
@@ -31,21 +31,14 @@ class CloudTrail:
     async def find(self, operation_id: str, call: str, since: datetime, until: datetime) -> Sequence[Event]:
         """The events of `call` that name the operation."""
         trail = await self._clients.cloudtrail.get()
-        asked: dict[str, Any] = {
-            "LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": call}],
-            "StartTime": since,
-            "EndTime": until,
-            "MaxResults": _PER_PAGE,
-        }
-        found: list[Event] = []
-        for _ in range(_MOST_PAGES):
-            with translated("LookupEvents"):
-                page = await trail.lookup_events(**asked)
-                found += [event for one in page["Events"] if (event := _event(one, operation_id))]
-            if "NextToken" not in page:
-                break
-            asked["NextToken"] = page["NextToken"]
-        return found
+        pages = trail.get_paginator("lookup_events").paginate(
+            LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": call}],
+            StartTime=since,
+            EndTime=until,
+            PaginationConfig={"PageSize": _PER_PAGE, "MaxItems": _MOST_EVENTS},
+        )
+        with translated("LookupEvents"):
+            return [event async for page in pages for one in page["Events"] if (event := _event(one, operation_id))]
 
 
 def _event(event: dict[str, Any], operation_id: str) -> Event | None:

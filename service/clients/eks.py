@@ -62,24 +62,17 @@ class Eks:
 
     async def node_group_roles(self) -> dict[str, str]:
         """ARNs of the roles of the managed node groups, by the groups' names."""
-        names = await self._names("ListNodegroups", self._clients.eks.list_nodegroups, "nodegroups")
+        with translated("ListNodegroups", cluster=self._name):
+            pages = self._clients.eks.get_paginator("list_nodegroups").paginate(clusterName=self._name)
+            names = [name async for page in pages for name in page["nodegroups"]]
         return await _found(names, self._node_group_role)
 
     async def fargate_roles(self) -> dict[str, str]:
         """ARNs of the roles that Fargate pulls images by (pod execution roles), by the names of the profiles."""
-        names = await self._names("ListFargateProfiles", self._clients.eks.list_fargate_profiles, "fargateProfileNames")
+        with translated("ListFargateProfiles", cluster=self._name):
+            pages = self._clients.eks.get_paginator("list_fargate_profiles").paginate(clusterName=self._name)
+            names = [name async for page in pages for name in page["fargateProfileNames"]]
         return await _found(names, self._fargate_role)
-
-    async def _names(self, operation: str, list_page: Callable[..., Awaitable[Any]], member: str) -> list[str]:
-        names: list[str] = []
-        paging: dict[str, str] = {}
-        while True:
-            with translated(operation, cluster=self._name):
-                answer = await list_page(clusterName=self._name, **paging)
-                names += answer[member]
-            if not answer.get("nextToken"):
-                return names
-            paging = {"nextToken": answer["nextToken"]}
 
     async def _node_group_role(self, name: str) -> str | None:
         """None: deleted since it was listed."""

@@ -1,6 +1,6 @@
 """AWS IAM, translated: a role and the policies that it has. IAM is one for all Regions of a partition."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 from service.clients.aws.sessions import RegistryClients
@@ -29,14 +29,14 @@ class Iam:
         """The ARNs of the managed policies, AWS's own and the account's."""
         iam = await self._clients.iam.get()
         with translated("ListAttachedRolePolicies", role=role):
-            pages = _pages(iam.list_attached_role_policies, role)
+            pages = iam.get_paginator("list_attached_role_policies").paginate(RoleName=role)
             return [str(one["PolicyArn"]) async for page in pages for one in page["AttachedPolicies"]]
 
     async def inline_policies(self, role: str) -> Sequence[str]:
         """The names of the policies that are the role's alone."""
         iam = await self._clients.iam.get()
         with translated("ListRolePolicies", role=role):
-            pages = _pages(iam.list_role_policies, role)
+            pages = iam.get_paginator("list_role_policies").paginate(RoleName=role)
             return [str(one) async for page in pages for one in page["PolicyNames"]]
 
     async def inline_document(self, role: str, policy: str) -> Document:
@@ -53,13 +53,3 @@ class Iam:
         with translated("GetPolicyVersion", policy=policy_arn):
             answer = await iam.get_policy_version(PolicyArn=policy_arn, VersionId=version)
             return cast("Document", answer["PolicyVersion"]["Document"])
-
-
-async def _pages(list_page: Callable[..., Awaitable[Any]], role: str) -> AsyncIterator[Any]:
-    paging: dict[str, str] = {}
-    while True:
-        page = await list_page(RoleName=role, **paging)
-        yield page
-        if not page["IsTruncated"]:
-            return
-        paging = {"Marker": page["Marker"]}

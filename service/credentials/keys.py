@@ -11,7 +11,7 @@ from service.access import authz
 from service.access.actions import Action, Role
 from service.access.authz import Binding, Caller, Target
 from service.access.identity import hash_secret, new_secret
-from service.base import cursors
+from service.base import paging
 from service.base.clock import new_id, utcnow
 from service.base.db import Database
 from service.base.errors import ConflictError, FieldError, InvalidError, NotFoundError
@@ -75,13 +75,11 @@ class Keys:
     async def list(self, caller: Caller, *, cursor: str | None, limit: int) -> KeyPage:
         """All keys, also revoked and expired ones, the newest first."""
         authz.require(caller, Action.KEY_READ, Target())
-        query = select(keys).order_by(keys.c.id.desc()).limit(limit + 1)
-        if cursor:
-            query = query.where(keys.c.id < cursors.decode_id(cursor))
+        query = paging.newest_first(select(keys), keys.c.id, cursor, limit)
         async with self._database.read() as connection:
             found = [_key(row) for row in (await connection.execute(query)).mappings()]
-        following = cursors.encode_id(found[limit - 1].id) if len(found) > limit else None
-        return KeyPage(items=found[:limit], next_cursor=following)
+        items, following = paging.cut_by_id(found, limit)
+        return KeyPage(items=items, next_cursor=following)
 
     async def rotate(self, call: Call, key_id: str, asked: KeyRotate) -> Done[RotatedKey]:
         """Give a key a new secret; those before it end after the overlap.

@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.access import authz
 from service.access.actions import Action
 from service.access.authz import Caller, Target
-from service.base import cursors
 from service.base.errors import (
     ConflictError,
     DeploymentFailedError,
@@ -18,7 +17,6 @@ from service.base.errors import (
     WaitTimeoutError,
     Work,
 )
-from service.base.tables import deployments
 from service.base.telemetry import ROLLOUTS
 from service.clusters.clusters import Clusters
 from service.deployments.checks import DeploymentChecks
@@ -192,11 +190,8 @@ class Deployments:
     async def list(self, caller: Caller, wanted: Wanted, *, cursor: str | None, limit: int) -> DeploymentPage:
         """Those the caller may read, the newest first."""
         conditions = [*wanted.conditions(), covered_by(authz.granting(caller, Action.DEPLOYMENT_READ))]
-        if cursor:
-            conditions.append(deployments.c.id < cursors.decode_id(cursor))
-        records = await self._store.page(conditions, limit + 1)
-        following = cursors.encode_id(records[limit - 1].id) if len(records) > limit else None
-        return DeploymentPage(items=[one.to_deployment() for one in records[:limit]], next_cursor=following)
+        records, following = await self._store.page(conditions, cursor, limit)
+        return DeploymentPage(items=[one.to_deployment() for one in records], next_cursor=following)
 
     async def wait(self, caller: Caller, deployment_id: str, seconds: float, *, is_repeatable: bool) -> Deployment:
         """The deployment once it has succeeded. `is_repeatable`: the request that waits may be sent again as it is.

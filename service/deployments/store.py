@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Select, case, delete, false, func, insert,
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.base import paging
 from service.base.clock import utcnow
 from service.base.db import Database
 from service.base.tables import UtcDateTime, deployment_events, deployment_targets, deployments, operations
@@ -78,10 +79,13 @@ class DeploymentStore:
         query = select(deployments).where(deployments.c.id == deployment_id).with_for_update()
         return DeploymentRecord.from_row((await connection.execute(query)).one())
 
-    async def page(self, conditions: Sequence[ColumnElement[bool]], most: int) -> Sequence[DeploymentRecord]:
-        """The newest first."""
-        query = select(deployments).where(*conditions).order_by(deployments.c.id.desc()).limit(most)
-        return [DeploymentRecord.from_row(row) for row in await self._database.fetch(query)]
+    async def page(
+        self, conditions: Sequence[ColumnElement[bool]], cursor: str | None, limit: int
+    ) -> tuple[Sequence[DeploymentRecord], str | None]:
+        """The newest first, and the cursor of the next page."""
+        query = paging.newest_first(select(deployments).where(*conditions), deployments.c.id, cursor, limit)
+        found = [DeploymentRecord.from_row(row) for row in await self._database.fetch(query)]
+        return paging.cut_by_id(found, limit)
 
     async def is_newest(self, place: Place, generation: int) -> bool:
         """Whether no later one was accepted."""

@@ -8,7 +8,7 @@ from sqlalchemy import RowMapping, select
 from service.access import authz
 from service.access.actions import Action
 from service.access.authz import Caller, Target
-from service.base import cursors
+from service.base import paging
 from service.base.db import Database
 from service.base.errors import NotFoundError
 from service.base.tables import operations
@@ -29,9 +29,9 @@ class Audit:
         position = _position(cursor) if cursor else None
         query = audit_query.page(wanted, _own(caller), position, limit + 1)
         async with self._database.read() as connection:
-            entries = [_entry(row) for row in (await connection.execute(query)).mappings()]
-        following = _cursor(entries[limit - 1]) if len(entries) > limit else None
-        return AuditPage(items=entries[:limit], next_cursor=following)
+            found = [_entry(row) for row in (await connection.execute(query)).mappings()]
+        entries, following = paging.cut(found, limit, _position_after)
+        return AuditPage(items=entries, next_cursor=following)
 
     async def get(self, caller: Caller, operation_id: str) -> Entry:
         """:raises NotFoundError: there is none with this id that the caller may read."""
@@ -52,16 +52,16 @@ def _own(caller: Caller) -> str | None:
 
 
 def _position(cursor: str) -> Position:
-    moment, last = cursors.decode(cursor, "at", "after")
+    moment, last = paging.decode(cursor, "at", "after")
     try:
         at = datetime.fromisoformat(moment)
         return Position(at.astimezone(UTC), str(UUID(last)))
     except (ValueError, TypeError, AttributeError, OverflowError):
-        raise cursors.refusal() from None
+        raise paging.refusal() from None
 
 
-def _cursor(last: Entry) -> str:
-    return cursors.encode({"at": (last.completed_at or last.started_at).isoformat(), "after": last.id})
+def _position_after(last: Entry) -> dict[str, str]:
+    return {"at": (last.completed_at or last.started_at).isoformat(), "after": last.id}
 
 
 def _entry(row: RowMapping) -> Entry:

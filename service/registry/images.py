@@ -1,17 +1,16 @@
 """Images: list, get, tag, delete."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from service.access import authz
 from service.access.actions import Action
 from service.access.authz import Caller, Target
-from service.base import cursors
-from service.base.errors import FieldError, InvalidError, ParameterError
+from service.base import paging
+from service.base.errors import FieldError, ParameterError
 from service.base.tasks import or_none
-from service.clients.ecr.images import EcrImages
 from service.clients.registry import Registry
-from service.models.images import Image, ImagePage, ImageSummary, ImageTagging, TaggedImage
+from service.models.images import Image, ImagePage, ImageTagging, TaggedImage
 from service.models.references import Reference
 from service.operations import settling
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
@@ -42,9 +41,10 @@ class Images:
         """
         chosen = self._registries.find(registry)
         authz.require(caller, Action.REPOSITORY_READ, Target(chosen.name, repository))
-        token = cursors.decode_token(cursor) if cursor else None
-        found, after = await _page(chosen.images, repository, token, limit)
-        return ImagePage(items=list(found), next_cursor=cursors.encode({"token": after}) if after else None)
+        token = paging.decode_token(cursor) if cursor else None
+        with paging.token_in_cursor(token):
+            found, after = await chosen.images.page(repository, token, limit)
+        return ImagePage(items=list(found), next_cursor=paging.encode({"token": after}) if after else None)
 
     async def get(self, caller: Caller, registry: str | None, image: Reference) -> Image:
         """An image with its layers and platforms.
@@ -129,18 +129,6 @@ async def _state(registry: Registry, image: Reference) -> Json:
     )
     pushed_at = found.pushed_at.isoformat() if found and found.pushed_at else None
     return {"digest": found and found.digest, "pushed_at": pushed_at, "repository": repository}
-
-
-async def _page(
-    client: EcrImages, repository: str, token: str | None, limit: int
-) -> tuple[Sequence[ImageSummary], str | None]:
-    try:
-        return await client.page(repository, token, limit)
-    except InvalidError as error:
-        if token is None:
-            raise
-        # Everything else has been checked before.
-        raise cursors.refusal() from error
 
 
 def _tag_of(image: Reference) -> str:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from service.access import authz
 from service.access.actions import Action
 from service.access.authz import Caller, Target
-from service.base import cursors
+from service.base import paging
 from service.base.errors import (
     AnswerLostError,
-    InvalidError,
     PartialError,
     WharfingerError,
 )
@@ -82,7 +81,8 @@ class Repositories:
         token, skip = _position(cursor)
         items: list[RepositorySummary] = []
         for _ in range(_MOST_PAGES_READ):
-            found, after = await _page(chosen.repositories, token, MOST_PER_PAGE if prefix else limit)
+            with paging.token_in_cursor(token):
+                found, after = await chosen.repositories.page(token, MOST_PER_PAGE if prefix else limit)
             for position, one in enumerate(found[skip:], skip):
                 if len(items) == limit:
                     return RepositoryPage(items=items, next_cursor=_cursor(token, position))
@@ -254,24 +254,15 @@ def _may_read(caller: Caller, one: RepositorySummary) -> bool:
     return authz.is_allowed(caller, Action.REPOSITORY_READ, Target(one.registry, one.name))
 
 
-async def _page(ecr: EcrRepositories, token: str | None, most: int) -> tuple[Sequence[RepositorySummary], str | None]:
-    try:
-        return await ecr.page(token, most)
-    except InvalidError as error:
-        if token is None:
-            raise
-        raise cursors.refusal() from error
-
-
 def _position(cursor: str | None) -> tuple[str | None, int]:
     """ECR's token of a page and how many of its items were given already."""
     if cursor is None:
         return None, 0
-    token, skip = cursors.decode(cursor, "token", "skip")
+    token, skip = paging.decode(cursor, "token", "skip")
     if not isinstance(token, str | None) or not isinstance(skip, int) or skip < 0:
-        raise cursors.refusal()
+        raise paging.refusal()
     return token, skip
 
 
 def _cursor(token: str | None, skip: int) -> str:
-    return cursors.encode({"token": token, "skip": skip})
+    return paging.encode({"token": token, "skip": skip})

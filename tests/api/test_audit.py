@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from service.access.actions import Action
 from service.access.authz import Target
-from service.base import cursors
+from service.base import paging
 from service.base.db import Database
 from service.models.audit import Status
 from service.operations.calls import Intent, nothing
@@ -215,7 +215,7 @@ async def test_pages_of_what_is_open_follow_each_other(bare_admin: httpx.AsyncCl
 @only_sqlite
 async def test_a_cursor_of_another_list_is_refused(bare_admin: httpx.AsyncClient) -> None:
     for position in ({"after": "01a20000-0000-7000-8000-000000000000"}, {"at": "today", "after": "x"}, {"at": 1}):
-        answer = await bare_admin.get("/v1/audit", params={"cursor": cursors.encode(position)})
+        answer = await bare_admin.get("/v1/audit", params={"cursor": paging.encode(position)})
         assert (answer.status_code, answer.json()["errors"][0]["path"]) == (400, "query.cursor")
 
 

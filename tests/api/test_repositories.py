@@ -10,8 +10,8 @@ from starlette.types import ASGIApp
 from sandbox.server import Sandbox
 from service.access.actions import Role
 from service.access.identity import new_secret
-from service.base.cursors import encode
 from service.base.db import Database
+from service.base.paging import encode
 from service.base.settings import Settings
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey, Serve
 from tests.marks import only_sqlite

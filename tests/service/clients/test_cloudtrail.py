@@ -3,12 +3,12 @@
 import json
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from service.clients.aws.on_first_use import OnFirstUse
-from service.clients.aws.sessions import RegistryClients
+from service.base.settings import DeadlineSettings, RegistrySettings
+from service.clients.aws.sessions import Aws
 from service.clients.cloudtrail import CloudTrail, Event
 
 pytestmark = pytest.mark.asyncio
@@ -18,15 +18,16 @@ FAILED = {"failures": [{"imageId": {"imageTag": "1"}, "failureCode": "ImageRefer
 
 
 class Lookup:
-    """The SDK's client, with an event a page."""
+    """Answers in AWS's place, within the SDK: an event a page."""
 
     def __init__(self, *events: dict[str, Any]) -> None:
         self._events = events
 
-    async def lookup_events(self, *, NextToken: str = "0", **_: object) -> dict[str, Any]:  # noqa: N803 - as AWS has it
-        at = int(NextToken)
+    def __call__(self, params: dict[str, Any], **_: object) -> tuple[object, dict[str, Any]]:
+        at = int(json.loads(params["body"]).get("NextToken", "0"))
         more = {"NextToken": str(at + 1)} if at + 1 < len(self._events) else {}
-        return {"Events": [self._events[at]]} | more
+        status = SimpleNamespace(status_code=200)
+        return status, {"Events": [self._events[at]], "ResponseMetadata": {"HTTPStatusCode": 200}} | more
 
 
 def event(name: str, operation: str, **said: object) -> dict[str, Any]:
@@ -35,12 +36,13 @@ def event(name: str, operation: str, **said: object) -> dict[str, Any]:
 
 
 async def find(*events: dict[str, Any]) -> list[Event]:
-    async def opened() -> Lookup:
-        return Lookup(*events)
-
-    clients = SimpleNamespace(cloudtrail=OnFirstUse(opened))
-    trail = CloudTrail(cast("RegistryClients", clients))
-    return list(await trail.find("mine", "BatchDeleteImage", NOW, NOW + timedelta(hours=1)))
+    registry = RegistrySettings(name="local", account_id="111111111111", region="eu-central-1")
+    aws = Aws([registry], DeadlineSettings())
+    clients = (await aws.open())["local"]
+    (await clients.cloudtrail.get()).meta.events.register("before-call.cloudtrail.LookupEvents", Lookup(*events))
+    found = await CloudTrail(clients).find("mine", "BatchDeleteImage", NOW, NOW + timedelta(hours=1))
+    await aws.close()
+    return list(found)
 
 
 async def test_an_operations_events_are_found_on_any_page() -> None:
