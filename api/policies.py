@@ -13,7 +13,9 @@ from service.base.errors import NotFoundError
 from service.iam import templates
 from service.models.policies import PolicyTemplateList
 
-PolicyDocument = TypeAliasType("PolicyDocument", dict[str, Any])
+PolicyDocument = TypeAliasType(
+    "PolicyDocument", Annotated[dict[str, Any], Field(description="An IAM policy document, as AWS has it")]
+)
 EXAMPLE = {
     "Version": "2012-10-17",
     "Statement": [

@@ -131,7 +131,6 @@ def _complete_schemas(schemas: dict[str, Any]) -> None:
         schemas |= described.pop("$defs", {}) | {model.__name__: described}
     schemas["ProblemCode"] = {"type": "string", "enum": list(CODES), "description": "What went wrong, for programs"}
     schemas["Problem"]["properties"]["code"] = {"$ref": _SCHEMAS + "ProblemCode"}
-    schemas["PolicyDocument"]["description"] = "An IAM policy document, as AWS has it"
     for former, name in _FORMER_NAMES.items():
         # Whole, as generators make no class of a mere reference.
         schemas[former] = schemas[name] | {"title": former, "description": f"The former name of {name}"}

@@ -1,10 +1,10 @@
-"""The two tables behind every change, and the short transactions that touch them."""
+"""The rows behind every change, and the short transactions that touch them. Nothing else writes them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, false, func, insert, select, update
+from sqlalchemy import ColumnElement, false, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,9 +12,10 @@ from service.access.actions import Action, Step
 from service.base.batching import Batcher
 from service.base.clock import new_id, utcnow
 from service.base.db import Database
-from service.base.tables import idempotency_keys, operations
+from service.base.tables import operations
 from service.models.audit import Status
 from service.operations.calls import Call, Child, Intent, Json, Open, Parent, Settled, Twin, Write
+from service.operations.idempotency import IdempotencyKeys
 from service.operations.subjects import MOST_CHARACTERS, subjects_of
 
 _MOST_OF_NOTE = 512
@@ -29,7 +30,7 @@ class Ledger:
 
     def __init__(self, *, database: Database, remember: timedelta) -> None:
         self._database = database
-        self._remember = remember
+        self._keys = IdempotencyKeys(is_sqlite=database.is_sqlite, remember=remember)
         self._dialect = sqlite if database.is_sqlite else postgresql
         self._inserts: Batcher[Json, None] = Batcher(self._insert_all)
 
@@ -44,7 +45,7 @@ class Ledger:
         row = self._row(call, intent, Status.PENDING)
         async with self._database.write() as connection:
             await connection.execute(insert(operations).values(row))
-            twin = await self._claim_key(connection, call, row["id"])
+            twin = await self._keys.claim(connection, call, row["id"])
             if twin:
                 await connection.rollback()
         return twin or str(row["id"])
@@ -52,12 +53,9 @@ class Ledger:
     async def continue_from(self, call: Call, intent: Intent[object], twin: Twin) -> str | None:
         """A new pending row that holds the key in place of a twin that did a part; None if another request has it."""
         row = self._row(call, intent, Status.PENDING) | {"replay_of": twin.id, "before": {"applied": twin.applied}}
-        c = idempotency_keys.c
-        held = (c.actor == call.caller.id, c.key == call.idempotency_key, c.operation_id == twin.id)
         async with self._database.write() as connection:
             await connection.execute(insert(operations).values(row))
-            taken = update(idempotency_keys).where(*held).values(operation_id=row["id"])
-            if (await connection.execute(taken)).rowcount == 1:
+            if await self._keys.hand_on(connection, call, twin, row["id"]):
                 return str(row["id"])
             await connection.rollback()
         return None
@@ -220,7 +218,7 @@ class Ledger:
 
     async def forget_expired_keys(self) -> None:
         async with self._database.write() as connection:
-            await connection.execute(delete(idempotency_keys).where(idempotency_keys.c.expires_at < utcnow()))
+            await self._keys.forget_expired(connection)
 
     def _row(self, call: Call, intent: Intent[object], status: Status) -> Json:
         return {
@@ -259,46 +257,11 @@ class Ledger:
         await self._database.insert(operations, [dict.fromkeys(columns) | row for row in rows])
         return [None] * len(rows)
 
-    async def _claim_key(self, connection: AsyncConnection, call: Call, operation_id: str) -> Twin | None:
-        mine = {"actor": call.caller.id, "key": call.idempotency_key}
-        await connection.execute(
-            delete(idempotency_keys).where(
-                idempotency_keys.c.actor == mine["actor"],
-                idempotency_keys.c.key == mine["key"],
-                idempotency_keys.c.expires_at < utcnow(),
-            )
-        )
-        claim = self._dialect.insert(idempotency_keys).values(
-            mine
-            | {
-                "operation_id": operation_id,
-                "fingerprint": call.fingerprint,
-                "expires_at": utcnow() + self._remember,
-            }
-        )
-        # Asked for what was inserted: after an INSERT, rowcount means nothing on PostgreSQL.
-        claimed = claim.on_conflict_do_nothing().returning(idempotency_keys.c.operation_id)
-        while not (await connection.execute(claimed)).first():
-            # No twin to be seen: it failed in between, which frees the key.
-            if twin := await self._twin(connection, mine):
-                return twin
-        return None
-
-    async def _twin(self, connection: AsyncConnection, mine: Mapping[str, str | None]) -> Twin | None:
-        c = operations.c
-        query = (
-            select(c.id, c.status, c.result, c.note, idempotency_keys.c.fingerprint)
-            .join_from(idempotency_keys, operations)
-            .where(idempotency_keys.c.actor == mine["actor"], idempotency_keys.c.key == mine["key"])
-        )
-        row = (await connection.execute(query)).one_or_none()
-        return Twin(row.id, row.fingerprint, Status(row.status), row.result, row.note) if row else None
-
     async def _finish(
         self, connection: AsyncConnection, operation_id: str, write: Write | None, *, forget_key: bool
     ) -> None:
         if forget_key:
-            await connection.execute(delete(idempotency_keys).where(idempotency_keys.c.operation_id == operation_id))
+            await self._keys.free(connection, operation_id)
         if write is not None:
             await write(connection)
 
