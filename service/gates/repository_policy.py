@@ -12,6 +12,11 @@ from service.iam.grants import denials, grants
 from service.iam.matching import Certainty, having
 from service.models.preflights import Verdict
 
+_GRANT = (
+    "Add to the policy what GET /v1/policy-templates/cross-account-pull?account={account} answers: "
+    "PUT /v1/policies/repositories/{repository}?registry={registry}."
+)
+
 
 class RepositoryPolicy(PullGate):
     """A repository of the nodes' own account lets them in unless it denies them; one of another needs its grant."""
@@ -63,10 +68,7 @@ def _judge_own(policy: Document | None, repository: str, nodes: _Nodes) -> Findi
 def _judge_foreign(policy: Document | None, repository: str, registry: str, nodes: _Nodes) -> Finding:
     account = nodes.account
     evidence = {"account": account, "roles": nodes.role_arns, "policy": policy and hash_of(policy)}
-    advice = (
-        f"Add to the policy what GET /v1/policy-templates/cross-account-pull?account={account} answers: "
-        f"PUT /v1/policies/repositories/{repository}?registry={registry}."
-    )
+    advice = _GRANT.format(account=account, repository=repository, registry=registry)
     if policy is None:
         reason = f"Repository {repository} has no policy, and the nodes are of another account, {account}."
         return Finding(Verdict.FAILED, reason, advice, evidence)
@@ -77,6 +79,5 @@ def _judge_foreign(policy: Document | None, repository: str, registry: str, node
     if unsure := having(granted, Certainty.MAYBE):
         reason = f"The policy of {repository} may let nodes of account {account} {', '.join(unsure)}, or may not."
         return Finding(Verdict.UNKNOWN, reason, advice, evidence)
-    return Finding(
-        Verdict.PASSED, f"The policy of {repository} lets nodes of account {account} pull.", evidence=evidence
-    )
+    reason = f"The policy of {repository} lets nodes of account {account} pull."
+    return Finding(Verdict.PASSED, reason, evidence=evidence)
