@@ -111,10 +111,18 @@ class Driver:
         for one in self._clients.values():
             for client in (one.ecr, one.sts, one.lent_ecr):
                 service = client.meta.service_model.service_id.hyphenize()
-                for handler in client.meta.events._emitter._handlers.prefix_search(f"needs-retry.{service}"):
+                for handler in _emitter_of(client)._handlers.prefix_search(f"needs-retry.{service}"):
                     quota = getattr(getattr(handler, "__self__", None), "_retry_quota", None)
                     if quota is not None:
                         quota._quota._available_capacity = _CAPACITY
+
+
+def _emitter_of(client: Any) -> Any:  # noqa: ANN401 - botocore has no types
+    """What holds the handlers, below the layers that translate the names of events."""
+    emitter = client.meta.events
+    while hasattr(emitter, "_emitter"):
+        emitter = emitter._emitter
+    return emitter
 
 
 class _History:
