@@ -154,6 +154,7 @@ class Container:
         POOL.labels("limit").set(self.settings.database.pool_size)
         try:
             UNSETTLED.set(await self._ledger.count_unsettled())
+            await self.jobs.observe()
         except DatabaseError:
             UNSETTLED.set(math.nan)
 

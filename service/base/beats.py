@@ -25,7 +25,8 @@ class Beat:
         self._every = every.total_seconds()
         self._spread = spread
         self._woken = asyncio.Event()
-        self._is_stopped = False
+        self.is_stopped = False
+        """Whether it is to be done no more: who is at it may end early."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -33,10 +34,10 @@ class Beat:
 
     async def run(self) -> None:
         """Until it is stopped. A database that is away, or a defect, is tried again at the next beat."""
-        while not self._is_stopped:
+        while not self.is_stopped:
             self._woken.clear()
             await self._once()
-            if not self._is_stopped:
+            if not self.is_stopped:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), self._interval())
 
@@ -46,7 +47,7 @@ class Beat:
 
     def stop(self) -> None:
         """Do it no more, once it is done where it is being done."""
-        self._is_stopped = True
+        self.is_stopped = True
         self._woken.set()
 
     async def close(self, within: float) -> None:

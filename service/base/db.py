@@ -3,12 +3,14 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+import psycopg
+from psycopg.sql import SQL, Identifier
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
@@ -140,6 +142,23 @@ class Database:
     def _insert(self, engine: Engine, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         with _typed_errors(), engine.execution_options(**{_WRITES: True}).begin() as connection:
             connection.execute(insert(table), rows)
+
+    async def notifications(self, channel: str) -> AsyncGenerator[None]:
+        """One for each notification on a channel of PostgreSQL, by a connection beside the pool.
+
+        :raises DatabaseError: the connection can't be made, or is lost.
+        """
+        url = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        try:
+            within = max(1, round(self._timeout))
+            async with await psycopg.AsyncConnection.connect(
+                url, autocommit=True, connect_timeout=within
+            ) as connection:
+                await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
+                async for _ in connection.notifies():
+                    yield
+        except (psycopg.Error, OSError) as error:
+            raise DatabaseError("The database does not notify.") from error
 
     def clock(self, ahead: timedelta = timedelta(0)) -> ColumnElement[datetime]:
         """The time by the database's clock where replicas share one, so that theirs need not agree."""

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from service.access.actions import Action
+from service.base.beats import Beat
 from service.base.clock import utcnow
 from service.base.errors import DatabaseError
 from service.models.audit import Status
@@ -49,24 +50,20 @@ class Settlement:
         self._ledger = ledger
         self._operations = operations
         self._grace = grace
-        self._interval = interval
         self._second_look = second_look
         self._longest = longest
         self._witness = witness
-        self._is_stopped = asyncio.Event()
+        self._beat = Beat("sweep", self._begin_sweep, interval)
         self._looks: set[asyncio.Task[bool]] = set()
 
     async def run(self) -> None:
         """Sweep until stopped; a database or AWS that is away is tried again at the next beat."""
-        while not self._is_stopped.is_set():
-            await self._beat()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._is_stopped.wait(), self._interval.total_seconds())
+        await self._beat.run()
         await asyncio.gather(*self._looks)
 
     def stop(self) -> None:
         """End after the rows that are looked at: what is claimed beyond them is free again once the claim has ended."""
-        self._is_stopped.set()
+        self._beat.stop()
 
     async def sweep(self) -> int:
         """Settle what is overdue, and wait for it; says how many rows got their outcome."""
@@ -74,20 +71,15 @@ class Settlement:
         looks = await self._begin_looks()
         return told + sum(await asyncio.gather(*looks))
 
-    async def _beat(self) -> None:
-        try:
-            await self._settle_told()
-            await self._begin_looks()
-            await self._ledger.forget_expired_keys()
-        except DatabaseError:
-            log.warning("sweep_postponed", reason="database_unavailable")
-        except Exception:
-            log.exception("sweep_failed")
+    async def _begin_sweep(self) -> None:
+        await self._settle_told()
+        await self._begin_looks()
+        await self._ledger.forget_expired_keys()
 
     async def _settle_told(self) -> int:
         """Those that are settled without asking AWS."""
         rows = await self._claim(self._operations.told_actions, MOST_CLAIMED)
-        return sum([await self._settle(row) for row in rows if not self._is_stopped.is_set()])
+        return sum([await self._settle(row) for row in rows if not self._beat.is_stopped])
 
     async def _begin_looks(self) -> list[asyncio.Task[bool]]:
         """Those that AWS is asked about, as many as there is room for beside those that are at work."""

@@ -1,11 +1,12 @@
 """Long work as the areas see it: accepted in the commit of the operation that asks for it, looked at, ended."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.base.db import Database
 from service.base.tables import jobs
+from service.base.telemetry import JOBS_WAITING
 from service.operations.calls import Json, Parent
 from service.operations.jobs.claims import Claims
 from service.operations.jobs.items import Items
@@ -13,6 +14,7 @@ from service.operations.jobs.kinds import Kind
 from service.operations.jobs.runner import Runner
 from service.operations.jobs.store import JobStore
 from service.operations.jobs.values import Accepted, Ending, Job, JobRunningError, JobState
+from service.operations.jobs.wakeups import Wakeups
 from service.operations.ledger import Ledger
 
 _MOST_RACES = 5
@@ -28,7 +30,15 @@ class Jobs:
         self._claims = Claims(database=database, owner=owner, kinds=self._kinds)
         self.store = JobStore(database=database, ledger=ledger)
         items = Items(database=database, store=self.store)
-        self.runner = Runner(store=self.store, claims=self._claims, items=items, ledger=ledger, kinds=self._kinds)
+        self._wakeups = Wakeups(database=database)
+        self.runner = Runner(
+            store=self.store,
+            claims=self._claims,
+            items=items,
+            ledger=ledger,
+            kinds=self._kinds,
+            wakeups=self._wakeups,
+        )
 
     def register(self, kind: Kind) -> None:
         """Have jobs of this kind accepted here, and worked on once the runner is started."""
@@ -62,6 +72,8 @@ class Jobs:
             if supersede:
                 superseded = await self._supersede(connection, kind, key, parent.id) or superseded
             if job := await self.store.insert(connection, parent, values):
+                if not is_ours:
+                    await self._wakeups.announce(connection)
                 return Accepted(job, is_ours, superseded)
         raise JobRunningError(f"A {kind} of {key} is at work already.")
 
@@ -101,6 +113,12 @@ class Jobs:
         """Have a job that was ended, or asked to end, looked at by whoever works on it or waits for it here."""
         self.runner.look(job_id)
         self.store.waiters.tell(job_id)
+
+    async def observe(self) -> None:
+        """Bring the figures of those that wait up to date."""
+        waiting = await self._claims.waiting()
+        for kind in self._kinds:
+            JOBS_WAITING.labels(kind).set(waiting.get(kind, timedelta(0)).total_seconds())
 
     async def _supersede(self, connection: AsyncConnection, kind: str, key: str, by: str) -> str | None:
         job = await self.store.live(connection, jobs.c.kind == kind, jobs.c.key == key)

@@ -20,6 +20,7 @@ from service.operations.jobs.items import Items
 from service.operations.jobs.kinds import Kind
 from service.operations.jobs.store import JobStore
 from service.operations.jobs.values import Job
+from service.operations.jobs.wakeups import Wakeups
 from service.operations.jobs.work import Work
 from service.operations.ledger import Ledger
 
@@ -41,13 +42,21 @@ class Runner:
     """Claims jobs, runs them in this process, and keeps their leases."""
 
     def __init__(
-        self, *, store: JobStore, claims: Claims, items: Items, ledger: Ledger, kinds: Mapping[str, Kind]
+        self,
+        *,
+        store: JobStore,
+        claims: Claims,
+        items: Items,
+        ledger: Ledger,
+        kinds: Mapping[str, Kind],
+        wakeups: Wakeups,
     ) -> None:
         self._store = store
         self._claims = claims
         self._items = items
         self._ledger = ledger
         self._kinds = kinds
+        self._wakeups = wakeups
         self._held: dict[str, _Held] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         """What runs jobs here, those included that were dropped and have not stopped yet."""
@@ -69,12 +78,14 @@ class Runner:
             self._renewal = Beat("jobs_renewal", self.renew, often)
             self._claim = Beat("jobs_claim", self.claim, often, spread=_SPREAD)
             self._beats = (self._renewal, self._claim)
+            self._wakeups.listen(self._claim.wake)
         for beat in self._beats:
             beat.start()
 
     async def close(self) -> None:
         """Stop, and leave what is not finished to others at once."""
         self.is_working = False
+        await self._wakeups.close()
         await asyncio.gather(*(beat.close(_LAST_BEAT_SECONDS) for beat in self._beats))
         held = self.held
         for task in self.tasks:

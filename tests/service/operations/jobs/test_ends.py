@@ -1,0 +1,227 @@
+"""How a job ends, or is tried again: by its run, by who asks it to, by a replica that goes away."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.access.actions import Step
+from service.base.errors import ClusterUnavailableError, ConflictError
+from service.operations.calls import Json
+from service.operations.jobs.jobs import Jobs
+from service.operations.jobs.values import Item, JobState, Retry
+from service.operations.jobs.work import Work
+from tests.service.conftest import Rows
+from tests.service.operations.jobs.conftest import Accept, Forsake, MakeReplica, Within
+from tests.service.operations.jobs.kinds import Held, Made, ended, idle, kind, log_of
+
+pytestmark = pytest.mark.asyncio
+
+PATIENCE = timedelta(minutes=1)
+AWAY = ClusterUnavailableError("It is away.")
+SOON = Retry(first=timedelta(milliseconds=1), longest=timedelta(milliseconds=2), attempts=3)
+
+
+def _raising(errors: Sequence[Exception]) -> Made:
+    left = list(errors)
+
+    async def run(_: Work) -> Json:
+        if left:
+            raise left.pop(0)
+        return {}
+
+    return Made(run)
+
+
+async def _cancel(jobs: Jobs, within: Within, job_id: str) -> JobState | None:
+    state: JobState | None = None
+
+    async def write(connection: AsyncConnection) -> None:
+        nonlocal state
+        state = await jobs.cancel(connection, job_id)
+
+    await within(write)
+    jobs.ended(job_id)
+    return state
+
+
+async def test_what_may_pass_is_tried_again_after_a_pause(replica: MakeReplica, accept: Accept) -> None:
+    made = _raising([AWAY, AWAY])
+    jobs = replica(kind(made, retry=SOON))
+    job = await ended(jobs, (await accept(jobs)).job.id)
+    assert (job.state, job.attempts, job.epoch) == (JobState.SUCCEEDED, 3, 3)
+    assert [event for event, _ in await log_of(jobs, job.id)] == ["accepted", "postponed", "postponed", "succeeded"]
+
+
+@pytest.mark.parametrize(
+    ("errors", "code", "attempts"),
+    [
+        pytest.param([AWAY] * 3, "cluster_unavailable", 3, id="what does not pass"),
+        pytest.param([ConflictError("No.", code="object_gone")], "object_gone", 1, id="what can't pass"),
+        pytest.param([RuntimeError("a defect")], "internal_error", 1, id="a defect"),
+    ],
+)
+async def test_a_job_fails_for_all_to_see(
+    replica: MakeReplica, accept: Accept, errors: Sequence[Exception], code: str, attempts: int
+) -> None:
+    jobs = replica(kind(_raising(errors), retry=SOON))
+    job = await ended(jobs, (await accept(jobs)).job.id)
+    assert (job.state, job.attempts, (job.error or {})["code"]) == (JobState.FAILED, attempts, code)
+    assert (await log_of(jobs, job.id))[-1][1]["code"] == code
+
+
+async def test_a_job_whose_workers_die_of_it_is_given_up(
+    replica: MakeReplica, accept: Accept, forsake: Forsake
+) -> None:
+    jobs = replica(kind(Made(Held()), retry=Retry(attempts=2)), is_working=False)
+    job_id = (await accept(jobs)).job.id
+    for _ in range(3):
+        await jobs.runner.claim()
+        await forsake(job_id)
+    job = await ended(jobs, job_id)
+    assert (job.state, (job.error or {})["code"]) == (JobState.FAILED, "job_given_up")
+
+
+async def test_a_job_that_waits_is_cancelled_at_once(replica: MakeReplica, accept: Accept, within: Within) -> None:
+    made = Made()
+    jobs = replica(kind(made), is_working=False)
+    job_id = (await accept(jobs)).job.id
+    assert await _cancel(jobs, within, job_id) == JobState.CANCELLED
+    assert await _cancel(jobs, within, job_id) is None
+    await jobs.runner.claim()
+    assert made.runs == []
+
+
+async def test_who_works_on_a_job_is_asked_to_end_it(replica: MakeReplica, accept: Accept, within: Within) -> None:
+    made = Made(Held())
+    jobs = replica(kind(made))
+    job_id = (await accept(jobs)).job.id
+    await made.begun.wait()
+    assert await _cancel(jobs, within, job_id) == JobState.RUNNING
+    assert (await ended(jobs, job_id)).state == JobState.CANCELLED
+
+
+async def test_a_step_at_work_is_completed_and_no_other_is_begun_once_the_job_is_cancelled(
+    replica: MakeReplica, accept: Accept, within: Within, rows: Rows
+) -> None:
+    held = Held()
+
+    async def run(work: Work) -> Json:
+        async def act() -> Json:
+            return await held(work)
+
+        await work.step(Step.APPLY_DEPLOYMENT, {}, act, within=PATIENCE)
+        return await work.step(Step.APPLY_SERVICE, {}, act, within=PATIENCE)
+
+    made = Made(run)
+    jobs = replica(kind(made))
+    job_id = (await accept(jobs)).job.id
+    await held.begun.wait()
+    await _cancel(jobs, within, job_id)
+    await asyncio.wait_for(made.runs[0].is_cancelled.wait(), 10)
+    held.may_end.set()
+    assert (await ended(jobs, job_id)).state == JobState.CANCELLED
+    assert [row["status"] for row in await rows()] == ["succeeded", "succeeded"]
+
+
+async def test_what_a_replica_leaves_is_taken_over_at_once_and_is_no_attempt(
+    replica: MakeReplica, accept: Accept
+) -> None:
+    left, done = Made(Held()), Made()
+    first, second = replica(kind(left)), replica(kind(done), is_working=False)
+    job_id = (await accept(first)).job.id
+    await left.begun.wait()
+    await first.runner.close()
+    await second.runner.claim()
+    job = await ended(second, job_id)
+    assert (job.state, job.attempts, job.epoch) == (JobState.SUCCEEDED, 1, 2)
+
+
+async def test_what_a_replica_that_died_had_is_taken_over_and_a_step_that_was_done_is_not_done_again(
+    replica: MakeReplica, accept: Accept, forsake: Forsake, rows: Rows
+) -> None:
+    acts: list[str] = []
+
+    async def run(work: Work) -> Json:
+        async def act() -> Json:
+            acts.append(work.job.id)
+            return {"made": "once"}
+
+        made = await work.step(Step.APPLY_SERVICE, {}, act, within=PATIENCE)
+        if work.job.epoch == 1:
+            await asyncio.Event().wait()
+        return made
+
+    first, second = (replica(kind(Made(run)), is_working=False) for _ in range(2))
+    job_id = (await accept(first)).job.id
+    await first.runner.claim()
+    async with asyncio.timeout(10):
+        while [row["status"] for row in await rows()] != ["succeeded", "succeeded"]:
+            pass
+    await forsake(job_id)
+    await second.runner.claim()
+    assert (await ended(second, job_id)).state == JobState.SUCCEEDED
+    assert acts == [job_id]
+    assert (await log_of(second, job_id))[-1] == ("succeeded", {"made": "once"})
+    await first.runner.renew()
+    await idle(first)
+
+
+async def test_a_step_that_failed_for_good_fails_again_without_being_done(replica: MakeReplica, accept: Accept) -> None:
+    acts = 0
+
+    async def run(work: Work) -> Json:
+        async def act() -> Json:
+            nonlocal acts
+            acts += 1
+            raise ConflictError("Somebody deleted it.", code="object_gone")
+
+        for _ in range(2):
+            with pytest.raises(ConflictError, match="Somebody deleted it") as caught:
+                await work.step(Step.APPLY_SERVICE, {}, act, within=PATIENCE)
+        raise caught.value
+
+    jobs = replica(kind(Made(run)))
+    job = await ended(jobs, (await accept(jobs)).job.id)
+    assert (acts, job.error) == (1, {"code": "object_gone", "detail": "Somebody deleted it."})
+
+
+async def test_what_is_left_of_many_items_is_done_by_who_goes_on(
+    replica: MakeReplica, accept: Accept, rows: Rows
+) -> None:
+    done: list[str] = []
+
+    async def run(work: Work) -> Json:
+        async def one(item: Item) -> Json:
+            async def act() -> Json:
+                if item.key == "3" and work.job.epoch == 1:
+                    raise AWAY
+                if item.key == "4":
+                    raise ConflictError("No.", code="object_gone")
+                done.append(item.key)
+                return {"of": item.key}
+
+            return await work.step(Step.APPLY_SERVICE, {}, act, within=PATIENCE, item=item.key)
+
+        await work.add_items([str(number) for number in range(8)])
+        counts = await work.each_item(one, at_once=1)
+        return counts.to_json()
+
+    jobs = replica(kind(Made(run), retry=SOON))
+    job = await ended(jobs, (await accept(jobs)).job.id)
+    assert sorted(done) == ["0", "1", "2", "3", "5", "6", "7"]
+    assert (await log_of(jobs, job.id))[-1] == ("succeeded", {"done": 7, "failed": 1, "todo": 0})
+    assert job.progress == {"done": 7, "failed": 1, "todo": 0}
+    steps = [row for row in await rows() if row["parent_id"] == job.id]
+    assert sorted((row["item"], row["status"]) for row in steps) == [
+        (str(number), "failed" if number == 4 else "succeeded") for number in range(8)
+    ]
+
+
+async def test_a_kind_of_a_newer_version_is_left_to_its_replicas(replica: MakeReplica, accept: Accept) -> None:
+    older, newer = replica(kind(Made(), "old")), replica(kind(Made(), "new"), is_working=False)
+    job_id = (await accept(newer, kind="new")).job.id
+    await older.runner.claim()
+    assert ((await newer.store.get(job_id)) or (await accept(newer)).job).state == JobState.WAITING
