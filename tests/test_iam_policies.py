@@ -33,6 +33,7 @@ PUSH = {
 TAKE_NO_RESOURCE = {
     # Service Authorization Reference for ECR: no resource type in the Actions table.
     "ecr:GetAuthorizationToken",
+    "ecr:DescribePullThroughCacheRules",
     "ecr:DescribeRegistry",
     "ecr:GetAccountSetting",
     "ecr:GetRegistryScanningConfiguration",

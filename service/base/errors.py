@@ -121,6 +121,12 @@ class ConflictError(WharfingerError):
     status, code, title = 409, "conflict", "The present state does not allow this"
 
 
+class MayImportError(ConflictError):
+    """To read an image may import it from an upstream, which only an operation may do."""
+
+    code, title = "image_may_import", "To read this image may import it"
+
+
 class InProgressError(ConflictError):
     """The first request with this Idempotency-Key has no known outcome yet."""
 

@@ -10,8 +10,10 @@ from service.models.preflights import Verdict
 _OURS_TO_MEND = {
     "aws_permission_missing": "Let wharfinger's role do what deploy/iam/wharfinger-policy.json lists.",
     "aws_credentials": "Give wharfinger's process an AWS identity.",
+    "cache_rules_unknown": "Let wharfinger's role do what deploy/iam/wharfinger-policy.json lists.",
+    "image_may_import": "Deploy it: that is an operation, and may read the manifest.",
 }
-"""What to do about errors that are about us, by their codes."""
+"""What to do about errors that say nothing of the image or the cluster, by their codes."""
 
 
 @dataclass(frozen=True, slots=True)

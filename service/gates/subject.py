@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from service.access.authz import Caller
+from service.base.errors import MayImportError
 from service.base.settings import ClusterSettings
 from service.base.tasks import once
 from service.clients.oci.manifests import Manifest
@@ -95,7 +96,12 @@ class Subject:
     @once
     async def platforms(self) -> Sequence[str]:
         """What the image was built for; none where it names none."""
-        return await self.registry.images.platforms(self.image.repository, await self.manifest)
+        try:
+            return await self.registry.images.platforms(self.image.repository, await self.manifest)
+        except MayImportError:
+            if self.spec is None:
+                raise
+            return ()  # a dry run of a deploy, which may read it and be refused for its platforms
 
     @once
     async def policy(self) -> Document | None:

@@ -1,12 +1,29 @@
 """What the interface says of images."""
 
 import re
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
 from service.models.common import Model, Page
 from service.models.references import DIGEST_PATTERN, MOST_REFERENCE, TAG_PATTERN, Reference
+
+
+class ImageStatus(StrEnum):
+    """Whether an image can be pulled; one that is activating is on its way out of the archive."""
+
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+    ACTIVATING = "activating"
+
+
+class Withheld(StrEnum):
+    """Why the manifest of an image was not read: it is archived, or reading it could import it from an upstream."""
+
+    ARCHIVED = "archived"
+    CACHE_RULE = "cache_rule"
+    CACHE_RULES_UNKNOWN = "cache_rules_unknown"
 
 
 class ImageSummary(Model):
@@ -22,6 +39,7 @@ class ImageSummary(Model):
     pulled_at: AwareDatetime | None = Field(
         description="As AWS recorded it, about once a day; reading an image's manifest counts as a pull"
     )
+    status: ImageStatus = Field(description="What is `archived` has to be restored before it can be pulled or deployed")
 
 
 class ImagePage(Page):
@@ -42,10 +60,16 @@ class Image(ImageSummary):
     """An image with what its manifest says."""
 
     uri: str = Field(description="The fully qualified reference by digest: what docker pulls")
-    layers: tuple[Layer, ...] = Field(description="Lowest first; an index has none of its own")
+    layers: tuple[Layer, ...] = Field(
+        description="Lowest first; an index has none of its own. None are told where the manifest is withheld"
+    )
     platforms: tuple[str, ...] | None = Field(
         examples=[["linux/amd64", "linux/arm64/v8"]],
         description="Those of an index; null for a single image, whose manifest does not tell",
+    )
+    manifest_withheld: Withheld | None = Field(
+        description="Why the manifest was not read; null: it was. `cache_rule`: a pull-through cache rule covers the "
+        "repository, so that reading it could import from the upstream; `cache_rules_unknown`: the rules can't be read"
     )
 
 

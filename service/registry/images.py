@@ -7,16 +7,24 @@ from service.access import authz
 from service.access.actions import Action
 from service.access.authz import Caller, Target
 from service.base import paging
-from service.base.errors import FieldError, ParameterError
+from service.base.errors import ConflictError, FieldError, ParameterError
 from service.base.tasks import or_none
+from service.clients.oci.manifests import Manifest
 from service.clients.registry import Registry
-from service.models.images import Image, ImagePage, ImageTagging, TaggedImage
+from service.models.images import Image, ImagePage, ImageTagging, TaggedImage, Withheld
 from service.models.references import Reference
 from service.operations import settling
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
 from service.operations.runner import Operations, Settling
 from service.registry import references
 from service.registry.registries import Registries
+
+_WITHHELD = {
+    "image_archived": Withheld.ARCHIVED,
+    "image_may_import": Withheld.CACHE_RULE,
+    "cache_rules_unknown": Withheld.CACHE_RULES_UNKNOWN,
+}
+"""By the code of the error that the client has for it."""
 
 
 class Images:
@@ -47,7 +55,7 @@ class Images:
         return ImagePage(items=list(found), next_cursor=paging.encode({"token": after}) if after else None)
 
     async def get(self, caller: Caller, registry: str | None, image: Reference) -> Image:
-        """An image with its layers and platforms.
+        """An image with its layers and platforms, or why they can't be told.
 
         :raises NotFoundError: there is no such image that the caller may know of.
         :raises ConflictError: its tag does not stand for its digest.
@@ -57,12 +65,14 @@ class Images:
         await references.require(chosen, image)
         found, uri = await asyncio.gather(chosen.images.describe(image), chosen.repositories.uri(image.repository))
         # By digest: the tag may be moved in between.
-        manifest = await chosen.images.manifest(Reference(image.repository, None, found.digest))
+        read = await _manifest(chosen, Reference(image.repository, None, found.digest))
+        manifest = read if isinstance(read, Manifest) else None
         return Image(
             **found.model_dump(),
             uri=f"{uri}@{found.digest}",
-            layers=manifest.layers,
-            platforms=manifest.platforms,
+            layers=manifest.layers if manifest else (),
+            platforms=manifest.platforms if manifest else None,
+            manifest_withheld=read if isinstance(read, Withheld) else None,
         )
 
     async def tag(self, call: Call, registry: str | None, image: Reference, asked: ImageTagging) -> Done[TaggedImage]:
@@ -129,6 +139,15 @@ async def _state(registry: Registry, image: Reference) -> Json:
     )
     pushed_at = found.pushed_at.isoformat() if found and found.pushed_at else None
     return {"digest": found and found.digest, "pushed_at": pushed_at, "repository": repository}
+
+
+async def _manifest(registry: Registry, image: Reference) -> Manifest | Withheld:
+    try:
+        return await registry.images.manifest(image)
+    except ConflictError as error:
+        if error.code not in _WITHHELD:
+            raise
+        return _WITHHELD[error.code]
 
 
 def _tag_of(image: Reference) -> str:

@@ -114,6 +114,10 @@ ERRORS: dict[str, _Make] = {
     "UpstreamUnavailable": _unavailable,
     "UnableToGetUpstreamImageException": _unavailable,
     "UnableToGetUpstreamLayerException": _unavailable,
+    "ImageInaccessible": _conflict(
+        "image_archived", "{image} is archived: restore it first, which takes up to twenty minutes."
+    ),
+    "PullThroughCacheRuleNotFoundException": _rejected,
     "ImageDigestDoesNotMatchException": _rejected,
     "InvalidImageDigest": _rejected,
     "InvalidImageTag": _rejected,

@@ -6,7 +6,7 @@ from service.base.clock import utcnow
 from service.base.errors import DeadlineError
 from service.base.permits import Permit, permit
 from service.clients.aws.errors import is_throttle
-from service.clients.aws.reads import HARMLESS_TWICE, READS
+from service.clients.aws.reads import HARMLESS_TWICE, MAY_IMPORT, READS
 from service.clients.aws.translation import is_never_connected, without_answer
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _require_time(current: Permit) -> None:
 def _name_operation(request: "AWSRequest", operation_name: str, **_: object) -> None:
     """CloudTrail keeps the User-Agent, so its events and the audit trail can be joined."""
     current = permit.get()
-    if current is not None and operation_name not in READS:
+    if current is not None and (operation_name not in READS or operation_name in MAY_IMPORT):
         _require_time(current)
         named = f"{request.headers['User-Agent']} {OPERATION_IN_USER_AGENT}{current.operation_id}"
         request.headers.replace_header("User-Agent", named)

@@ -7,6 +7,7 @@ READS = frozenset(
         "DescribeFargateProfile",
         "DescribeImages",
         "DescribeNodegroup",
+        "DescribePullThroughCacheRules",
         "DescribeRegistry",
         "DescribeRepositories",
         "GetAccountSetting",
@@ -19,6 +20,7 @@ READS = frozenset(
         "GetRolePolicy",
         "ListAttachedRolePolicies",
         "ListFargateProfiles",
+        "ListImageReferrers",
         "ListImages",
         "ListNodegroups",
         "ListRolePolicies",
@@ -28,6 +30,9 @@ READS = frozenset(
 )
 """Operations that change nothing and give nothing away. What is not in this list needs an open operation."""
 
+MAY_IMPORT = frozenset({"BatchGetImage", "GetDownloadUrlForLayer", "ListImageReferrers"})
+"""Those of them that are no reads where a cache rule covers the repository: see `imports`. Within an operation they may
+be asked again all the same, as to import twice does what to import once does."""
 
 HARMLESS_TWICE = frozenset({"AssumeRole", "CreateRepository", "GetAuthorizationToken"})
 """Changes that may be sent again though an attempt had no answer: AWS refuses to create twice, and a credential that

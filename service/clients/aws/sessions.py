@@ -21,6 +21,7 @@ from service.base.settings import DeadlineSettings, RegistrySettings
 from service.clients.aws.answers import refuse_unreadable
 from service.clients.aws.assumed import Assumed
 from service.clients.aws.guard import guard
+from service.clients.aws.imports import guard_imports
 from service.clients.aws.models import OVERLAY
 from service.clients.aws.on_first_use import OnFirstUse
 from service.clients.aws.telemetry import count_calls
@@ -106,6 +107,8 @@ class Aws:
     ) -> AsyncIterator[Any]:
         async with self._client(session, service, settings) as client:
             guard(client.meta.events)
+            if service == "ecr":
+                guard_imports(client)
             if assumed is not None:
                 client.meta.events.register("needs-retry", assumed.renew_expired)
             refuse_unreadable(client)

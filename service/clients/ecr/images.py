@@ -9,7 +9,7 @@ from service.clients.aws.errors import from_code
 from service.clients.aws.sessions import RegistryClients
 from service.clients.aws.translation import translated
 from service.clients.oci.manifests import Manifest, written
-from service.models.images import ImageSummary
+from service.models.images import ImageStatus, ImageSummary
 from service.models.references import Reference
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ _MEDIA_TYPES = (
     "application/vnd.docker.distribution.manifest.v1+json",
 )
 """All that ECR stores, so that a manifest comes as it was pushed."""
+_ANY_STATUS: Any = {"imageStatus": "ANY"}
+"""Without it AWS leaves out what is archived. The stubs do not know it yet."""
 
 
 class EcrImages:
@@ -41,7 +43,7 @@ class EcrImages:
 
     async def page(self, repository: str, token: str | None, most: int) -> tuple[Sequence[ImageSummary], str | None]:
         """A page in ECR's own order, and the token of the next."""
-        paging: Any = {"maxResults": most} | ({"nextToken": token} if token else {})
+        paging: Any = {"filter": _ANY_STATUS, "maxResults": most} | ({"nextToken": token} if token else {})
         with translated("DescribeImages", repository=repository):
             answer = await self._ecr.describe_images(repositoryName=repository, **paging)
             return [self._summary(found) for found in answer["imageDetails"]], answer.get("nextToken")
@@ -49,13 +51,17 @@ class EcrImages:
     async def describe(self, image: Reference) -> ImageSummary:
         """:raises NotFoundError: there is no such image or repository."""
         with translated("DescribeImages", repository=image.repository, image=str(image)):
-            answer = await self._ecr.describe_images(repositoryName=image.repository, imageIds=[_id(image)])
+            answer = await self._ecr.describe_images(
+                repositoryName=image.repository, imageIds=[_id(image)], filter=_ANY_STATUS
+            )
             return self._summary(answer["imageDetails"][0])
 
     async def manifest(self, image: Reference) -> Manifest:
         """The manifest as it was pushed. To ECR this is a pull, and moves the recorded pull time.
 
         :raises NotFoundError: there is no such image or repository.
+        :raises ConflictError: it is archived (`image_archived`).
+        :raises MayImportError: outside an operation, where that could import it from an upstream.
         """
         with translated("BatchGetImage", repository=image.repository, image=str(image)):
             answer = await self._ecr.batch_get_image(
@@ -116,6 +122,7 @@ class EcrImages:
             media_type=found.get("imageManifestMediaType"),
             pushed_at=found.get("imagePushedAt"),
             pulled_at=found.get("lastRecordedPullTime"),
+            status=ImageStatus(as_text(found.get("imageStatus", "ACTIVE")).lower()),
         )
 
 

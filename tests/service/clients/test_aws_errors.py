@@ -57,6 +57,7 @@ OURS = {
         "UpstreamUnavailable",
     },
     "cluster_not_found": {"ResourceNotFoundException"},
+    "image_archived": {"ImageInaccessible"},
     "image_exists": {"ImageAlreadyExistsException"},
     "image_not_found": {"ImageNotFound", "ImageNotFoundException"},
     "image_referenced": {"ImageReferencedByManifestList"},
