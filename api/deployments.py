@@ -206,7 +206,7 @@ async def delete_deployment(
 async def _answer(http: Http, call: Call, done: Done[str], wait: float | None) -> object:
     """Where to look; or with `wait`, what came of it."""
     http.note(done)
-    http.created_at(path_of(Work("deployment", done.value)))
+    http.set_location(path_of(Work("deployment", done.value)))
     if not wait:
         return http.tagged(await http.services.deployments.get(http.caller, done.value))
     http.mark_done()

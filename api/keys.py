@@ -35,7 +35,7 @@ async def create_key(body: KeyCreate, http: Http) -> object:
     http.never_stored()
     done = await http.services.keys.create(await http.call(), body)
     http.note(done)
-    http.created_at(f"/v1/keys/{done.value.id}")
+    http.set_location(f"/v1/keys/{done.value.id}")
     return http.line(done.value.secret, 201) if http.wants(PLAIN) else done.value
 
 
@@ -73,7 +73,7 @@ async def rotate_key(key_id: KeyId, http: Http, body: KeyRotate = _AN_HOUR) -> o
     http.never_stored()
     done = await http.services.keys.rotate(await http.call(), str(key_id), body)
     http.note(done)
-    http.created_at(f"/v1/keys/{done.value.id}")
+    http.set_location(f"/v1/keys/{done.value.id}")
     return http.line(done.value.secret, 201) if http.wants(PLAIN) else done.value
 
 

@@ -29,7 +29,7 @@ Name = Annotated[RepositoryName, Path(description="The name as it is (`team/app`
 async def create_repository(body: RepositoryCreate, http: Http, registry: RegistryName = None) -> Repository:
     done = await http.services.repositories.create(await http.call(), registry, body)
     http.note(done)
-    http.created_at(f"/v1/repositories/{body.name}" + (f"?registry={quote(registry)}" if registry else ""))
+    http.set_location(f"/v1/repositories/{body.name}" + (f"?registry={quote(registry)}" if registry else ""))
     return http.tagged(done.value)
 
 

@@ -124,7 +124,7 @@ class Http(Request):
         """A 200 that is not held against the route's own model: it is of another, or asked for too often."""
         return Response(model.model_dump_json(), media_type=media_type)
 
-    def created_at(self, path: str) -> None:
+    def set_location(self, path: str) -> None:
         self._answer_headers["location"] = path
 
     def never_stored(self) -> None:

@@ -5,7 +5,6 @@ from typing import Annotated, cast
 
 from fastapi import Query, Request
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
 
 from service.base.errors import FieldError, ParameterError
 from service.container import Container
@@ -41,10 +40,11 @@ def bearer_of(request: Request) -> str | None:
     return secret.strip() if scheme.lower() == "bearer" else None
 
 
-async def refuse_unknown_parameters(request: Request) -> None:
-    """A parameter that this route does not have is a mistake, not something to ignore."""
-    route = cast("APIRoute", request.scope["route"])
-    known = _query_names(route.dependant)
+def refuse_unknown_parameters(request: Request, known: frozenset[str]) -> None:
+    """A parameter that the route does not have is a mistake, not something to ignore.
+
+    :param known: what it has, by `query_names`.
+    """
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
         raise ParameterError(
@@ -55,14 +55,10 @@ async def refuse_unknown_parameters(request: Request) -> None:
         )
 
 
-_known_names: dict[int, frozenset[str]] = {}
-
-
-def _query_names(dependant: Dependant) -> frozenset[str]:
-    if id(dependant) not in _known_names:
-        below = (name for one in dependant.dependencies for name in _query_names(one))
-        _known_names[id(dependant)] = frozenset([*(field.alias for field in dependant.query_params), *below])
-    return _known_names[id(dependant)]
+def query_names(dependant: Dependant) -> frozenset[str]:
+    """The query parameters of a route and of all that it depends on."""
+    below = (name for one in dependant.dependencies for name in query_names(one))
+    return frozenset([*(field.alias for field in dependant.query_params), *below])
 
 
 RegistryName = Annotated[

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from api.http.answers import Http
 from api.http.bodies import require_json
-from api.http.deps import bearer_of, refuse_unknown_parameters
+from api.http.deps import bearer_of, query_names, refuse_unknown_parameters
 from api.http.negotiation import conform
 from service.base.clock import Deadline, bounded
 from service.base.errors import DeadlineError
@@ -26,13 +26,14 @@ class KeyedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = self.get_handler_for_caller()
+        known = query_names(self.dependant)
         takes_body = self.body_field is not None or "requestBody" in (self.openapi_extra or {})
 
         async def handle_for_caller(http: Http) -> Response:
             http.caller = await http.services.identity.authenticate(bearer_of(http))
             http.state.caller = http.caller  # where the log looks for it
             if http.scope["query_string"]:
-                await refuse_unknown_parameters(http)
+                refuse_unknown_parameters(http, known)
             if takes_body:
                 require_json(http)
             return conform(http, http.complete(await handle(http)))
