@@ -23,7 +23,7 @@ from service.deployments.rollouts import Rollouts
 from service.deployments.store import DeploymentStore
 from service.gates.preflight import Preflights
 from service.operations.audit import Audit
-from service.operations.cloudtrail_witness import CloudTrailWitness
+from service.operations.core import Core
 from service.operations.documents import Documents
 from service.operations.jobs.jobs import Jobs
 from service.operations.ledger import Ledger
@@ -65,11 +65,10 @@ class Container:
 
     @classmethod
     async def open(cls, settings: Settings) -> "Container":
-        database = Database(settings)
+        core = Core.open(settings)
+        database, ledger, operations = core.database, core.ledger, core.operations
         aws = Aws(settings.registries, settings.deadlines)
         registries = Registries(clients=await aws.open(), default=settings.registry_by_default)
-        ledger = Ledger(database=database, remember=settings.deadlines.idempotency)
-        operations = Operations(ledger=ledger)
         jobs = Jobs(database=database, ledger=ledger, owner=new_id())
         clusters = Clusters(settings=settings.clusters, registries=registries, own_namespace=settings.own_namespace)
         store = DeploymentStore(database=database, owner=new_id(), lease=settings.rollouts.lease)
@@ -86,26 +85,10 @@ class Container:
             database=database,
             write_probe=WriteProbe(database=database, within=settings.database.timeout.total_seconds()),
             identity=Identity(database=database),
-            keys=Keys(
-                database=database,
-                operations=operations,
-                registries=[one.name for one in settings.registries],
-                clusters=[one.name for one in settings.clusters],
-            ),
+            keys=Keys.of(settings, core),
             audit=Audit(database=database),
             operations=operations,
-            settlement=Settlement(
-                ledger=ledger,
-                operations=operations,
-                grace=settings.deadlines.settle_grace,
-                interval=settings.deadlines.sweep_interval,
-                second_look=settings.deadlines.second_look,
-                longest=settings.deadlines.request,
-                witness=CloudTrailWitness(
-                    trail_of=lambda name: registries.find(name).cloudtrail,
-                    patience=settings.deadlines.cloudtrail,
-                ),
-            ),
+            settlement=Settlement.of(settings.deadlines, core, lambda name: registries.find(name).cloudtrail),
             registries=registries,
             repositories=Repositories(registries=registries, operations=operations),
             images=Images(registries=registries, operations=operations),
@@ -126,16 +109,12 @@ class Container:
             _rollouts=rollouts,
             _aws=aws,
         )
-        for area in (
-            opened.keys,
-            opened.repositories,
-            opened.images,
-            opened.policies,
-            opened.tokens,
-            opened.deployments,
-        ):
-            operations.settles(area.settling)
+        opened._declare_settlings()
         return opened
+
+    def _declare_settlings(self) -> None:
+        for area in (self.keys, self.repositories, self.images, self.policies, self.tokens, self.deployments):
+            self.operations.settles(area.settling)
 
     async def start(self) -> None:
         """Adopt the bootstrap key, if one is set, and begin the background work.

@@ -153,23 +153,16 @@ def _run(work: "Callable[[Keys, Call], Awaitable[T]]") -> T:
 
 async def _on_database(settings: Settings, work: "Callable[[Keys, Call], Awaitable[T]]") -> T:
     from service.access.identity import operator  # noqa: PLC0415 - as above
-    from service.base.db import Database  # noqa: PLC0415 - help and mistakes are answered without the database's libraries
-    from service.base.migrate import migrate  # noqa: PLC0415 - as above
+    from service.base.migrate import migrate  # noqa: PLC0415 - help and mistakes are answered without the database's libraries
     from service.credentials.keys import Keys  # noqa: PLC0415 - as above
     from service.operations.calls import Call  # noqa: PLC0415 - as above
-    from service.operations.ledger import Ledger  # noqa: PLC0415 - as above
-    from service.operations.runner import Operations  # noqa: PLC0415 - as above
+    from service.operations.core import Core  # noqa: PLC0415 - as above
 
-    database = Database(settings)
+    core = Core.open(settings)
     try:
-        await migrate(database)
-        ledger = Ledger(database=database, remember=settings.deadlines.idempotency)
-        keys = Keys(
-            database=database,
-            operations=Operations(ledger=ledger),
-            registries=[one.name for one in settings.registries],
-            clusters=[one.name for one in settings.clusters],
+        await migrate(core.database)
+        return await work(
+            Keys.of(settings, core), Call(operator("cli"), new_id(), Deadline.after(settings.deadlines.request))
         )
-        return await work(keys, Call(operator("cli"), new_id(), Deadline.after(settings.deadlines.request)))
     finally:
-        await database.close()
+        await core.database.close()

@@ -15,11 +15,13 @@ from service.base import paging
 from service.base.clock import new_id, utcnow
 from service.base.db import Database
 from service.base.errors import ConflictError, FieldError, InvalidError, NotFoundError
+from service.base.settings import Settings
 from service.base.tables import key_secrets, keys
 from service.models.audit import Status
 from service.models.common import etag_of
 from service.models.keys import Key, KeyCreate, KeyPage, KeyRotate, NewKey, RotatedKey
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
+from service.operations.core import Core
 from service.operations.runner import Operations, Settling
 
 _EVERYWHERE = Binding(role=Role.ADMIN)
@@ -37,6 +39,15 @@ class Keys:
         self._database = database
         self._operations = operations
         self._known = {"registry": registries, "cluster": clusters}
+
+    @classmethod
+    def of(cls, settings: Settings, core: Core) -> "Keys":
+        return cls(
+            database=core.database,
+            operations=core.operations,
+            registries=[one.name for one in settings.registries],
+            clusters=[one.name for one in settings.clusters],
+        )
 
     @property
     def settling(self) -> Mapping[Action, Settling]:

@@ -12,9 +12,11 @@ from service.access.actions import Action
 from service.base.beats import Beat
 from service.base.clock import utcnow
 from service.base.errors import DatabaseError
+from service.base.settings import DeadlineSettings
 from service.models.audit import Status
 from service.operations.calls import Settled
-from service.operations.cloudtrail_witness import CloudTrailWitness
+from service.operations.cloudtrail_witness import CloudTrailWitness, TrailOf
+from service.operations.core import Core
 from service.operations.ledger import MOST_CLAIMED, Ledger, open_of
 from service.operations.runner import Operations
 
@@ -55,6 +57,18 @@ class Settlement:
         self._witness = witness
         self._beat = Beat("sweep", self._begin_sweep, interval)
         self._looks: set[asyncio.Task[bool]] = set()
+
+    @classmethod
+    def of(cls, deadlines: DeadlineSettings, core: Core, trail_of: TrailOf) -> "Settlement":
+        return cls(
+            ledger=core.ledger,
+            operations=core.operations,
+            grace=deadlines.settle_grace,
+            interval=deadlines.sweep_interval,
+            second_look=deadlines.second_look,
+            longest=deadlines.request,
+            witness=CloudTrailWitness(trail_of=trail_of, patience=deadlines.cloudtrail),
+        )
 
     async def run(self) -> None:
         """Sweep until stopped; a database or AWS that is away is tried again at the next beat."""
