@@ -56,6 +56,7 @@ class Step(StrEnum):
     APPLY_SERVICE = "cluster.apply_service"
     DELETE_SERVICE = "cluster.delete_service"
     DELETE_DEPLOYMENT = "cluster.delete_deployment"
+    JOB_SCHEDULE = "job.schedule"
 
 
 READS = frozenset(

@@ -1,9 +1,11 @@
 """Long work as the areas see it: accepted in the commit of the operation that asks for it, looked at, ended."""
 
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.base.beats import Beat
 from service.base.db import Database
 from service.base.tables import jobs
 from service.base.telemetry import JOBS_WAITING
@@ -12,6 +14,7 @@ from service.operations.jobs.claims import Claims
 from service.operations.jobs.items import Items
 from service.operations.jobs.kinds import Kind
 from service.operations.jobs.runner import Runner
+from service.operations.jobs.schedules import Schedules
 from service.operations.jobs.store import JobStore
 from service.operations.jobs.values import Accepted, Ending, Job, JobRunningError, JobState
 from service.operations.jobs.wakeups import Wakeups
@@ -21,13 +24,18 @@ _MOST_RACES = 5
 """Others that accept a job about the same at the same time, and are superseded one after another."""
 
 
+_SECOND, _HOUR = timedelta(seconds=1), timedelta(hours=1)
+_KEEP = timedelta(days=90)
+
+
 class Jobs:
     """Every kind of job there is, and whoever works on them here."""
 
-    def __init__(self, *, database: Database, ledger: Ledger, owner: str) -> None:
+    def __init__(self, *, database: Database, ledger: Ledger, owner: str, keep: timedelta = _KEEP) -> None:
+        """:param keep: how long the log and the items of a job are kept once it is over."""
         self._database = database
-        self._kinds: dict[str, Kind] = {}
-        self._claims = Claims(database=database, owner=owner, kinds=self._kinds)
+        self.kinds: dict[str, Kind] = {}
+        self._claims = Claims(database=database, owner=owner, kinds=self.kinds)
         self.store = JobStore(database=database, ledger=ledger)
         items = Items(database=database, store=self.store)
         self._wakeups = Wakeups(database=database)
@@ -36,13 +44,19 @@ class Jobs:
             claims=self._claims,
             items=items,
             ledger=ledger,
-            kinds=self._kinds,
+            kinds=self.kinds,
             wakeups=self._wakeups,
+        )
+
+        self.schedules = Schedules(database=database, ledger=ledger, jobs=self)
+        self.runner.duties = (
+            Beat("schedules", self.schedules.run_due, _SECOND, spread=0.3),
+            Beat("jobs_cleaning", partial(self.store.forget, keep), _HOUR),
         )
 
     def register(self, kind: Kind) -> None:
         """Have jobs of this kind accepted here, and worked on once the runner is started."""
-        self._kinds[kind.name] = kind
+        self.kinds[kind.name] = kind
 
     async def accept(
         self,
@@ -62,7 +76,7 @@ class Jobs:
         :param supersede: end the one that is about the same.
         :raises JobRunningError: there is one.
         """
-        declared = self._kinds[kind]
+        declared = self.kinds[kind]
         is_ours = run_at is None and self.runner.is_working
         values: Json = {"kind": kind, "key": key, "payload": payload, "max_attempts": declared.retry.attempts}
         values |= {"state": JobState.WAITING, "attempts": 0, "epoch": 0, "run_at": run_at or self._database.clock()}
@@ -102,7 +116,7 @@ class Jobs:
         job = await self.store.live(connection, jobs.c.id == job_id)
         if job is None:
             return None
-        kind = self._kinds.get(job.kind)  # None: of a newer version, whose replicas know what else is to be written
+        kind = self.kinds.get(job.kind)  # None: of a newer version, whose replicas know what else is to be written
         if kind and (job.state == JobState.WAITING or kind.ends_when_cancelled):
             await self._end(connection, job, Ending(JobState.CANCELLED, {}))
             return JobState.CANCELLED
@@ -117,7 +131,7 @@ class Jobs:
     async def observe(self) -> None:
         """Bring the figures of those that wait up to date."""
         waiting = await self._claims.waiting()
-        for kind in self._kinds:
+        for kind in self.kinds:
             JOBS_WAITING.labels(kind).set(waiting.get(kind, timedelta(0)).total_seconds())
 
     async def _supersede(self, connection: AsyncConnection, kind: str, key: str, by: str) -> str | None:
@@ -129,6 +143,6 @@ class Jobs:
 
     async def _end(self, connection: AsyncConnection, job: Job, ending: Ending) -> None:
         await self.store.end(connection, job, ending)
-        on_end = self._kinds[job.kind].on_end
+        on_end = self.kinds[job.kind].on_end
         if on_end is not None:
             await on_end(connection, job, ending)

@@ -62,6 +62,8 @@ class Runner:
         """What runs jobs here, those included that were dropped and have not stopped yet."""
         self._full: set[str] = set()
         self._beats: tuple[Beat, ...] = ()
+        self.duties: tuple[Beat, ...] = ()
+        """What is to be done beside, wherever jobs are worked on."""
         self.is_working = False
         """Whether it claims jobs: not before it is started, nor once it was told to end."""
 
@@ -77,7 +79,7 @@ class Runner:
             often = min(beat_of(kind) for kind in self._kinds.values())
             self._renewal = Beat("jobs_renewal", self.renew, often)
             self._claim = Beat("jobs_claim", self.claim, often, spread=_SPREAD)
-            self._beats = (self._renewal, self._claim)
+            self._beats = (self._renewal, self._claim, *self.duties)
             self._wakeups.listen(self._claim.wake)
         for beat in self._beats:
             beat.start()
