@@ -21,7 +21,7 @@ def test_what_a_page_links_to_is_there(page: str) -> None:
     assert [link for link in local if not ((_ROOT / page).parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("page", ["SECURITY.md"])
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md"])
 def test_the_files_that_it_names_are_there(page: str) -> None:
     named = _FILE.findall((_ROOT / page).read_text())
     assert named
