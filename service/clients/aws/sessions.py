@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import structlog
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentialResolver, AioCredentials
+from aiobotocore.hooks import AioHierarchicalEmitter
 from aiobotocore.session import AioSession, ClientCreatorContext
 from botocore.credentials import ReadOnlyCredentials
 from botocore.loaders import Loader, create_loader
@@ -188,7 +189,9 @@ def _session() -> AioSession:
 @cache
 def _handlers() -> Any:  # noqa: ANN401 - botocore has no types
     """Botocore's own, put in place once: each client copies them before it adds any."""
-    return AioSession().get_component("event_emitter")
+    hooks = AioHierarchicalEmitter()
+    AioSession(event_hooks=hooks)
+    return hooks
 
 
 @cache
