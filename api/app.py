@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 
-from api import audit, clusters, deployments, health, images, keys, policies, registries, repositories, tokens
+from api import audit, clusters, deployments, health, images, jobs, keys, policies, registries, repositories, tokens
 from api.http import problems
 from api.http.deps import CONTAINER, READINESS, Readiness
 from api.http.docs import serve_docs
@@ -37,6 +37,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     deployments.router,
     clusters.router,
     registries.router,
+    jobs.router,
     keys.router,
     audit.router,
 )

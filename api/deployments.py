@@ -1,10 +1,9 @@
 """`/v1/deployments`: create, list, get, follow, roll back, cancel, delete."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 
 from api.http.answers import PLAIN_TEXT, TAGGED, Http
@@ -12,6 +11,7 @@ from api.http.deps import Cursor, Limit, RegistryName
 from api.http.paths import path_of
 from api.http.problems import declare
 from api.http.routing import KeyedRoute
+from api.http.streams import LastEventId, stream_of
 from service.base.errors import (
     ClusterPermissionError,
     ClusterUnavailableError,
@@ -48,13 +48,6 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
     200: {"model": Deployment, "description": "It succeeded within the time to wait"} | PLAIN_TEXT[200],
     202: {"model": Deployment, "description": "Accepted; `Location` says where to look"},
 }
-_STREAM = {
-    "type": "string",
-    "description": "Server-sent events: the `data` of each is a DeploymentEvent",
-    "contentMediaType": "application/json",
-    "contentSchema": {"$ref": "#/components/schemas/DeploymentEvent"},
-}
-_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": _STREAM}}}}
 _THE_LAST = DeploymentRollback(to=None)
 _FAILURES = declare(
     NotFoundError,
@@ -136,23 +129,13 @@ async def get_deployment(deployment_id: Id, http: Http, wait: Wait = None) -> ob
     operation_id="get_deployment_events",
     summary="Follow a deployment by server-sent events, until it is over",
     description="Each event has a number as its id: `Last-Event-ID` goes on after it.",
-    responses=_EVENTS | declare(NotFoundError),
+    responses=stream_of("DeploymentEvent") | declare(NotFoundError),
     response_class=StreamingResponse,
 )
-async def get_deployment_events(
-    deployment_id: Id,
-    http: Http,
-    last_event_id: Annotated[int, Header(ge=0, le=2**31 - 1, description="The last event that was seen")] = 0,
-) -> StreamingResponse:
-    name = str(deployment_id)
-    await http.services.deployments.get(http.caller, name)
-    events = http.services.deployments.events(http.caller, name, last_event_id)
-
-    async def lines() -> AsyncIterator[str]:
-        async for event in http.attendance().through(events):
-            yield f"id: {event.number}\nevent: {event.type}\ndata: {event.model_dump_json()}\n\n"
-
-    return StreamingResponse(lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+async def get_deployment_events(deployment_id: Id, http: Http, last_event_id: LastEventId = 0) -> StreamingResponse:
+    deployments, name = http.services.deployments, str(deployment_id)
+    await deployments.get(http.caller, name)
+    return http.event_stream(deployments.events(http.caller, name, last_event_id))
 
 
 @router.post(

@@ -26,6 +26,7 @@ from service.operations.audit import Audit
 from service.operations.core import Core
 from service.operations.documents import Documents
 from service.operations.jobs.jobs import Jobs
+from service.operations.jobs.requests import JobRequests
 from service.operations.ledger import Ledger
 from service.operations.runner import Operations
 from service.operations.sweep import Settlement
@@ -58,6 +59,7 @@ class Container:
     preflights: Preflights
     deployments: Deployments
     jobs: Jobs
+    job_requests: JobRequests
     _ledger: Ledger
     _rollouts: Rollouts
     _aws: Aws
@@ -105,6 +107,7 @@ class Container:
                 operations=operations,
             ),
             jobs=jobs,
+            job_requests=JobRequests(jobs=jobs, operations=operations),
             _ledger=ledger,
             _rollouts=rollouts,
             _aws=aws,
@@ -113,7 +116,8 @@ class Container:
         return opened
 
     def _declare_settlings(self) -> None:
-        for area in (self.keys, self.repositories, self.images, self.policies, self.tokens, self.deployments):
+        registry = (self.repositories, self.images, self.policies)
+        for area in (self.keys, self.tokens, *registry, self.deployments, self.job_requests):
             self.operations.settles(area.settling)
 
     async def start(self) -> None:

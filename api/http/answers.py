@@ -2,11 +2,12 @@
 
 import hashlib
 import re
+from collections.abc import AsyncGenerator
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from fastapi import Request, Response
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -14,6 +15,7 @@ from starlette.types import Scope
 from api.http.attendance import Attendance
 from api.http.deps import KEY_HEADER, KEY_PATTERN, MATCH_HEADER, services_of
 from api.http.negotiation import JSON, preferred
+from api.http.streams import Event, lines_of
 from service.access.authz import Caller
 from service.base.clock import Deadline
 from service.base.errors import FieldError, ParameterError, Work
@@ -157,6 +159,11 @@ class Http(Request):
     def line(self, text: str, status: int = 200) -> Response:
         """One line of text."""
         return PlainTextResponse(text + "\n", status)
+
+    def event_stream(self, events: AsyncGenerator[Event]) -> StreamingResponse:
+        """Events as they come, as long as anybody waits for them."""
+        lines = lines_of(self.attendance().through(events))
+        return StreamingResponse(lines, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     def page(self, page: P) -> P:
         """A page, linked to the next one (RFC 8288)."""

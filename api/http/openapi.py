@@ -12,6 +12,7 @@ from api.tokens import DockerConfig
 from service.base.errors import UnsupportedMediaTypeError
 from service.models.deployments import DeploymentEvent
 from service.models.documents import DocumentDryRun
+from service.models.jobs import JobEvent
 
 _SCHEMAS = "#/components/schemas/"
 _TAGS = {
@@ -22,6 +23,7 @@ _TAGS = {
     "tokens": "Docker credentials, no wider than asked",
     "clusters": "Clusters: whether they answer, and whether they could run an image",
     "deployments": "Deployments of images by digest: followed, rolled back, removed",
+    "jobs": "Long work of every kind: followed, ended, done again",
     "keys": "API keys: who may call, and do what",
     "audit": "What was done, by whom, and what came of it",
     "operations": "Liveness, readiness and metrics",
@@ -56,9 +58,14 @@ _INFO = (
     "makes a repeat safe."
 )
 _SERVERS = [{"url": "/", "description": "Where this description is served"}]
-_BESIDE = (Problem, DeploymentEvent, DockerConfig, DocumentDryRun)
+_BESIDE = (Problem, DeploymentEvent, JobEvent, DockerConfig, DocumentDryRun)
 """What no route answers as FastAPI knows it: an error, an event of a stream, a file for docker, a dry run."""
-_ANSWERS = {"200": "What was asked for", "201": "What was made", "204": "Done; there is nothing to tell"}
+_ANSWERS = {
+    "200": "What was asked for",
+    "201": "What was made",
+    "202": "Accepted; `Location` says where to look",
+    "204": "Done; there is nothing to tell",
+}
 _FORMER_NAMES = {"Check": "PreflightCheck"}
 """Names that clients may know, each with the one that it has now."""
 

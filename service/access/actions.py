@@ -38,6 +38,11 @@ class Action(StrEnum):
     DEPLOYMENT_ADOPT = "deployment.adopt"
     DEPLOYMENT_SERVICE_ACCOUNT = "deployment.service_account"
     DEPLOYMENT_RESERVED_NAMESPACE = "deployment.reserved_namespace"
+    JOB_READ = "job.read"
+    JOB_READ_ALL = "job.read_all"
+    JOB_CANCEL = "job.cancel"
+    JOB_CANCEL_ALL = "job.cancel_all"
+    JOB_RETRY = "job.retry"
     AUDIT_READ = "audit.read"
     AUDIT_READ_ALL = "audit.read_all"
     KEY_READ = "key.read"
@@ -63,6 +68,8 @@ READS = frozenset(
     {
         Action.REPOSITORY_READ,
         Action.DEPLOYMENT_READ,
+        Action.JOB_READ,
+        Action.JOB_READ_ALL,
         Action.AUDIT_READ,
         Action.AUDIT_READ_ALL,
         Action.KEY_READ,
@@ -75,6 +82,7 @@ RIGHTS = frozenset(
         Action.DEPLOYMENT_ADOPT,
         Action.DEPLOYMENT_SERVICE_ACCOUNT,
         Action.DEPLOYMENT_RESERVED_NAMESPACE,
+        Action.JOB_CANCEL_ALL,
     }
 )
 """Asked for beside another action, whose row it is."""
@@ -82,19 +90,15 @@ CHANGES = frozenset(Action) - READS - RIGHTS
 """Each leaves a row, and has a way in which that is settled (`Operations.settles`)."""
 
 _EVERYONE = frozenset(Role)
-
-
 _DEVELOPERS = frozenset({Role.DEVELOPER, Role.ADMIN})
 
 
 _PRIVILEGED = frozenset({Role.PRIVILEGED_DEPLOYER, Role.ADMIN})
-
-
 _DEPLOYERS = _PRIVILEGED | {Role.DEPLOYER}
 
 
+_AUDITORS = frozenset({Role.AUDITOR, Role.ADMIN})
 _ADMINS = frozenset({Role.ADMIN})
-
 
 GRANTS: dict[Action, frozenset[Role]] = {
     Action.REPOSITORY_READ: _EVERYONE,
@@ -118,8 +122,13 @@ GRANTS: dict[Action, frozenset[Role]] = {
     Action.DEPLOYMENT_ADOPT: _ADMINS,
     Action.DEPLOYMENT_SERVICE_ACCOUNT: _PRIVILEGED,
     Action.DEPLOYMENT_RESERVED_NAMESPACE: _PRIVILEGED,
+    Action.JOB_READ: _EVERYONE,
+    Action.JOB_READ_ALL: _AUDITORS,
+    Action.JOB_CANCEL: _EVERYONE,
+    Action.JOB_CANCEL_ALL: _ADMINS,
+    Action.JOB_RETRY: _ADMINS,
     Action.AUDIT_READ: _EVERYONE,
-    Action.AUDIT_READ_ALL: frozenset({Role.AUDITOR, Role.ADMIN}),
+    Action.AUDIT_READ_ALL: _AUDITORS,
     Action.KEY_READ: _ADMINS,
     Action.KEY_CREATE: _ADMINS,
     Action.KEY_ROTATE: _ADMINS,

@@ -60,8 +60,8 @@ class Target:
     """What an action is about: something in a registry or in a cluster; with neither set, wharfinger as a whole.
 
     A repository or namespace that is None stands for all of them, which only a binding to `*` covers. `name` is that of
-    a workload in a namespace, which bindings do not tell apart. `key` is the id of an API key; keys are no part of any
-    registry or cluster.
+    a workload in a namespace, which bindings do not tell apart. `key` is the id of an API key, `job` that of long work;
+    they are no part of any registry or cluster.
     """
 
     registry: str | None = None
@@ -70,9 +70,10 @@ class Target:
     namespace: str | None = None
     name: str | None = None
     key: str | None = None
+    job: str | None = None
 
     def __str__(self) -> str:
-        parts = (self.registry, self.cluster, self.namespace, self.name, self.repository, self.key)
+        parts = (self.registry, self.cluster, self.namespace, self.name, self.repository, self.key, self.job)
         return "/".join(part for part in parts if part) or "*"
 
 

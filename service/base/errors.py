@@ -29,7 +29,7 @@ class AwsRefusal:
 class Work:
     """Long work that goes on, or has ended, beside the request: by its kind and id it can be looked at."""
 
-    kind: Literal["deployment"]
+    kind: Literal["deployment", "job"]
     id: str
 
 
@@ -95,6 +95,7 @@ Kind = Literal[
     "cluster",
     "namespace",
     "deployment",
+    "job",
 ]
 
 
@@ -232,6 +233,12 @@ class DeploymentFailedError(ConflictError):
     """The deployment that was waited for is over without success; the problem carries it."""
 
     code, title = "deployment_failed", "The deployment failed"
+
+
+class JobFailedError(ConflictError):
+    """The job that was waited for is over without success; the problem carries it."""
+
+    code, title = "job_failed", "The job failed"
 
 
 class WaitTimeoutError(WharfingerError):

@@ -54,8 +54,8 @@ class Intent(Generic[T_co]):
     request: Json
     restore: Callable[[Json], T_co] | None
     """Makes the caller's value of what the row has, for a repeat. None: it has a secret, which is shown once."""
-    requires: Sequence[tuple[Action, Target]] = ()
-    """What the caller must be allowed to do, where that is more than `action` on `target`."""
+    requires: Sequence[tuple[Action, Target | None]] = ()
+    """What the caller must be allowed to do, where that is not `action` on `target`; None: anywhere at all."""
     targets: Sequence[Target] = ()
     """What it is about, where that is more than `target`: it is found by each of them."""
     keeps_before: bool = False

@@ -8,10 +8,11 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.base.errors import DatabaseError, InternalError, WharfingerError
+from service.models.jobs import JobState
 from service.operations.calls import Json
 from service.operations.jobs.kinds import Kind
 from service.operations.jobs.store import JobStore
-from service.operations.jobs.values import CancelledJobError, Ending, JobState, LostError, Retry
+from service.operations.jobs.values import CancelledJobError, Ending, LostError, Retry
 from service.operations.jobs.work import Work
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 3.0

@@ -11,9 +11,10 @@ from sqlalchemy import ColumnElement, case, exists, func, literal, or_, select, 
 from service.base.clock import utcnow
 from service.base.db import Database
 from service.base.tables import jobs
+from service.models.jobs import JobState
 from service.operations.calls import Json
 from service.operations.jobs.kinds import Kind
-from service.operations.jobs.values import Job, JobState, job_of
+from service.operations.jobs.values import Job, job_of
 
 
 class Claims:

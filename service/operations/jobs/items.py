@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import case, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.base.db import Database
@@ -58,6 +58,14 @@ class Items:
             ]
             if rows:
                 await connection.execute(insert(job_items), rows)
+
+    async def carry(self, connection: AsyncConnection, job: Job, to: Job) -> None:
+        """Give another job the items of this one, those that failed to be tried again."""
+        c = job_items.c
+        state = case((c.state == _State.DONE, _State.DONE.value), else_=_State.TODO.value)
+        result = case((c.state == _State.DONE, c.result))
+        mine = select(literal(to.id), c.number, c.key, state, result).where(c.job_id == job.id)
+        await connection.execute(insert(job_items).from_select(["job_id", "number", "key", "state", "result"], mine))
 
     async def each(self, job: Job, act: ItemAct, *, at_once: int) -> Counts:
         """Call `act` with each item that is not done, and record what came of it.

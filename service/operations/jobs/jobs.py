@@ -6,9 +6,12 @@ from functools import partial
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.base.beats import Beat
+from service.base.clock import utcnow
 from service.base.db import Database
+from service.base.errors import ConflictError
 from service.base.tables import jobs
 from service.base.telemetry import JOBS_WAITING
+from service.models.jobs import JobState
 from service.operations.calls import Json, Parent
 from service.operations.jobs.claims import Claims
 from service.operations.jobs.items import Items
@@ -16,7 +19,7 @@ from service.operations.jobs.kinds import Kind
 from service.operations.jobs.runner import Runner
 from service.operations.jobs.schedules import Schedules
 from service.operations.jobs.store import JobStore
-from service.operations.jobs.values import Accepted, Ending, Job, JobRunningError, JobState
+from service.operations.jobs.values import Accepted, Ending, Job, JobRunningError
 from service.operations.jobs.wakeups import Wakeups
 from service.operations.ledger import Ledger
 
@@ -37,12 +40,12 @@ class Jobs:
         self.kinds: dict[str, Kind] = {}
         self._claims = Claims(database=database, owner=owner, kinds=self.kinds)
         self.store = JobStore(database=database, ledger=ledger)
-        items = Items(database=database, store=self.store)
+        self._items = Items(database=database, store=self.store)
         self._wakeups = Wakeups(database=database)
         self.runner = Runner(
             store=self.store,
             claims=self._claims,
-            items=items,
+            items=self._items,
             ledger=ledger,
             kinds=self.kinds,
             wakeups=self._wakeups,
@@ -99,6 +102,23 @@ class Jobs:
             self.runner.begin(accepted.job)
         else:
             self.runner.wake()
+
+    async def repeat(self, connection: AsyncConnection, job: Job, *, parent: Parent) -> None:
+        """Accept a job that does what one left undone that ended without success; after the commit, wake the runner.
+
+        What was done with its items stays done. Its steps are done again: they are recorded under another operation.
+
+        :raises ConflictError: it succeeded or goes on (`job_not_failed`), or its kind wants to be asked for anew
+            (`job_not_repeatable`).
+        :raises JobRunningError: there is one about the same.
+        """
+        if job.state not in (JobState.FAILED, JobState.CANCELLED):
+            raise ConflictError(f"Job {job.id} is {job.state}, and not failed or cancelled.", code="job_not_failed")
+        if job.kind not in self.kinds or not self.kinds[job.kind].may_repeat:
+            text = f"A {job.kind} is not done again as it was asked for: ask for it anew."
+            raise ConflictError(text, code="job_not_repeatable")
+        accepted = await self.accept(connection, job.kind, job.key, job.payload, parent=parent, run_at=utcnow())
+        await self._items.carry(connection, job, accepted.job)
 
     async def end(self, connection: AsyncConnection, job_id: str, ending: Ending) -> bool:
         """End a job, whoever works on it; says whether it was not over. After the commit, tell by `ended`."""

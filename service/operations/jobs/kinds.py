@@ -30,5 +30,7 @@ class Kind:
     """Whether an unexpected exception is the job's end; else it is an attempt like another."""
     ends_when_cancelled: bool = False
     """Whether to cancel a job ends it at once, whoever works on it; else the worker is asked to end it."""
+    may_repeat: bool = True
+    """Whether one that ended without success may be done again as it was asked for; else it is asked for anew."""
     on_end: OnEnd | None = None
     """Writes to the kind's own tables, in the transaction that ends a job in any way but by `Work.finish`."""

@@ -12,12 +12,14 @@ from sqlalchemy import ColumnElement, Row, delete, func, insert, select, text, u
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.base import paging
 from service.base.clock import utcnow
 from service.base.db import Database
 from service.base.tables import job_events, job_items, jobs
 from service.base.telemetry import JOBS
+from service.models.jobs import JobState
 from service.operations.calls import Json, Parent, Write
-from service.operations.jobs.values import Ending, Job, JobState, LostError, job_of
+from service.operations.jobs.values import Ending, Job, LostError, job_of
 from service.operations.jobs.waiters import Waiters
 from service.operations.ledger import Ledger
 
@@ -48,9 +50,9 @@ class JobStore:
         found = await self._database.fetch(select(jobs).where(jobs.c.id == job_id))
         return job_of(found[0]) if found else None
 
-    async def page(self, conditions: Sequence[ColumnElement[bool]], most: int) -> Sequence[Job]:
-        """The newest first."""
-        query = select(jobs).where(*conditions).order_by(jobs.c.id.desc()).limit(most)
+    async def page(self, conditions: Sequence[ColumnElement[bool]], cursor: str | None, limit: int) -> Sequence[Job]:
+        """The newest first, one more than fits a page."""
+        query = paging.newest_first(select(jobs).where(*conditions), jobs.c.id, cursor, limit)
         return [job_of(row) for row in await self._database.fetch(query)]
 
     async def live(self, connection: AsyncConnection, *conditions: ColumnElement[bool]) -> Job | None:

@@ -2,24 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Row
 
 from service.base.errors import ConflictError
+from service.models.jobs import JobState
 from service.operations.calls import Json, Parent
-
-
-class JobState(StrEnum):
-    """Where a job stands: it waits for its time or for a worker, one works on it, or it is over."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    SUPERSEDED = "superseded"
 
 
 class LostError(Exception):

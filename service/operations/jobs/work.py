@@ -7,11 +7,12 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.access.actions import Action, Step
+from service.models.jobs import JobState
 from service.operations.calls import Json, Parent, Write
 from service.operations.jobs.items import Counts, ItemAct, Items
 from service.operations.jobs.steps import Act, Steps
 from service.operations.jobs.store import JobStore
-from service.operations.jobs.values import CancelledJobError, Ending, Item, Job, JobState
+from service.operations.jobs.values import CancelledJobError, Ending, Item, Job
 from service.operations.ledger import Ledger
 
 

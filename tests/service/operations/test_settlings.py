@@ -20,7 +20,7 @@ async def test_every_change_has_its_way_to_be_settled_and_nothing_else_has(setti
     known = container.operations
     assert {*known.told_actions, *known.looking_actions} == CHANGES
     # What is one commit with its row, or is assumed to be so, needs no look at AWS; all else does.
-    own = {one for one in CHANGES if one.startswith(("key.", "token.", "deployment."))}
+    own = {one for one in CHANGES if one.startswith(("key.", "token.", "deployment.", "job."))}
     assert set(known.looking_actions) == CHANGES - own
     await container.close()
 

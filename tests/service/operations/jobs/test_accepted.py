@@ -7,7 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.base.clock import utcnow
 from service.models.audit import Status
-from service.operations.jobs.values import Ending, Job, JobRunningError, JobState
+from service.models.jobs import JobState
+from service.operations.jobs.values import Ending, Job, JobRunningError
 from tests.service.conftest import Rows
 from tests.service.operations.jobs.conftest import Accept, MakeReplica
 from tests.service.operations.jobs.kinds import Held, Made, ended, kind, log_of

@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.access.actions import Step
 from service.base.errors import ClusterUnavailableError, ConflictError
+from service.models.jobs import JobState
 from service.operations.calls import Json
 from service.operations.jobs.jobs import Jobs
-from service.operations.jobs.values import Item, JobState, Retry
+from service.operations.jobs.values import Item, Retry
 from service.operations.jobs.work import Work
 from tests.service.conftest import Rows
 from tests.service.operations.jobs.conftest import Accept, Forsake, MakeReplica, Within

@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.access.actions import Step
+from service.models.jobs import JobState
 from service.operations.calls import Json
-from service.operations.jobs.values import JobState, LostError
+from service.operations.jobs.values import LostError
 from service.operations.jobs.work import Work
 from tests.service.conftest import Rows
 from tests.service.operations.jobs.conftest import Accept, Forsake, MakeReplica, Within

@@ -1,0 +1,103 @@
+"""`/v1/jobs`: list, get, follow, cancel, retry: every kind of long work."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import StreamingResponse
+
+from api.http.answers import TAGGED, Http
+from api.http.deps import Cursor, Limit
+from api.http.paths import path_of
+from api.http.problems import declare
+from api.http.routing import KeyedRoute
+from api.http.streams import LastEventId, stream_of
+from service.base.errors import ConflictError, JobFailedError, NotFoundError, WaitTimeoutError, Work
+from service.models.jobs import Job, JobPage, JobState
+from service.operations.jobs.requests import Wanted
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=KeyedRoute)
+
+Id = Annotated[UUID, Path(description="As `Location` has it")]
+Wait = Annotated[
+    float | None,
+    Query(
+        ge=0,
+        le=3600,
+        description="Seconds to wait for the end: 200 when it succeeded, 409 when not, 504 when it goes on",
+    ),
+]
+
+
+@router.get(
+    "",
+    operation_id="list_jobs",
+    summary="List jobs, the newest first",
+    description="One's own; an auditor or an admin sees all.",
+)
+async def list_jobs(
+    http: Http,
+    kind: Annotated[str | None, Query(max_length=32, examples=["rollout"], description="Of this kind alone")] = None,
+    key: Annotated[str | None, Query(max_length=512, description="About this alone, as a job's `key` has it")] = None,
+    state: Annotated[JobState | None, Query(description="In this state alone")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> JobPage:
+    wanted = Wanted(kind, key, state)
+    return http.page(await http.services.job_requests.list(http.caller, wanted, cursor=cursor, limit=limit))
+
+
+@router.get(
+    "/{job_id}",
+    operation_id="get_job",
+    summary="Get a job, or wait for its end",
+    description="One's own, or any for an auditor or an admin.",
+    responses=TAGGED | declare(NotFoundError, JobFailedError, WaitTimeoutError),
+)
+async def get_job(job_id: Id, http: Http, wait: Wait = None) -> Job:
+    requests, name = http.services.job_requests, str(job_id)
+    if wait is None:
+        return http.tagged(await requests.get(http.caller, name))
+    waiting = requests.wait(http.caller, name, wait)
+    return http.tagged(await http.attendance(Work("job", name)).during(waiting))
+
+
+@router.get(
+    "/{job_id}/events",
+    operation_id="get_job_events",
+    summary="Follow a job by server-sent events, until it is over",
+    description="Each event has a number as its id: `Last-Event-ID` goes on after it.",
+    responses=stream_of("JobEvent") | declare(NotFoundError),
+    response_class=StreamingResponse,
+)
+async def get_job_events(job_id: Id, http: Http, last_event_id: LastEventId = 0) -> StreamingResponse:
+    requests, name = http.services.job_requests, str(job_id)
+    await requests.get(http.caller, name)
+    return http.event_stream(requests.events(http.caller, name, last_event_id))
+
+
+@router.post(
+    "/{job_id}/cancel",
+    operation_id="cancel_job",
+    summary="End a job that nobody works on; ask the worker of another to end it",
+    description="What it has done stays done. One that is asked to end does so between two of its steps.",
+    responses=declare(NotFoundError, ConflictError),
+)
+async def cancel_job(job_id: Id, http: Http) -> Job:
+    http.note(await http.services.job_requests.cancel(await http.call(), str(job_id)))
+    return http.tagged(await http.services.job_requests.get(http.caller, str(job_id)))
+
+
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    operation_id="retry_job",
+    summary="Do again what a job that ended without success was to do",
+    description="A job of its own, which `Location` names; what the first did with its items is not done again.",
+    responses=declare(NotFoundError, ConflictError),
+)
+async def retry_job(job_id: Id, http: Http) -> Job:
+    done = await http.services.job_requests.retry(await http.call(), str(job_id))
+    http.note(done)
+    http.set_location(path_of(Work("job", done.value)))
+    return http.tagged(await http.services.job_requests.get(http.caller, done.value))
