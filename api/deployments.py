@@ -17,11 +17,11 @@ from service.base.errors import (
     ClusterUnavailableError,
     ConflictError,
     DeploymentFailedError,
+    LongWork,
     NotFoundError,
     PreconditionError,
     TooLargeError,
     WaitTimeoutError,
-    Work,
 )
 from service.deployments.listing import Wanted
 from service.models.deployments import (
@@ -189,7 +189,7 @@ async def delete_deployment(
 async def _answer(http: Http, call: Call, done: Done[str], wait: float | None) -> object:
     """Where to look; or with `wait`, what came of it."""
     http.note(done)
-    http.set_location(path_of(Work("deployment", done.value)))
+    http.set_location(path_of(LongWork("deployment", done.value)))
     if not wait:
         return http.tagged(await http.services.deployments.get(http.caller, done.value))
     http.mark_done()
@@ -199,4 +199,4 @@ async def _answer(http: Http, call: Call, done: Done[str], wait: float | None) -
 
 async def _waited(http: Http, deployment_id: str, seconds: float, *, is_repeatable: bool) -> Deployment:
     waiting = http.services.deployments.wait(http.caller, deployment_id, seconds, is_repeatable=is_repeatable)
-    return await http.attendance(Work("deployment", deployment_id), is_repeatable=is_repeatable).during(waiting)
+    return await http.attendance(LongWork("deployment", deployment_id), is_repeatable=is_repeatable).during(waiting)

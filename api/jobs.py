@@ -12,7 +12,7 @@ from api.http.paths import path_of
 from api.http.problems import declare
 from api.http.routing import KeyedRoute
 from api.http.streams import LastEventId, stream_of
-from service.base.errors import ConflictError, JobFailedError, NotFoundError, WaitTimeoutError, Work
+from service.base.errors import ConflictError, JobFailedError, LongWork, NotFoundError, WaitTimeoutError
 from service.models.jobs import Job, JobPage, JobState
 from service.operations.jobs.requests import Wanted
 
@@ -59,7 +59,7 @@ async def get_job(job_id: Id, http: Http, wait: Wait = None) -> Job:
     if wait is None:
         return http.tagged(await requests.get(http.caller, name))
     waiting = requests.wait(http.caller, name, wait)
-    return http.tagged(await http.attendance(Work("job", name)).during(waiting))
+    return http.tagged(await http.attendance(LongWork("job", name)).during(waiting))
 
 
 @router.get(
@@ -99,5 +99,5 @@ async def cancel_job(job_id: Id, http: Http) -> Job:
 async def retry_job(job_id: Id, http: Http) -> Job:
     done = await http.services.job_requests.retry(await http.call(), str(job_id))
     http.note(done)
-    http.set_location(path_of(Work("job", done.value)))
+    http.set_location(path_of(LongWork("job", done.value)))
     return http.tagged(await http.services.job_requests.get(http.caller, done.value))

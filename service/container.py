@@ -73,12 +73,13 @@ class Container:
         registries = Registries(clients=await aws.open(), default=settings.registry_by_default)
         jobs = Jobs(database=database, ledger=ledger, owner=new_id())
         clusters = Clusters(settings=settings.clusters, registries=registries, own_namespace=settings.own_namespace)
-        store = DeploymentStore(database=database, owner=new_id(), lease=settings.rollouts.lease)
+        store = DeploymentStore(database=database)
         rollouts = Rollouts(
             database=database,
             ledger=ledger,
             clusters=clusters,
             store=store,
+            jobs=jobs,
             lease=settings.rollouts.lease,
             keep=settings.rollouts.keep,
         )
@@ -104,6 +105,7 @@ class Container:
                 checks=DeploymentChecks(registries=registries, clusters=clusters),
                 store=store,
                 rollouts=rollouts,
+                waiters=jobs.store.waiters,
                 operations=operations,
             ),
             jobs=jobs,

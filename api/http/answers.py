@@ -18,7 +18,7 @@ from api.http.negotiation import JSON, preferred
 from api.http.streams import Event, lines_of
 from service.access.authz import Caller
 from service.base.clock import Deadline
-from service.base.errors import FieldError, ParameterError, Work
+from service.base.errors import FieldError, LongWork, ParameterError
 from service.models.common import Model, Page, etag_of
 from service.operations.calls import Call, Done
 
@@ -114,7 +114,7 @@ class Http(Request):
         """200, where the route's own status is for what is only accepted."""
         self._answer_status = 200
 
-    def attendance(self, work: Work | None = None, *, is_repeatable: bool = True) -> Attendance:
+    def attendance(self, work: LongWork | None = None, *, is_repeatable: bool = True) -> Attendance:
         """For an answer that takes long: whether anybody waits for it still.
 
         :param work: what can be looked at afterwards.

@@ -13,10 +13,10 @@ from service.base.clock import unbounded
 from service.base.errors import (
     CallerGoneError,
     DatabaseError,
+    LongWork,
     UnauthenticatedError,
     UnavailableError,
     WharfingerError,
-    Work,
 )
 
 _LOOK_EVERY = 1.0
@@ -29,7 +29,7 @@ Waiting = Coroutine[Any, Any, T]
 class Attendance:
     """Lasts as long as the caller is there, their key is valid, and this process goes on."""
 
-    def __init__(self, request: Request, work: Work | None = None, *, is_repeatable: bool = True) -> None:
+    def __init__(self, request: Request, work: LongWork | None = None, *, is_repeatable: bool = True) -> None:
         self._request = request
         self._is_repeatable = is_repeatable
         self._work = work

@@ -2,7 +2,7 @@
 
 from starlette.convertors import Convertor, register_url_convertor
 
-from service.base.errors import Work
+from service.base.errors import LongWork
 
 
 class _NameConvertor(Convertor[str]):
@@ -23,5 +23,5 @@ NAME_IN_PATH = "/{name:name}"
 REFERENCE_IN_PATH = "/{reference:name}"
 
 
-def path_of(work: Work) -> str:
+def path_of(work: LongWork) -> str:
     return f"/v1/{work.kind}s/{work.id}"

@@ -5,6 +5,12 @@ A step is one row by (parent, action, item) from now on. A replica of the versio
 condition: a partial one, or one over more columns, is none to them, and its rollouts would fail. So where anything was
 recorded before, the index of before stays beside the new one, and the release after this one drops it. Until then a
 step has one item there; no kind of this version has more. An empty database has no replica of before, and loses it now.
+
+Rollouts are jobs from now on, and get their rows from the replicas of this version, not from here: while a replica of
+the version before is at work on a deployment, nobody else may be. It runs one as long as `deployments.lease_until` is
+ahead; past that, the first of this version that looks inserts the job, and takes the lease for jobs as such. What is
+accepted from now on carries such a lease from its start, so that the version before leaves it alone; it is kept up as
+long as any replica of this version lives. See `service/deployments/handover.py`. A downgrade lets go of all of them.
 """
 
 import sqlalchemy as sa
@@ -177,6 +183,7 @@ def _protect_on_postgresql(intent: tuple[str, ...]) -> None:
 
 
 def downgrade() -> None:
+    op.execute("UPDATE deployments SET lease_owner = NULL, lease_until = NULL WHERE finished_at IS NULL")
     for table in ("schedules", "job_events", "job_items", "jobs"):
         op.drop_table(table)
     if op.get_bind().dialect.name == "sqlite":

@@ -26,7 +26,7 @@ class AwsRefusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class LongWork:
     """Long work that goes on, or has ended, beside the request: by its kind and id it can be looked at."""
 
     kind: Literal["deployment", "job"]
@@ -50,7 +50,7 @@ class WharfingerError(Exception):
         retry_after: int | None = None,
         retryable: bool | None = None,
         aws: AwsRefusal | None = None,
-        work: Work | None = None,
+        work: LongWork | None = None,
         members: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(detail)

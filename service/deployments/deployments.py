@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Self
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,11 +15,10 @@ from service.access.authz import Caller, Target
 from service.base.errors import (
     ConflictError,
     DeploymentFailedError,
+    LongWork,
     NotFoundError,
     WaitTimeoutError,
-    Work,
 )
-from service.base.telemetry import ROLLOUTS
 from service.clusters.clusters import Clusters
 from service.deployments.checks import DeploymentChecks
 from service.deployments.listing import Wanted, covered_by
@@ -41,8 +42,22 @@ from service.models.deployments import (
 from service.models.references import Reference
 from service.models.workloads import WorkloadSpec
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
+from service.operations.jobs.values import Accepted
+from service.operations.jobs.waiters import Waiters
 from service.operations.runner import Act, Operations, Settling
 from service.registry.registries import Registries
+
+
+@dataclass(slots=True)
+class _Made:
+    """A deployment by its id; and once it is accepted, by an operation of now, its job."""
+
+    id: str
+    accepted: Accepted | None = None
+
+    @classmethod
+    def from_recorded(cls, result: Json) -> Self:
+        return cls(str(result["id"]))
 
 
 class Deployments:
@@ -54,6 +69,7 @@ class Deployments:
         checks: DeploymentChecks,
         store: DeploymentStore,
         rollouts: Rollouts,
+        waiters: Waiters,
         operations: Operations,
     ) -> None:
         self._registries = registries
@@ -61,6 +77,7 @@ class Deployments:
         self._checks = checks
         self._store = store
         self._rollouts = rollouts
+        self._waiters = waiters
         self._operations = operations
 
     @property
@@ -83,7 +100,7 @@ class Deployments:
         source = self._registries.find(chosen)
         place = Place(asked.cluster, asked.namespace, asked.name)
 
-        async def act(operation_id: str) -> Outcome[str]:
+        async def act(operation_id: str) -> Outcome[_Made]:
             checked = await self._checks.check(call.caller, source, asked)
             facts = {
                 "id": operation_id,
@@ -100,7 +117,7 @@ class Deployments:
         request = asked.model_dump(mode="json") | {"registry": source.name}
         # What is set in the environment may be secret: the trail has the names alone.
         request["env"] = sorted(asked.env)
-        intent = Intent(Action.DEPLOYMENT_CREATE, place.target, request, _id_of, requires=needed)
+        intent = Intent(Action.DEPLOYMENT_CREATE, place.target, request, _Made.from_recorded, requires=needed)
         return await self._accept(call, intent, act)
 
     async def preview(self, caller: Caller, registry: str | None, asked: DeploymentCreate) -> DryRun:
@@ -121,7 +138,7 @@ class Deployments:
         named = str(to) if to else None
         goal = await self._goal(record, named)
 
-        async def act(operation_id: str) -> Outcome[str]:
+        async def act(operation_id: str) -> Outcome[_Made]:
             facts = {"id": operation_id, "kind": DeploymentKind.ROLLBACK} | _rollback_facts(record, goal, named)
             return self._accepted(call, record.place, facts)
 
@@ -132,7 +149,7 @@ class Deployments:
             image = Target(self._registries.find(chosen).name, goal.reference.repository)
             needed = self._needed(Action.DEPLOYMENT_ROLLBACK, record.place, image, goal.spec)
         request = {"deployment": deployment_id, "to": named}
-        intent = Intent(Action.DEPLOYMENT_ROLLBACK, record.place.target, request, _id_of, requires=needed)
+        intent = Intent(Action.DEPLOYMENT_ROLLBACK, record.place.target, request, _Made.from_recorded, requires=needed)
         return await self._accept(call, intent, act)
 
     async def delete(self, call: Call, deployment_id: str, *, force: bool) -> Done[str]:
@@ -152,7 +169,7 @@ class Deployments:
                     code="deployment_not_newest",
                 )
 
-        async def act(operation_id: str) -> Outcome[str]:
+        async def act(operation_id: str) -> Outcome[_Made]:
             facts = {"id": operation_id, "kind": DeploymentKind.DELETE, "spec": without_values(record.stored_spec)}
             return self._accepted(call, record.place, record.carried() | facts, guard=guard)
 
@@ -160,7 +177,9 @@ class Deployments:
         needed = [(Action.DEPLOYMENT_DELETE, target)]
         if self._clusters.is_reserved(record.place.cluster, record.place.namespace):
             needed.append((Action.DEPLOYMENT_RESERVED_NAMESPACE, target))
-        return await self._accept(call, Intent(Action.DEPLOYMENT_DELETE, target, request, _id_of, requires=needed), act)
+        return await self._accept(
+            call, Intent(Action.DEPLOYMENT_DELETE, target, request, _Made.from_recorded, requires=needed), act
+        )
 
     async def cancel(self, call: Call, deployment_id: str) -> Done[None]:
         """Stop following a rollout; the cluster is left as it is.
@@ -170,7 +189,7 @@ class Deployments:
         record = await self._known(call.caller, deployment_id)
 
         async def write(connection: AsyncConnection) -> None:
-            if not await self._store.cancel(connection, record.id):
+            if not await self._rollouts.cancel(connection, record.id):
                 raise ConflictError(f"Deployment {record.id} is over.", code="deployment_over")
 
         async def act(_: str) -> Outcome[None]:
@@ -178,9 +197,7 @@ class Deployments:
 
         intent = Intent(Action.DEPLOYMENT_CANCEL, record.place.target, {"deployment": record.id}, nothing)
         done = await self._operations.run(call, intent, act)
-        if not done.is_replayed:
-            ROLLOUTS.labels(DeploymentStatus.CANCELLED).inc()
-        self._rollouts.stop(record.id)
+        self._rollouts.cancelled(record.id)
         return done
 
     async def get(self, caller: Caller, deployment_id: str) -> Deployment:
@@ -207,9 +224,9 @@ class Deployments:
             if left <= 0:
                 text = f"Deployment {deployment_id} is {deployment.status}."
                 after = 1 if is_repeatable else None
-                work = Work("deployment", deployment_id)
+                work = LongWork("deployment", deployment_id)
                 raise WaitTimeoutError(text, retry_after=after, retryable=is_repeatable, work=work)
-            await self._store.changed(deployment_id, left)
+            await self._waiters.changed(deployment_id, left)
 
     async def events(self, caller: Caller, deployment_id: str, after: int) -> AsyncGenerator[DeploymentEvent]:
         """What happened and what happens, until the deployment is over."""
@@ -220,28 +237,27 @@ class Deployments:
                 yield event
             if record.finished_at is not None:
                 return
-            await self._store.changed(deployment_id)
+            await self._waiters.changed(deployment_id)
 
-    async def _accept(self, call: Call, intent: Intent[str], act: Act[str]) -> Done[str]:
+    async def _accept(self, call: Call, intent: Intent[_Made], act: Act[_Made]) -> Done[str]:
         """The id of the deployment that was accepted, which this process begins at once."""
         done = await self._operations.run(call, intent, act)
-        if not done.is_replayed:
-            for one in await self._store.superseded_by(done.value):
-                ROLLOUTS.labels(DeploymentStatus.SUPERSEDED).inc()
-                self._rollouts.stop(one)
-            self._rollouts.begin(done.value)
-        return done
+        if done.value.accepted is not None:
+            self._rollouts.acceptance.begin(done.value.accepted)
+        return Done(done.operation_id, done.value.id, done.is_replayed)
 
     def _accepted(
         self, call: Call, place: Place, facts: Json, *, after: int = 0, guard: Guard | None = None
-    ) -> Outcome[str]:
+    ) -> Outcome[_Made]:
         """The outcome that makes a deployment, of a generation `after` that, in the commit of its operation."""
         who = {"actor": call.caller.id, "actor_label": call.caller.label, "request_id": call.request_id}
+        made = _Made(facts["id"])
 
         async def write(connection: AsyncConnection) -> None:
-            await self._store.accept(connection, place, facts | who, after=after, guard=guard)
+            accept = self._rollouts.acceptance.accept
+            made.accepted = await accept(connection, place, facts | who, after=after, guard=guard)
 
-        return Outcome({"id": facts["id"], "digest": facts["digest"]}, facts["id"], write)
+        return Outcome({"id": made.id, "digest": facts["digest"]}, made, write)
 
     async def _known(self, caller: Caller, deployment_id: str) -> DeploymentRecord:
         record = await self._store.get(deployment_id)
@@ -286,10 +302,6 @@ class Deployments:
         return Settled(Status.FAILED, f"{operation.action} was not accepted")
 
 
-def _id_of(accepted: Json) -> str:
-    return str(accepted["id"])
-
-
 def _newest_generation(present: Mapping[str, Object | None]) -> int:
     """That of the objects: more than we have counted where the database is younger than they are."""
     return max((generation_of(one) for one in present.values() if one is not None), default=0)
@@ -303,7 +315,7 @@ def _succeeded(deployment: Deployment) -> Deployment:
     raise DeploymentFailedError(
         f"Deployment {deployment.id} {deployment.status}{why}.",
         code=None if deployment.status is DeploymentStatus.FAILED else f"deployment_{deployment.status}",
-        work=Work("deployment", deployment.id),
+        work=LongWork("deployment", deployment.id),
         members={"deployment": deployment.model_dump(mode="json")},
     )
 

@@ -4,37 +4,53 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.access.actions import Action
 from service.base.clock import utcnow
-from service.base.db import Database
 from service.base.telemetry import ROLLOUTS
+from service.deployments.acceptance import Acceptance
 from service.deployments.record import DeploymentRecord
 from service.deployments.store import DeploymentStore
-from service.models.deployments import DeploymentKind, DeploymentStatus
+from service.models.deployments import DeploymentKind, DeploymentStatus, Reason
+from service.models.jobs import JobState
 from service.operations.calls import Json
+from service.operations.jobs.values import Accepted
+from service.operations.jobs.work import Work
 from service.operations.ledger import Ledger
 
 
 class Endings:
-    def __init__(self, *, database: Database, ledger: Ledger, store: DeploymentStore) -> None:
-        self._database = database
+    def __init__(self, *, ledger: Ledger, store: DeploymentStore, acceptance: Acceptance) -> None:
         self._ledger = ledger
         self._store = store
+        self._acceptance = acceptance
 
-    async def end(self, record: DeploymentRecord, status: DeploymentStatus, values: Json) -> str | None:
-        """Gives the id of the rollback that was accepted with it.
-
-        :raises LostError: it is over, or not ours any more.
-        """
-        ended = {"status": status, "finished_at": utcnow(), "cluster_away_since": None} | values
+    async def end(
+        self,
+        work: Work,
+        record: DeploymentRecord,
+        status: DeploymentStatus,
+        *,
+        reason: Reason | None = None,
+        **values: object,
+    ) -> None:
+        """:raises LostError: it is over, or not ours any more."""
         goal = await self._goal(record) if status is DeploymentStatus.FAILED else None
-        async with self._database.write() as connection:
-            rollback = await self._add_rollback(connection, record, goal) if goal else None
-            event = values | ({"rolled_back_by": rollback} if rollback else {})
-            await self._store.keep(connection, record.id, status, event, **ended, rolled_back_by=rollback)
-            if rollback and goal:
-                await self._store.accept(connection, record.place, _rollback_facts(record, goal, rollback))
-        self._store.tell(record.id)
+        rollback: Accepted | None = None
+        told: Json = values | ({"reason": reason.model_dump(mode="json")} if reason else {})
+
+        async def write(connection: AsyncConnection) -> None:
+            nonlocal rollback
+            by = await self._add_rollback(connection, record, goal) if goal else None
+            ended = told | {"status": status, "finished_at": utcnow(), "cluster_away_since": None, "rolled_back_by": by}
+            await self._store.write(
+                connection, record.id, status, told | ({"rolled_back_by": by} if by else {}), **ended
+            )
+            if goal and by:
+                rollback = await self._acceptance.accept(connection, record.place, _rollback_facts(record, goal, by))
+
+        error = {"code": reason.code, "detail": reason.message} if reason else None
+        await work.finish(JobState(status), told, error=error, write=write)
         ROLLOUTS.labels(status).inc()
-        return rollback
+        if rollback is not None:
+            self._acceptance.begin(rollback)
 
     async def _goal(self, failed: DeploymentRecord) -> DeploymentRecord | None:
         """What it is to go back to by itself."""

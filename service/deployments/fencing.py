@@ -2,8 +2,9 @@
 
 from service.base.errors import ConflictError
 from service.deployments.record import DeploymentRecord
-from service.deployments.store import DeploymentStore, LostError
+from service.deployments.store import DeploymentStore
 from service.deployments.workloads import Object, deployment_of, generation_of, is_ours
+from service.operations.jobs.values import LostError
 
 
 class Fence:

@@ -62,6 +62,8 @@ class DeploymentRecord:
     superseded_by: str | None
     rollback_to: str | None
     rolled_back_by: str | None
+    lease_owner: str | None
+    """See `handover`."""
 
     @classmethod
     def from_row(cls, row: Row[Any]) -> Self:

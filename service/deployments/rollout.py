@@ -1,7 +1,8 @@
 """One rollout: the steps, then following it until it is over."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.access.actions import Step
 from service.base.clock import utcnow
@@ -22,7 +23,8 @@ from service.deployments.steps import Steps
 from service.deployments.store import DeploymentStore
 from service.deployments.workloads import Object, deployment_of, image_of, match_labels
 from service.models.deployments import DeploymentKind, DeploymentStatus, Reason
-from service.operations.calls import Json
+from service.operations.calls import Json, Write
+from service.operations.jobs.work import Work
 
 _GRACE = timedelta(seconds=5)
 """Past the progress deadline, for the cluster's own controller to say so in its own words first."""
@@ -32,10 +34,9 @@ _FIRST_LOOK = 1.0
 
 
 class Rollout:
-    """:param begin: runs a deployment that was accepted in the course of this one."""
-
     def __init__(
         self,
+        work: Work,
         record: DeploymentRecord,
         *,
         store: DeploymentStore,
@@ -43,15 +44,14 @@ class Rollout:
         steps: Steps,
         fence: Fence,
         endings: Endings,
-        begin: Callable[[str], None],
     ) -> None:
+        self._work = work
         self._record = record
         self._store = store
         self._clusters = clusters
         self._steps = steps
         self._fence = fence
         self._endings = endings
-        self._begin = begin
         self._progress = record.progress
         self._progressed_at: datetime = record.progressed_at or record.started_at or utcnow()
         self._away_since: datetime | None = record.cluster_away_since
@@ -65,29 +65,29 @@ class Rollout:
         if self._record.status is DeploymentStatus.ACCEPTED:
             now = utcnow()
             started = {"status": DeploymentStatus.PROGRESSING, "started_at": now, "progressed_at": now}
-            await self._store.note(self._record.id, "progressing", {}, **started)
+            await self._note("progressing", {}, **started)
         if self._record.kind is DeploymentKind.DELETE:
             await self._remove()
         else:
             await self._roll_out()
 
     async def _remove(self) -> None:
-        await self._steps.delete(self._record, Step.DELETE_SERVICE, "Service")
-        await self._steps.delete(self._record, Step.DELETE_DEPLOYMENT, "Deployment")
-        await self._finish(DeploymentStatus.SUCCEEDED, {})
+        await self._steps.delete(self._work, self._record, Step.DELETE_SERVICE, "Service")
+        await self._steps.delete(self._work, self._record, Step.DELETE_DEPLOYMENT, "Deployment")
+        await self._endings.end(self._work, self._record, DeploymentStatus.SUCCEEDED)
 
     async def _roll_out(self) -> None:
-        applied = await self._steps.apply_deployment(self._record)
+        applied = await self._steps.apply_deployment(self._work, self._record)
         labels = match_labels(self._record.name, applied)
         if self._record.spec.port is None:
-            await self._steps.delete(self._record, Step.DELETE_SERVICE, "Service")
+            await self._steps.delete(self._work, self._record, Step.DELETE_SERVICE, "Service")
         else:
-            await self._steps.apply_service(self._record, labels)
+            await self._steps.apply_service(self._work, self._record, labels)
         kube = await self._clusters.connect(self._record.place.cluster)
         await self._follow(RolloutView(kube, self._record, labels))
 
     async def fail(self, reason: Reason) -> None:
-        await self._finish(DeploymentStatus.FAILED, {"reason": reason.model_dump(mode="json")})
+        await self._endings.end(self._work, self._record, DeploymentStatus.FAILED, reason=reason)
 
     async def wait_for_cluster(self, away: WharfingerError) -> bool:
         """Note since when the cluster, or AWS before it, is away; says whether that was too long, so that it failed.
@@ -96,7 +96,7 @@ class Rollout:
         """
         if self._away_since is None:
             why = {"code": away.code, "detail": away.detail}
-            await self._store.note(self._record.id, "cluster_away", why, cluster_away_since=utcnow())
+            await self._note("cluster_away", why, cluster_away_since=utcnow())
         elif utcnow() > self._away_since + self._patience:
             await self.fail(Reason(code=away.code, message=away.detail))
             return True
@@ -132,7 +132,8 @@ class Rollout:
         if is_complete(seen):
             if view.awaits_address:
                 return False
-            await self._finish(DeploymentStatus.SUCCEEDED, {"urls": await view.urls()})
+            urls = await view.urls()
+            await self._endings.end(self._work, self._record, DeploymentStatus.SUCCEEDED, urls=urls)
             return True
         if (reason := await self._why_hopeless(view, seen)) is None:
             return False
@@ -166,15 +167,17 @@ class Rollout:
         if now != self._progress or self._away_since is not None:
             self._progress, self._progressed_at, self._away_since = now, utcnow(), None
             counts = now.model_dump()
-            await self._store.note(
-                self._record.id,
-                "progress",
-                counts,
-                progress=counts,
-                progressed_at=self._progressed_at,
-                cluster_away_since=None,
+            # The counts are of the deployment's row, for its readers, and of the job's.
+            times = {"progressed_at": self._progressed_at, "cluster_away_since": None}
+            await self._work.note(
+                None, {}, progress=counts, write=self._writing("progress", counts, progress=counts, **times)
             )
 
-    async def _finish(self, status: DeploymentStatus, values: Json) -> None:
-        if rollback := await self._endings.end(self._record, status, values):
-            self._begin(rollback)
+    async def _note(self, event: str, data: Json, **values: object) -> None:
+        await self._work.note(None, {}, write=self._writing(event, data, **values))
+
+    def _writing(self, event: str, data: Json, **values: object) -> Write:
+        async def write(connection: AsyncConnection) -> None:
+            await self._store.write(connection, self._record.id, event, data, **values)
+
+        return write

@@ -1,38 +1,46 @@
-"""The replicas' shared work: each runs the rollouts it holds a lease on, and takes over those of one that died.
-
-The deployments table is all the state there is. A rollout that is begun again, here or elsewhere, finds what it did
-before in the trail, so a step that was completed is not repeated.
-"""
+"""The kind of job that brings a deployment to its end, and what is done now and then for those that are over."""
 
 import asyncio
-from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.base.beats import Beat
+from service.base.clock import utcnow
 from service.base.db import Database
-from service.base.errors import DatabaseError, WharfingerError
+from service.base.errors import DatabaseError, UnavailableError, WharfingerError
+from service.base.telemetry import ROLLOUTS
 from service.clusters.clusters import Clusters
+from service.deployments.acceptance import KIND, Acceptance
 from service.deployments.endings import Endings
 from service.deployments.fencing import Fence
+from service.deployments.handover import OURS, Handover
 from service.deployments.objects import Objects
 from service.deployments.record import DeploymentRecord
-from service.deployments.recording import Recorder
 from service.deployments.rollout import Rollout
 from service.deployments.steps import Steps
-from service.deployments.store import DeploymentStore, LostError
-from service.models.deployments import Reason
+from service.deployments.store import DeploymentStore
+from service.models.deployments import DeploymentStatus, Reason
+from service.models.jobs import JobState
+from service.operations.jobs.jobs import Jobs
+from service.operations.jobs.kinds import Kind
+from service.operations.jobs.values import Ending, Job, JobRunningError, LostError
+from service.operations.jobs.work import Work
 from service.operations.ledger import Ledger
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 3.0
-_CLEANING = timedelta(hours=1)
+"""Seconds, while the cluster is away."""
+_CLEANING, _KEEPING_UP = timedelta(hours=1), timedelta(seconds=15)
+_AT_ONCE = 1000
+"""In one replica: a rollout does little but wait, and one that nobody follows fails nobody."""
+_LAST_BEAT_SECONDS = 5.0
 
 log = structlog.get_logger()
 
 
 class Rollouts:
-    """Runs rollouts in this process, and keeps their leases."""
-
     def __init__(
         self,
         *,
@@ -40,92 +48,71 @@ class Rollouts:
         ledger: Ledger,
         clusters: Clusters,
         store: DeploymentStore,
+        jobs: Jobs,
         lease: timedelta,
         keep: timedelta,
     ) -> None:
+        self._database = database
         self._store = store
         self._clusters = clusters
-        self._fence = Fence(store=store)
-        recorder = Recorder(ledger=ledger, store=store)
-        self._steps = Steps(recorder=recorder, objects=Objects(fence=self._fence), clusters=clusters)
-        self._endings = Endings(database=database, ledger=ledger, store=store)
-        self._beat = lease.total_seconds() / 5
+        self._jobs = jobs
         self._keep = keep
-        self._running: dict[str, asyncio.Task[None]] = {}
-        self._beating: asyncio.Task[None] | None = None
+        self._handover = Handover(database=database, lease=lease)
+        self._fence = Fence(store=store)
+        self._steps = Steps(objects=Objects(fence=self._fence), clusters=clusters)
+        self.acceptance = Acceptance(jobs=jobs, store=store, handover=self._handover)
+        self._endings = Endings(ledger=ledger, store=store, acceptance=self.acceptance)
+        jobs.register(
+            Kind(KIND, self.run, lease=lease, concurrency=_AT_ONCE, ends_when_cancelled=True, on_end=self._write_ending)
+        )
+        self._beats = (
+            Beat("rollouts_adopted", self.adopt, lease / 5),
+            Beat("rollouts_kept_up", self.keep_up, _KEEPING_UP),
+            Beat("rollouts_cleaned", self._clean, _CLEANING),
+        )
 
     def start(self) -> None:
-        self._beating = asyncio.create_task(self._beat_on())
+        for beat in self._beats:
+            beat.start()
 
     async def close(self) -> None:
-        """Stop, and leave what is not finished to others at once."""
-        mine = list(self._running)
-        tasks = [*self._running.values(), *([self._beating] if self._beating else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        with suppress(DatabaseError):
-            await self._store.release(mine)
+        await asyncio.gather(*(beat.close(_LAST_BEAT_SECONDS) for beat in self._beats))
 
-    def begin(self, deployment_id: str) -> None:
-        """Run a deployment that this process holds the lease of."""
-        if deployment_id not in self._running:
-            task = asyncio.create_task(self._run(deployment_id))
-            self._running[deployment_id] = task
-            task.add_done_callback(lambda _: self._running.pop(deployment_id, None))
+    async def cancel(self, connection: AsyncConnection, deployment_id: str) -> bool:
+        """End one that is not over, whoever runs it; says whether it was. After the commit, tell by `cancelled`."""
+        ending = Ending(JobState.CANCELLED, {})
+        # One that a replica of the version before runs has no job.
+        return await self._jobs.end(connection, deployment_id, ending) or await self._write(
+            connection, deployment_id, ending
+        )
 
-    def stop(self, deployment_id: str) -> None:
-        """Stop running one that is over: superseded or cancelled."""
-        if task := self._running.get(deployment_id):
-            task.cancel()
-        self._store.tell(deployment_id)
+    def cancelled(self, deployment_id: str) -> None:
+        """Stop following it here."""
+        self._jobs.ended(deployment_id)
 
-    async def _beat_on(self) -> None:
-        cleaned = -_CLEANING.total_seconds()
-        clock = asyncio.get_running_loop().time
-        while True:
+    async def adopt(self) -> None:
+        """Give those a job that a replica of the version before left unfinished."""
+        for deployment_id in await self._handover.left() if self._jobs.runner.is_working else ():
+            record = await self._store.get(deployment_id)
+            if record is None:
+                continue
             try:
-                await self._renew()
-                for deployment_id in await self._store.claim():
-                    log.info("rollout_taken_over", deployment=deployment_id)
-                    self.begin(deployment_id)
-                if clock() - cleaned > _CLEANING.total_seconds():
-                    await self._store.forget_events(self._keep)
-                    await self._store.forget_values(self._keep)
-                    cleaned = clock()
-            except DatabaseError:
-                log.warning("rollouts_wait", reason="database_unavailable")
-            except Exception:
-                log.exception("rollouts_beat_failed")
-            await asyncio.sleep(self._beat)
+                async with self._database.write() as connection:
+                    accepted = await self._jobs.accept(connection, KIND, str(record.place), {}, parent=record.parent)
+                    await self._handover.take(connection, deployment_id)
+            except (JobRunningError, UnavailableError):
+                continue  # its job takes it, or another replica has just done so
+            log.info("rollout_adopted", deployment=deployment_id)
+            self._jobs.begin(accepted)
 
-    async def _renew(self) -> None:
-        held = list(self._running)
-        if held:
-            kept = set(await self._store.renew(held))
-            for deployment_id in held:
-                if deployment_id not in kept:
-                    self.stop(deployment_id)
+    async def keep_up(self) -> None:
+        await self._handover.keep_up()
 
-    async def _run(self, deployment_id: str) -> None:
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                await self._once(deployment_id)
-            except LostError:
-                return
-            except DatabaseError:
-                log.warning("rollout_waits", deployment=deployment_id, reason="database_unavailable")
-            else:
-                return
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
-
-    async def _once(self, deployment_id: str) -> None:
+    async def run(self, work: Work) -> None:
         """Bring a deployment to its end, whatever becomes of the cluster meanwhile."""
         pause = _FIRST_PAUSE
-        while (record := await self._store.get(deployment_id)) is not None and record.finished_at is None:
-            rollout = self._rollout(record)
+        while (record := await self._unfinished(work)) is not None:
+            rollout = self._rollout(work, record)
             try:
                 await rollout.run()
             except (LostError, DatabaseError):
@@ -137,21 +124,53 @@ class Rollouts:
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, _LONGEST_PAUSE)
             except Exception:
-                log.exception("rollout_defect", deployment=deployment_id)
+                log.exception("rollout_defect", deployment=record.id)
                 await rollout.fail(Reason(code="internal_error", message="A defect of wharfinger; its log has more."))
-            else:
+            if work.is_finished:
                 return
 
-    def _rollout(self, record: DeploymentRecord) -> Rollout:
+    async def _unfinished(self, work: Work) -> DeploymentRecord | None:
+        """The deployment as it is now. Where a replica of the version before has ended it, so does the job.
+
+        :raises UnavailableError: such a replica is at work on it.
+        """
+        record = await self._store.get(work.job.id)
+        if record is None or record.finished_at is not None:
+            await work.finish(JobState(record.status) if record else JobState.FAILED)
+            return None
+        if record.lease_owner != OURS:
+            await work.note(None, {}, write=partial(self._handover.take, deployment_id=record.id))
+        return record
+
+    def _rollout(self, work: Work, record: DeploymentRecord) -> Rollout:
         return Rollout(
+            work,
             record,
             store=self._store,
             clusters=self._clusters,
             steps=self._steps,
             fence=self._fence,
             endings=self._endings,
-            begin=self.begin,
         )
+
+    async def _write_ending(self, connection: AsyncConnection, job: Job, ending: Ending) -> None:
+        # Who supersedes one writes so of all that its target has, and in the order of their generations.
+        if ending.state is not JobState.SUPERSEDED:
+            await self._write(connection, job.id, ending)
+
+    async def _write(self, connection: AsyncConnection, deployment_id: str, ending: Ending) -> bool:
+        status, error = DeploymentStatus(ending.state), ending.error
+        reason = {"code": error["code"], "message": error["detail"]} if error else None
+        over = {"status": status, "finished_at": utcnow(), "reason": reason}
+        data = {"reason": reason} if reason else {}
+        is_ended = await self._store.change(connection, deployment_id, status, data, **over)
+        if is_ended:
+            ROLLOUTS.labels(status).inc()
+        return is_ended
+
+    async def _clean(self) -> None:
+        await self._store.forget_events(self._keep)
+        await self._store.forget_values(self._keep)
 
 
 def _reason(error: WharfingerError) -> Reason:

@@ -8,7 +8,6 @@ from service.clusters.clusters import Clusters
 from service.deployments.fencing import gone
 from service.deployments.objects import Objects
 from service.deployments.record import DeploymentRecord
-from service.deployments.recording import Recorder
 from service.deployments.workloads import (
     DEPLOYMENT_ANNOTATION,
     GENERATION_ANNOTATION,
@@ -18,15 +17,15 @@ from service.deployments.workloads import (
     service_selector,
 )
 from service.operations.calls import Json
+from service.operations.jobs.work import Work
 
 
 class Steps:
-    def __init__(self, *, recorder: Recorder, objects: Objects, clusters: Clusters) -> None:
-        self._recorder = recorder
+    def __init__(self, *, objects: Objects, clusters: Clusters) -> None:
         self._objects = objects
         self._clusters = clusters
 
-    async def apply_deployment(self, record: DeploymentRecord) -> Object:
+    async def apply_deployment(self, work: Work, record: DeploymentRecord) -> Object:
         """Gives the Deployment as it was applied, or as it is now where that was done before."""
         kube = await self._clusters.connect(record.place.cluster)
         applied: Object | None = None
@@ -37,13 +36,13 @@ class Steps:
             return {"generation": applied["metadata"].get("generation"), "digest": record.digest}
 
         request = {"image_uri": record.image_uri, "digest": record.digest}
-        await self._recorder.run(record, Step.APPLY_DEPLOYMENT, request, act)
+        await work.step(Step.APPLY_DEPLOYMENT, request, act, within=record.spec.progress_deadline)
         present = applied or await kube.find("Deployment", record.place.namespace, record.name)
         if present is None:
             raise gone("Deployment", record.name)
         return present
 
-    async def apply_service(self, record: DeploymentRecord, labels: Mapping[str, str]) -> None:
+    async def apply_service(self, work: Work, record: DeploymentRecord, labels: Mapping[str, str]) -> None:
         """In front of the pods of the Deployment with these match labels."""
         kube = await self._clusters.connect(record.place.cluster)
         chosen = service_selector(record.name, labels, is_adopting=record.is_adopting)
@@ -52,15 +51,15 @@ class Steps:
             applied = await self._objects.apply(kube, record, "Service", lambda _: _service_of(record, chosen))
             return {"ports": applied["spec"].get("ports")}
 
-        await self._recorder.run(record, Step.APPLY_SERVICE, {"port": record.spec.port}, act)
+        await work.step(Step.APPLY_SERVICE, {"port": record.spec.port}, act, within=record.spec.progress_deadline)
 
-    async def delete(self, record: DeploymentRecord, step: Step, kind: str) -> None:
+    async def delete(self, work: Work, record: DeploymentRecord, step: Step, kind: str) -> None:
         kube = await self._clusters.connect(record.place.cluster)
 
         async def act() -> Json:
             return {"deleted": await self._objects.delete(kube, record, kind)}
 
-        await self._recorder.run(record, step, {"kind": kind, "name": record.name}, act)
+        await work.step(step, {"kind": kind, "name": record.name}, act, within=record.spec.progress_deadline)
 
 
 def _deployment_of(record: DeploymentRecord, present: Object | None) -> Object:

@@ -12,7 +12,7 @@ from sandbox.faults import Hold
 from sandbox.server import Sandbox
 from service.base.db import Database
 from service.base.settings import Settings
-from service.base.tables import deployments
+from service.base.tables import deployments, jobs
 from tests.administrator import administrator
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
@@ -96,9 +96,10 @@ async def test_a_step_that_had_failed_is_not_tried_again(  # noqa: PLR0917 - fix
         first = await over(connect(app, secret), path)
         await kube.delete(f"{DEPLOYMENTS}/myapp")
     # As a crash leaves it between the outcome of the step and that of the rollout.
-    halted = {"status": "progressing", "finished_at": None, "reason": None, "lease_owner": None, "lease_until": None}
+    halted = {"status": "progressing", "finished_at": None, "reason": None}
     async with database.write() as connection:
         await connection.execute(update(deployments).values(halted))
+        await connection.execute(update(jobs).values(state="waiting", finished_at=None))
     async with serve(settings) as app:
         again = await over(connect(app, secret), path)
     assert (again["status"], again["reason"]) == ("failed", first["reason"])

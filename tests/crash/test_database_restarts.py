@@ -45,7 +45,7 @@ async def test_a_rollout_goes_on_when_the_database_is_back(
         hold.release()
         async with asyncio.timeout(_WITHIN):
             # The log of another process: nothing here can be waited for.
-            while "rollout_waits" not in service.log():  # noqa: ASYNC110
+            while "job_waits" not in service.log():  # noqa: ASYNC110
                 await asyncio.sleep(_POLL)
         away = await client.get(made.headers["location"])
         assert (away.status_code, away.json()["code"]) == (503, "database_unavailable")

@@ -23,7 +23,7 @@ from service.operations.jobs.values import Accepted, Ending, Job, JobRunningErro
 from service.operations.jobs.wakeups import Wakeups
 from service.operations.ledger import Ledger
 
-_MOST_RACES = 5
+_MOST_RACES = 100
 """Others that accept a job about the same at the same time, and are superseded one after another."""
 
 

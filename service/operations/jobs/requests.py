@@ -11,7 +11,7 @@ from service.access import authz
 from service.access.actions import Action
 from service.access.authz import Caller, Target
 from service.base import paging
-from service.base.errors import ConflictError, JobFailedError, NotFoundError, WaitTimeoutError, Work
+from service.base.errors import ConflictError, JobFailedError, LongWork, NotFoundError, WaitTimeoutError
 from service.base.tables import jobs
 from service.models.audit import Status
 from service.models.jobs import Job, JobError, JobEvent, JobPage, JobState
@@ -63,7 +63,7 @@ class JobRequests:
         while not (job := await self.get(caller, job_id)).state.is_final:
             left = ends - asyncio.get_running_loop().time()
             if left <= 0:
-                text, work = f"Job {job_id} is {job.state}.", Work("job", job_id)
+                text, work = f"Job {job_id} is {job.state}.", LongWork("job", job_id)
                 raise WaitTimeoutError(text, retry_after=1, retryable=True, work=work)
             await self._jobs.store.waiters.changed(job_id, left)
         return _succeeded(job)
@@ -146,7 +146,7 @@ def _succeeded(job: Job) -> Job:
         return job
     why = f": {job.error.code}: {job.error.detail.rstrip('.')}" if job.error else ""
     raise JobFailedError(
-        f"Job {job.id} {job.state}{why}.", work=Work("job", job.id), members={"job": job.model_dump(mode="json")}
+        f"Job {job.id} {job.state}{why}.", work=LongWork("job", job.id), members={"job": job.model_dump(mode="json")}
     )
 
 

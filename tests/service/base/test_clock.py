@@ -9,7 +9,7 @@ from service.access.actions import Action
 from service.base.clock import new_id, running, utcnow
 from service.base.db import Database
 from service.base.tables import deployments
-from service.deployments.store import DeploymentStore
+from service.deployments.handover import Handover
 from service.models.audit import Status
 from service.operations.calls import Settled
 from service.operations.ledger import Ledger
@@ -101,9 +101,7 @@ async def test_a_lease_ends_though_the_clock_was_set_back_since(database: Databa
             await connection.execute(insert(deployments).values(_unfinished(deployment)))
     machine.wall -= HOUR
     with running(machine.boot()):
-        heir = DeploymentStore(database=database, owner="the next", lease=LEASE)
-        assert await heir.claim() == [deployment]
-        assert await DeploymentStore(database=database, owner="another", lease=LEASE).claim() == []
+        assert await Handover(database=database, lease=LEASE).left() == [deployment]
 
 
 def _unfinished(deployment: str) -> dict[str, object]:

@@ -1,104 +1,85 @@
-"""Leases and fences of deployments on a real database: who may write to one, and who finds out that it is too late."""
+"""Deployments on a real database: who may write to one, and who finds out that it is too late."""
 
-from datetime import timedelta
+import asyncio
 
 import pytest
 
-from service.access.actions import Action
 from service.base.db import Database
-from service.deployments.record import Place
-from service.deployments.store import DeploymentStore, LostError
-from service.models.deployments import DeploymentKind
-from service.operations.ledger import Ledger
-from tests.service.calls import intent, make_call
+from service.deployments.acceptance import KIND
+from service.operations.jobs.values import LostError
+from tests.service.deployments.conftest import PLACE, MakeReplica
 
 pytestmark = pytest.mark.asyncio
-PLACE = Place("demo", "default", "myapp")
-HELD, RUN_OUT = timedelta(hours=1), timedelta(seconds=-1)
 
 
-def replica(database: Database, owner: str, lease: timedelta = HELD) -> DeploymentStore:
-    return DeploymentStore(database=database, owner=owner, lease=lease)
+async def test_a_deployment_is_a_job_about_its_target(replica: MakeReplica) -> None:
+    one = replica()
+    made = (await one.accept()).job
+    job = await one.jobs.store.get(made.id)
+    assert job is not None
+    assert (job.kind, job.key, job.parent.target) == (KIND, str(PLACE), str(PLACE))
+    assert await one.told(made.id) == ["accepted"]
 
 
-async def accept(store: DeploymentStore, database: Database, ledger: Ledger) -> str:
-    """A deployment that the replica holds the lease of; gives its id."""
-    operation = await ledger.open(make_call(), intent(Action.DEPLOYMENT_CREATE))
-    facts = {
-        "id": operation,
-        "kind": DeploymentKind.DEPLOY,
-        "spec": {},
-        "image": "myapp:1",
-        "image_uri": "registry.test/myapp@sha256:0",
-        "digest": "sha256:0",
-        "checks": {},
-        "actor": "caller-1",
-        "actor_label": "ci",
-        "request_id": "request-1",
-    }
+async def test_what_a_replica_holds_is_nobody_elses(replica: MakeReplica) -> None:
+    holder, other = replica(), replica()
+    made = (await holder.accept()).job
+    assert await other.claim() == []
+    await holder.note(made, "progress", status="progressing")
+    assert await holder.told(made.id) == ["accepted", "progress"]
+
+
+async def test_what_nobody_renews_goes_to_another_and_the_one_who_had_it_writes_no_more(replica: MakeReplica) -> None:
+    paused, other = replica(), replica()
+    made = (await paused.accept()).job
+    await paused.forsake(made.id)
+    [taken] = await other.claim()
+    assert await replica().claim() == []
+    with pytest.raises(LostError):
+        await paused.note(made, "progress", status="failed")
+    assert await other.status(made.id) == "accepted"
+    assert await other.told(made.id) == ["accepted"]
+    await other.note(taken, "progressing", status="progressing")
+    assert await paused.status(made.id) == "progressing"
+
+
+async def test_a_newer_one_ends_the_one_before_for_whoever_runs_it(replica: MakeReplica) -> None:
+    one = replica()
+    older, newer = (await one.accept()).job, await replica().accept()
+    assert newer.superseded == older.id
+    with pytest.raises(LostError):
+        await one.note(older, "progress", status="progressing")
+    await one.note(newer.job, "progress", status="progressing")
+    assert await one.told(older.id) == ["accepted", "superseded"]
+    assert await one.status(older.id) == "superseded"
+    assert await replica().claim() == []
+
+
+async def test_one_that_is_cancelled_is_written_to_no_more(replica: MakeReplica) -> None:
+    one = replica()
+    made = (await one.accept()).job
+    assert await replica().cancel(made.id)
+    with pytest.raises(LostError):
+        await one.note(made, "progress", status="progressing")
+    assert not await one.cancel(made.id)
+    assert await one.told(made.id) == ["accepted", "cancelled"]
+
+
+async def test_who_cancels_the_job_cancels_the_deployment(replica: MakeReplica, database: Database) -> None:
+    one = replica()
+    made = (await one.accept()).job
     async with database.write() as connection:
-        await store.accept(connection, PLACE, facts)
-    return operation
+        await one.jobs.cancel(connection, made.id)
+    assert await one.status(made.id) == "cancelled"
+    assert await one.told(made.id) == ["accepted", "cancelled"]
 
 
-async def told(store: DeploymentStore, deployment: str) -> list[str]:
-    return [event.type for event in await store.events(deployment, 0)]
-
-
-async def test_what_a_replica_holds_is_nobody_elses(database: Database, ledger: Ledger) -> None:
-    holder, other = replica(database, "holder"), replica(database, "other")
-    made = await accept(holder, database, ledger)
-    assert list(await other.claim()) == []
-    assert list(await other.renew([made])) == []
-    with pytest.raises(LostError):
-        await other.note(made, "progress", {})
-    await other.release([made])
-    await holder.note(made, "progress", {})
-    assert list(await holder.renew([made])) == [made]
-    assert await told(holder, made) == ["accepted", "progress"]
-
-
-async def test_what_nobody_renews_goes_to_another_and_the_one_who_had_it_writes_no_more(
-    database: Database, ledger: Ledger
-) -> None:
-    paused, other = replica(database, "paused", RUN_OUT), replica(database, "other")
-    made = await accept(paused, database, ledger)
-    assert list(await other.claim()) == [made]
-    assert list(await replica(database, "third").claim()) == []
-    with pytest.raises(LostError):
-        await paused.note(made, "progress", {}, status="failed")
-    assert list(await paused.renew([made])) == []
-    found = await other.get(made)
-    assert found is not None
-    assert found.status == "accepted"
-    assert list(await other.renew([made])) == [made]
-    assert await told(other, made) == ["accepted"]
-
-
-async def test_what_is_released_is_taken_at_once(database: Database, ledger: Ledger) -> None:
-    leaving, other = replica(database, "leaving"), replica(database, "other")
-    made = await accept(leaving, database, ledger)
-    await leaving.release([made])
-    assert list(await other.claim()) == [made]
-
-
-async def test_a_newer_one_ends_the_one_before_for_whoever_runs_it(database: Database, ledger: Ledger) -> None:
-    store = replica(database, "holder")
-    older, newer = [await accept(store, database, ledger) for _ in range(2)]
-    with pytest.raises(LostError):
-        await store.note(older, "progress", {})
-    await store.note(newer, "progress", {})
-    assert await told(store, older) == ["accepted", "superseded"]
-    assert list(await replica(database, "other").claim()) == []
-
-
-async def test_one_that_is_cancelled_is_written_to_no_more(database: Database, ledger: Ledger) -> None:
-    store = replica(database, "holder")
-    made = await accept(store, database, ledger)
-    async with database.write() as connection:
-        assert await replica(database, "other").cancel(connection, made)
-    with pytest.raises(LostError):
-        await store.note(made, "progress", {})
-    async with database.write() as connection:
-        assert not await store.cancel(connection, made)
-    assert await told(store, made) == ["accepted", "cancelled"]
+async def test_those_who_accept_for_one_target_at_once_come_one_after_another(replica: MakeReplica) -> None:
+    both = (replica(), replica())
+    accepted = await asyncio.gather(*(one.accept() for one in both * 6))
+    records = [await both[0].store.get(one.job.id) for one in accepted]
+    generations = {one.generation: one for one in records if one}
+    newest = generations[len(accepted)]
+    assert sorted(generations) == list(range(1, len(accepted) + 1))
+    assert [one.id for one in generations.values() if not one.status.is_final] == [newest.id]
+    assert await both[0].live() == [newest.id]
