@@ -1,5 +1,6 @@
 """The pages for people: what they link to, and the files that they name, are there."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -27,3 +28,10 @@ def test_the_files_that_it_names_are_there(page: str) -> None:
     assert named
     assert [path for path, _ in named if not (_ROOT / path).exists()] == []
     assert [(path, name) for path, name in named if name and f"{name}(" not in (_ROOT / path).read_text()] == []
+
+
+@pytest.mark.parametrize("folder", ["api", "service", "sandbox"])
+def test_every_area_says_what_belongs_there(folder: str) -> None:
+    areas = sorted((_ROOT / folder).rglob("__init__.py"))
+    assert areas
+    assert [str(area) for area in areas if not ast.get_docstring(ast.parse(area.read_text()))] == []

@@ -1,4 +1,5 @@
-"""The clusters of the settings, found and connected; what their nodes are, and as whom these pull.
+"""The clusters of the settings: found and connected to, what their nodes can run, and by which roles they pull.
 
-What is made of it is not for here: whether an image may go there is for `gates`, what runs there for `deployments`.
+What may be deployed to them is judged in `gates`, and done in `deployments`; how an API server is spoken to is in
+`clients/kube`.
 """
