@@ -1,9 +1,10 @@
 """`/v1/jobs`."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field
+from typing_extensions import TypeAliasType
 
 from service.models.common import Model, Page
 
@@ -23,6 +24,10 @@ class JobState(StrEnum):
         return self not in (JobState.WAITING, JobState.RUNNING)
 
 
+JobProgress = TypeAliasType("JobProgress", Annotated[dict[str, Any], Field(description="In the kind's own words")])
+"""By name, so that the contract has one schema for it."""
+
+
 class JobError(Model):
     """Why it failed, or why it waits to be tried again; the code is as stable as those of problems."""
 
@@ -39,7 +44,7 @@ class Job(Model):
     target: str = Field(description="As the audit trail has it", examples=["demo/default/myapp"])
     state: JobState
     attempts: int = Field(description="How often it was begun, by this replica or another")
-    progress: dict[str, Any] | None = Field(description="As far as it is, in the kind's own words")
+    progress: JobProgress | None
     error: JobError | None
     created_by: str = Field(description="The label of the key that asked")
     created_at: AwareDatetime

@@ -86,7 +86,7 @@ async def test_a_row_that_a_crash_left_open_was_not_followed_by_the_change(
     database: Database, ledger: Ledger, operate: Operations, rows: Rows, action: Action
 ) -> None:
     """The change and the completion of its row are one commit."""
-    Keys(database=database, operations=operate, registries=(), clusters=())
+    operate.settles(Keys(database=database, operations=operate, registries=(), clusters=()).settling)
     overdue = timedelta(seconds=-1)
     sweeper = Settlement(ledger=ledger, operations=operate, grace=overdue, interval=timedelta(hours=1))
     await ledger.open(make_call(within=overdue), intent(action))
