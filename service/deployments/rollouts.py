@@ -62,13 +62,22 @@ class Rollouts:
         self._steps = Steps(objects=Objects(fence=self._fence), clusters=clusters)
         self.acceptance = Acceptance(jobs=jobs, store=store, handover=self._handover)
         self._endings = Endings(ledger=ledger, store=store, acceptance=self.acceptance)
-        jobs.register(
-            Kind(KIND, self.run, lease=lease, concurrency=_AT_ONCE, ends_when_cancelled=True, on_end=self._write_ending)
-        )
+        jobs.register(self._kind(lease))
         self._beats = (
             Beat("rollouts_adopted", self.adopt, lease / 5),
             Beat("rollouts_kept_up", self.keep_up, _KEEPING_UP),
             Beat("rollouts_cleaned", self._clean, _CLEANING),
+        )
+
+    def _kind(self, lease: timedelta) -> Kind:
+        return Kind(
+            KIND,
+            self.run,
+            lease=lease,
+            concurrency=_AT_ONCE,
+            may_repeat=False,
+            ends_when_cancelled=True,
+            on_end=self._write_ending,
         )
 
     def start(self) -> None:
