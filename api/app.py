@@ -5,7 +5,20 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 
-from api import audit, clusters, deployments, health, images, jobs, keys, policies, registries, repositories, tokens
+from api import (
+    audit,
+    clusters,
+    deployments,
+    health,
+    images,
+    jobs,
+    keys,
+    policies,
+    policy_templates,
+    registries,
+    repositories,
+    tokens,
+)
 from api.http import problems
 from api.http.deps import CONTAINER, READINESS, Readiness
 from api.http.docs import serve_docs
@@ -34,6 +47,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     repositories.router,
     images.router,
     policies.router,
+    policy_templates.router,
     deployments.router,
     clusters.router,
     registries.router,

@@ -24,14 +24,15 @@ from service.deployments.store import DeploymentStore
 from service.gates.preflight import Preflights
 from service.operations.audit import Audit
 from service.operations.core import Core
+from service.operations.document_kinds import DocumentKind
 from service.operations.documents import Documents
 from service.operations.jobs.jobs import Jobs
 from service.operations.jobs.requests import JobRequests
 from service.operations.ledger import Ledger
 from service.operations.runner import Operations
 from service.operations.sweep import Settlement
+from service.registry.documents import DOCUMENT_KINDS
 from service.registry.images import Images
-from service.registry.policies import REPOSITORY_POLICY
 from service.registry.registries import Registries
 from service.registry.repositories import Repositories
 
@@ -53,7 +54,7 @@ class Container:
     registries: Registries
     repositories: Repositories
     images: Images
-    policies: Documents
+    documents: dict[DocumentKind, Documents]
     tokens: Tokens
     clusters: Clusters
     preflights: Preflights
@@ -95,7 +96,7 @@ class Container:
             registries=registries,
             repositories=Repositories(registries=registries, operations=operations),
             images=Images(registries=registries, operations=operations),
-            policies=Documents(REPOSITORY_POLICY, find=registries.find, operations=operations),
+            documents={kind: Documents(kind, find=registries.find, operations=operations) for kind in DOCUMENT_KINDS},
             tokens=Tokens(registries=registries, operations=operations),
             clusters=clusters,
             preflights=Preflights(registries=registries, clusters=clusters),
@@ -118,9 +119,10 @@ class Container:
         return opened
 
     def _declare_settlings(self) -> None:
-        registry = (self.repositories, self.images, self.policies)
-        for area in (self.keys, self.tokens, *registry, self.deployments, self.job_requests):
+        for area in (self.keys, self.tokens, self.repositories, self.images, self.deployments, self.job_requests):
             self.operations.settles(area.settling)
+        for documents in self.documents.values():
+            self.operations.settles(documents.settling)
 
     async def start(self) -> None:
         """Adopt the bootstrap key, if one is set, and begin the background work.

@@ -1,6 +1,10 @@
 """Every `code` that a problem can have: the contract has them as an enum, and a test compares them with the sources."""
 
-CODES = (
+from typing import get_args
+
+from service.base.errors import Kind
+
+_OWN = (
     "admission_refused",
     "aws_credentials",
     "aws_permission_missing",
@@ -13,7 +17,6 @@ CODES = (
     "broker_role_missing",
     "cache_rules_unknown",
     "cluster_access_missing",
-    "cluster_not_found",
     "cluster_permission_missing",
     "cluster_refused_value",
     "cluster_rejected",
@@ -23,7 +26,6 @@ CODES = (
     "deadline_exceeded",
     "deployment_cancelled",
     "deployment_failed",
-    "deployment_not_found",
     "deployment_not_newest",
     "deployment_over",
     "deployment_superseded",
@@ -39,7 +41,6 @@ CODES = (
     "image_archived",
     "image_exists",
     "image_may_import",
-    "image_not_found",
     "image_referenced",
     "image_tag_immutable",
     "image_tag_moved",
@@ -50,20 +51,17 @@ CODES = (
     "invalid_policy",
     "job_failed",
     "job_not_failed",
-    "job_not_found",
     "job_not_repeatable",
     "job_over",
     "job_running",
     "key_exists",
     "key_expired",
-    "key_not_found",
     "key_revoked",
     "kms_refused",
     "last_admin_key",
     "layers_missing",
     "malformed_request",
     "method_not_allowed",
-    "namespace_not_found",
     "namespace_terminating",
     "no_such_path",
     "node_port_taken",
@@ -74,19 +72,14 @@ CODES = (
     "object_gone",
     "object_not_ours",
     "operation_in_progress",
-    "operation_not_found",
     "outcome_undetermined",
     "outcome_unknown",
     "partially_applied",
     "platform_mismatch",
-    "policy_not_found",
-    "policy_template_not_found",
     "precondition_failed",
     "quota_exceeded",
-    "registry_not_found",
     "repository_exists",
     "repository_not_empty",
-    "repository_not_found",
     "request_timeout",
     "secret_not_replayable",
     "shutting_down",
@@ -95,3 +88,5 @@ CODES = (
     "upstream_refused",
     "wait_timeout",
 )
+_NOT_FOUND = (f"{kind}_not_found" for kind in get_args(Kind))
+CODES = tuple(sorted((*_OWN, *_NOT_FOUND)))

@@ -26,8 +26,9 @@ class KeyedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = self.get_handler_for_caller()
-        known = query_names(self.dependant)
-        takes_body = self.body_field is not None or "requestBody" in (self.openapi_extra or {})
+        beside = self.openapi_extra or {}  # what a route reads by itself, the contract has from here
+        known = query_names(self.dependant) | {one["name"] for one in beside.get("parameters", ())}
+        takes_body = self.body_field is not None or "requestBody" in beside
 
         async def handle_for_caller(http: Http) -> Response:
             http.caller = await http.services.identity.authenticate(bearer_of(http))

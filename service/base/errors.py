@@ -105,7 +105,8 @@ class NotFoundError(WharfingerError):
     status, code, title = 404, "not_found", "Not found"
 
     def __init__(self, kind: Kind, name: str | None, *, why: str = "", aws: AwsRefusal | None = None) -> None:
-        what = f"{kind.replace('_', ' ')} {name!r}" if name else f"such {kind}"
+        words = kind.replace("_", " ")
+        what = f"{words} {name!r}" if name else f"such {words}"
         detail = f"There is no {what}. {why}".strip()
         super().__init__(detail, code=f"{kind}_not_found", aws=aws)
 

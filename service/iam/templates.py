@@ -1,38 +1,31 @@
 """Repository policies that most people want, made for the accounts they name."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from service.base.errors import NotFoundError
+from pydantic import Field, StringConstraints
+
 from service.clients.ecr.actions import PULL, PUSH
 from service.iam.documents import Document
-from service.models.policies import PolicyTemplate, PolicyTemplateList
+from service.models.common import Model
+from service.operations.document_kinds import Template
 
-_TEMPLATES = {
-    "cross-account-pull": ("CrossAccountPull", PULL, "Lets other accounts pull from the repository"),
-    "cross-account-push": (
-        "CrossAccountPush",
-        PUSH,
-        "Lets other accounts push to the repository; pulling is not included",
-    ),
-}
+_Account = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$"), Field(examples=["222222222222"])]
 
 
-def list_all() -> PolicyTemplateList:
-    items = [
-        PolicyTemplate(name=name, description=description, actions=list(actions))
-        for name, (_, actions, description) in _TEMPLATES.items()
-    ]
-    return PolicyTemplateList(items=items, next_cursor=None)
+class _Accounts(Model):
+    account: Sequence[_Account] = Field(min_length=1, max_length=100, description="Account ids; repeatable")
 
 
-def fill(name: str, accounts: Sequence[str]) -> Document:
-    """The document for `accounts` (ids of 12 digits).
+def cross_account_pull(accounts: Sequence[str]) -> Document:
+    return _allow("CrossAccountPull", PULL, accounts)
 
-    :raises NotFoundError: there is no template of that name.
-    """
-    if name not in _TEMPLATES:
-        raise NotFoundError("policy_template", name)
-    sid, actions, _ = _TEMPLATES[name]
+
+def cross_account_push(accounts: Sequence[str]) -> Document:
+    return _allow("CrossAccountPush", PUSH, accounts)
+
+
+def _allow(sid: str, actions: Sequence[str], accounts: Sequence[str]) -> Document:
     statement = {
         "Sid": sid,
         "Effect": "Allow",
@@ -40,3 +33,21 @@ def fill(name: str, accounts: Sequence[str]) -> Document:
         "Action": list(actions),
     }
     return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+REPOSITORY_POLICIES = (
+    Template(
+        name="cross-account-pull",
+        description="Lets other accounts pull from the repository",
+        parameters=_Accounts,
+        fill=lambda given: cross_account_pull(given.account),
+        actions=PULL,
+    ),
+    Template(
+        name="cross-account-push",
+        description="Lets other accounts push to the repository; pulling is not included",
+        parameters=_Accounts,
+        fill=lambda given: cross_account_push(given.account),
+        actions=PUSH,
+    ),
+)

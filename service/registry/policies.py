@@ -3,10 +3,11 @@
 from service.access.actions import Action
 from service.base.errors import FieldError, InvalidError
 from service.base.settings import RegistrySettings
-from service.clients.registry import Registry
+from service.clients.ecr.policies import EcrPolicies
 from service.iam.documents import Document, hash_of, names_others, parse
 from service.iam.reach import places_of_broker
-from service.operations.documents import DocumentKind
+from service.iam.templates import REPOSITORY_POLICIES
+from service.operations.document_kinds import Change, DocumentKind
 
 
 def _parse(content: bytes, settings: RegistrySettings) -> Document:
@@ -30,20 +31,14 @@ def _lets_others_in(document: Document, settings: RegistrySettings) -> bool:
     return names_others(document, settings.account_id)
 
 
-async def _made_at(registry: Registry, name: str) -> str:
-    return await registry.repositories.creation_time(name)
-
-
 REPOSITORY_POLICY = DocumentKind(
     noun="policy",
     read=Action.REPOSITORY_READ,
-    put=Action.POLICY_PUT,
-    delete=Action.POLICY_DELETE,
+    put=Change(Action.POLICY_PUT, "SetRepositoryPolicy"),
+    delete=Change(Action.POLICY_DELETE, "DeleteRepositoryPolicy"),
     wider={Action.POLICY_PUT_FOREIGN: _lets_others_in},
-    client=lambda registry: registry.policies,
-    put_call="SetRepositoryPolicy",
-    delete_call="DeleteRepositoryPolicy",
+    client=EcrPolicies,
     parse=_parse,
     hash_of=hash_of,
-    made_at=_made_at,
+    templates=REPOSITORY_POLICIES,
 )

@@ -10,12 +10,12 @@ import httpx
 from sandbox.calls import Call
 from sandbox.server import Sandbox
 from service.clients.aws.reads import READS
-from service.iam.templates import fill
+from service.iam.templates import cross_account_pull
 from tests.conftest import ACCOUNT
 from tests.crash.conftest import Entries
 from tests.images import image, push_image
 
-_POLICY = fill("cross-account-pull", [ACCOUNT])
+_POLICY = cross_account_pull([ACCOUNT])
 _UPDATE = {"tag_mutability": "IMMUTABLE", "scan_on_push": True, "tags": {"team": "wharf"}}
 
 

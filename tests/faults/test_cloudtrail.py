@@ -15,7 +15,7 @@ from sandbox.clock import CLOCK
 from sandbox.server import Sandbox
 from service.base.clock import running
 from service.base.settings import Settings
-from service.iam.templates import fill
+from service.iam.templates import cross_account_pull
 from tests.conftest import Connect, MakeKey, Serve
 from tests.marks import only_sqlite
 from tests.sandbox.clients import sdk
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.asyncio, only_sqlite]
 
 POLICY = "/v1/policies/repositories/app"
 KEY = {"Idempotency-Key": "build-1"}
-OURS, THEIRS = fill("cross-account-pull", ["111111111111"]), fill("cross-account-pull", ["222222222222"])
+OURS, THEIRS = cross_account_pull(["111111111111"]), cross_account_pull(["222222222222"])
 A_MINUTE = timedelta(minutes=1)
 _SWEPT_WITHIN = 30.0
 

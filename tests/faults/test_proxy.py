@@ -22,7 +22,7 @@ from sandbox.server import Sandbox
 from service.base.clock import running
 from service.base.settings import Settings
 from service.clients.aws.reads import HARMLESS_TWICE, READS
-from service.iam.templates import fill
+from service.iam.templates import cross_account_pull
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey, Serve
 from tests.crash.conftest import Entries
 from tests.crash.kinds import KINDS, Kind, expected, prepare, statuses
@@ -33,7 +33,7 @@ from tests.service.machine import Machine
 
 pytestmark = pytest.mark.asyncio
 
-_ANOTHER_POLICY = fill("cross-account-pull", ["222222222222"])
+_ANOTHER_POLICY = cross_account_pull(["222222222222"])
 _ATTEMPTS = 2
 _SWEPT_WITHIN = 30.0
 
