@@ -37,7 +37,7 @@ from service.base.errors import (
     RequestTimeoutError,
     UnauthenticatedError,
 )
-from service.base.settings import Settings
+from service.base.settings import JobsWork, Settings
 from service.base.version import VERSION
 from service.container import Container
 
@@ -74,10 +74,12 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
 
 def create(settings: Settings) -> FastAPI:
     """The ASGI application. It keeps nothing itself: all that lives is what its lifespan opened."""
+    is_serving = settings.jobs.work is not JobsWork.ONLY
     app = FastAPI(
         title="Wharfinger",
         version=VERSION,
         lifespan=lifespan_of(settings),
+        openapi_url="/openapi.json" if is_serving else None,
         docs_url=None,  # `api.docs` serves them without the internet
         redoc_url=None,
         redirect_slashes=False,
@@ -85,6 +87,20 @@ def create(settings: Settings) -> FastAPI:
         separate_input_output_schemas=True,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # asked about on every request
     )
+    if is_serving:
+        _serve_interface(app)
+    else:
+        app.router.default = health.refuse
+    app.include_router(health.router)
+    problems.install(app)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(BodyLimit, most=settings.limits.body_bytes, within=settings.deadlines.body)
+    app.add_middleware(RequestContext)
+    describe(app)
+    return app
+
+
+def _serve_interface(app: FastAPI) -> None:
     for router in ROUTERS:
         app.include_router(
             router,
@@ -100,11 +116,4 @@ def create(settings: Settings) -> FastAPI:
                 DeadlineError,
             ),
         )
-    app.include_router(health.router)
     serve_docs(app)
-    problems.install(app)
-    app.add_middleware(HeadAsGet)
-    app.add_middleware(BodyLimit, most=settings.limits.body_bytes, within=settings.deadlines.body)
-    app.add_middleware(RequestContext)
-    describe(app)
-    return app

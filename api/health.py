@@ -3,10 +3,11 @@
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
 
 from api.http.deps import readiness_of, services_of
 from api.http.problems import declare
-from service.base.errors import DatabaseError, UnavailableError
+from service.base.errors import DatabaseError, NotServingError, UnavailableError
 
 router = APIRouter(tags=["operations"])
 
@@ -51,3 +52,11 @@ async def get_readiness(request: Request) -> Health:
 async def get_metrics(request: Request) -> Response:
     await services_of(request).observe()
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def refuse(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Answer all else in a process that works on jobs alone.
+
+    Not as an unknown path: a client would take it for a repository that is not there.
+    """
+    raise NotServingError("It has /healthz, /readyz and /metrics alone: send the request to a replica that serves.")

@@ -9,7 +9,7 @@ from service.access.identity import Identity
 from service.base.clock import new_id
 from service.base.db import Database
 from service.base.errors import DatabaseError
-from service.base.settings import Settings
+from service.base.settings import JobsWork, Settings
 from service.base.telemetry import POOL, UNSETTLED
 from service.base.write_probe import WriteProbe
 from service.clients.aws.sessions import Aws
@@ -131,7 +131,8 @@ class Container:
         """
         await adopt_key(self.settings, self.keys)
         self._sweep = asyncio.create_task(self.settlement.run())
-        self.jobs.runner.start()
+        if self.settings.jobs.work is not JobsWork.NO:
+            self.jobs.runner.start()
         if self.settings.clusters:
             self._rollouts.start()
 

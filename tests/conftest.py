@@ -35,6 +35,7 @@ from service.base.settings import (
     ClusterSettings,
     DatabaseSettings,
     DeadlineSettings,
+    JobsWork,
     RegistrySettings,
     Settings,
 )
@@ -213,12 +214,12 @@ class _OwnState:
 Serve = Callable[[Settings], AbstractAsyncContextManager[ASGIApp]]
 
 
-_apps: dict[tuple[int, timedelta], FastAPI] = {}
+_apps: dict[tuple[int, timedelta, JobsWork], FastAPI] = {}
 
 
 def _app(settings: Settings) -> FastAPI:
     """An app of these settings. Its routes are those of other tests: to build them takes longer than most requests."""
-    of_its_own = (settings.limits.body_bytes, settings.deadlines.body)
+    of_its_own = (settings.limits.body_bytes, settings.deadlines.body, settings.jobs.work)
     if of_its_own not in _apps:
         _apps[of_its_own] = create(settings)
     app = _apps[of_its_own]

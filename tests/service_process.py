@@ -27,10 +27,10 @@ class ServiceProcess:
         self._file.write_text(f'port = {port}\ndata_dir = "{folder}"\n{settings}')
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Start it, and wait until it is ready."""
         environment = os.environ | {"WHARFINGER__SETTINGS_FILE": str(self._file)}
-        command = [sys.executable, "-m", "api.cli", "serve"]
+        command = [sys.executable, "-m", "api.cli", "serve", *options]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=environment, stderr=log)  # noqa: S603 - ours
         ends = time.monotonic() + _START_TIMEOUT

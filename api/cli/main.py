@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from api.cli import keys
-from service.base.settings import Settings, StartupError, load
+from service.base.settings import JobSettings, JobsWork, Settings, StartupError, load
 from service.base.version import VERSION
 
 app = typer.Typer(
@@ -37,12 +37,20 @@ def _options(
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    *,
+    jobs: Annotated[
+        JobsWork | None,
+        typer.Option(help="Work on jobs beside serving, or serve alone, or work alone; else as the settings say"),
+    ] = None,
+) -> None:
     """Serve the HTTP API, by the settings file and WHARFINGER__* variables; migrates the database first."""
     from api.server import serve as run  # noqa: PLC0415 - the other commands need no web framework
     from service.credentials.bootstrap import read_key  # noqa: PLC0415 - as above
 
     settings = load()
+    if jobs is not None:
+        settings = settings.model_copy(update={"jobs": JobSettings(work=jobs)})
     read_key(settings.bootstrap_key_file)  # found wrong by the server as it starts, it would be a stack trace
     asyncio.run(_migrate(settings))
     run(settings)

@@ -66,6 +66,7 @@ _OWN = (
     "no_such_path",
     "node_port_taken",
     "not_found",
+    "not_serving",
     "nothing_to_roll_back_to",
     "object_changed",
     "object_exists",

@@ -278,6 +278,12 @@ class CallerGoneError(WharfingerError):
     status, code, title = 499, "caller_gone", "The caller hung up"
 
 
+class NotServingError(WharfingerError):
+    """This process works on jobs alone: whoever sent the request here meant another one."""
+
+    status, code, title, retryable = 503, "not_serving", "This replica works on jobs alone", True
+
+
 class UnavailableError(WharfingerError):
     """This process takes no more work; another one does."""
 

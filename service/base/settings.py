@@ -4,6 +4,7 @@ import difflib
 import os
 from collections.abc import Iterator
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any
@@ -119,6 +120,22 @@ class ClusterSettings(_Section):
         return self.eks_name or self.name
 
 
+class JobsWork(StrEnum):
+    """What a process does of the long work that the replicas share."""
+
+    YES = "yes"
+    NO = "no"
+    ONLY = "only"
+
+
+class JobSettings(_Section):
+    work: JobsWork = Field(
+        JobsWork.YES,
+        description="yes: this process serves requests and works on jobs; no: it serves, and leaves jobs to others; "
+        "only: it works, and serves none but the platform's own requests",
+    )
+
+
 class RolloutSettings(_Section):
     """How rollouts are shared between replicas and kept."""
 
@@ -209,6 +226,7 @@ class Settings(BaseSettings):
     default_registry: Name | None = None
     registries: tuple[RegistrySettings, ...] = ()
     clusters: tuple[ClusterSettings, ...] = ()
+    jobs: JobSettings = JobSettings()
     rollouts: RolloutSettings = RolloutSettings()
     database: DatabaseSettings = DatabaseSettings()
     limits: LimitSettings = LimitSettings()
