@@ -61,6 +61,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"there is no {tool} on this machine")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each core: half of the suite's time is spent waiting for processes, clusters and deadlines."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def pytest_collection_finish() -> None:
     """What was imported and collected stays: to look through it takes the garbage collector a fifth of a second."""
     gc.collect()
