@@ -3,12 +3,13 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import httpx
+
+from tests import command_line
 
 _START_TIMEOUT = 60.0
 _POLL = 0.02
@@ -25,23 +26,23 @@ class ServiceProcess:
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self._file.write_text(f'port = {port}\ndata_dir = "{folder}"\n{settings}')
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: BaseProcess | None = None
 
     def start(self, *options: str) -> None:
         """Start it, and wait until it is ready."""
         environment = os.environ | {"WHARFINGER__SETTINGS_FILE": str(self._file)}
-        command = [sys.executable, "-m", "api.cli", "serve", *options]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, env=environment, stderr=log)  # noqa: S603 - ours
+        self._process = command_line.start("serve", *options, environment=environment, out=self._log, err=self._log)
         ends = time.monotonic() + _START_TIMEOUT
-        while not self._is_ready():
-            assert self._process.poll() is None, self.log()
-            assert time.monotonic() < ends, self.log()
-            time.sleep(_POLL)
+        with httpx.Client(base_url=self.url) as client:
+            while not _is_ready(client):
+                assert self._process.is_alive(), self.log()
+                assert time.monotonic() < ends, self.log()
+                time.sleep(_POLL)
 
     @property
     def pid(self) -> int:
         assert self._process
+        assert self._process.pid
         return self._process.pid
 
     def kill(self) -> None:
@@ -54,20 +55,21 @@ class ServiceProcess:
 
     def tell(self, number: signal.Signals) -> None:
         """Send a signal without waiting."""
-        assert self._process
-        self._process.send_signal(number)
+        os.kill(self.pid, number)
 
     def wait(self) -> int:
         """Wait until it has ended; gives the exit status."""
         assert self._process
-        return self._process.wait(_START_TIMEOUT)
+        self._process.join(_START_TIMEOUT)
+        assert self._process.exitcode is not None, self.log()
+        return self._process.exitcode
 
     def log(self) -> str:
         return self._log.read_text()
 
     def stop(self) -> None:
         """Whatever state it is in."""
-        if self._process and self._process.poll() is None:
+        if self._process and self._process.is_alive():
             self.kill()
 
     def client(self, secret: str) -> httpx.AsyncClient:
@@ -78,8 +80,9 @@ class ServiceProcess:
         self.tell(number)
         return self.wait()
 
-    def _is_ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/readyz").is_success
-        except httpx.TransportError:
-            return False
+
+def _is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").is_success
+    except httpx.TransportError:
+        return False

@@ -3,10 +3,10 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import httpx
 import pytest
@@ -16,11 +16,12 @@ from service.access.actions import Role
 from service.access.authz import Binding
 from service.base.db import Database
 from service.base.settings import PREFIX
+from tests import command_line
 from tests.conftest import ACCOUNT, REGION, Connect
 from tests.keys import store
 from tests.marks import only_sqlite
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., "CompletedProcess[str]"]
 
 _ADMIN = ("keys", "create", "--role", "admin", "--label", "first")
 
@@ -39,11 +40,7 @@ def _on(url: str) -> Run:
         f"{PREFIX}CLUSTERS": json.dumps([{"name": "demo"}]),
     }
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "api.cli", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - ours
-
-    return run
+    return partial(command_line.run, environment=environment)
 
 
 @pytest.mark.asyncio
