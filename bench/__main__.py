@@ -7,7 +7,7 @@ These machines are noisy: the ratio is what counts, not the single figure.
 
 import asyncio
 
-from bench import deploys, flood, latency, pipeline, reads, startup, trail, vending
+from bench import deploys, flood, jobs, latency, pipeline, reads, startup, trail, vending
 from bench.report import heading
 from bench.rig import rig
 
@@ -17,6 +17,7 @@ def main() -> None:
     heading()
     startup.measure()
     trail.measure()
+    jobs.measure()
     with rig() as running:
         asyncio.run(latency.measure(running))
         asyncio.run(reads.measure(running))

