@@ -1,0 +1,22 @@
+"""Jobs of any kind, whatever workers go through: each effect once, none lost, and another goes on in five seconds."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.crash.job_evidence import violations
+from tests.crash.jobs import Plan, run
+
+
+@pytest.mark.asyncio
+async def test_whatever_happens_to_workers_each_job_is_done_and_each_of_its_effects_is_there_once(
+    database_url: str, tmp_path: Path
+) -> None:
+    replicas = 1 if database_url.startswith("sqlite") else 3
+    plan = Plan(60, replicas, random.randrange(2**32), lease=1.5, troubles=5, pause=(0.5, 1.2))  # noqa: S311
+    evidence = await run(database_url, tmp_path, plan)
+    print(plan, evidence.summary())  # noqa: T201 - shown where it fails: the seed repeats it
+    assert violations(evidence) == []
+    assert len(evidence.jobs) >= plan.jobs - len(evidence.cuts)
+    assert len(evidence.kills) + len(evidence.stops) + len(evidence.cuts) == plan.troubles
