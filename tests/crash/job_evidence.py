@@ -12,7 +12,7 @@ from sqlalchemy import Row, Select, select
 from service.base.db import Database
 from service.base.tables import job_events, job_items, jobs, operations
 from service.models.audit import Status
-from service.operations.jobs.values import JobState
+from service.models.jobs import JobState
 from tests.crash.job_worker import AT_ONCE, EACH, ITEMS, writes
 
 WITHIN = 5.0

@@ -34,7 +34,7 @@ from tests.service.calls import CALLER, intent, make_call
 KIND = "made"
 ITEMS = ("a", "b", "c")
 AT_ONCE = 2
-_ROOM = 200
+_ROOM = 2000
 """What is taken over never waits for the end of something else."""
 _SLOWEST_ACT = 0.2
 _PATIENCE = timedelta(minutes=1)

@@ -51,34 +51,41 @@ class Attempt:
             await self._end(JobState.FAILED, error=_EXHAUSTED)
             return None
         try:
-            result = await self._run_kind()
+            await self._run_kind()
         except DatabaseError:
             raise
         except CancelledJobError:
             await self._end(JobState.CANCELLED)
         except WharfingerError as error:
             return await self._trip(error)
-        else:
-            if not self._work.is_finished:
-                await self._work.finish(JobState.SUCCEEDED, result)
         return None
 
-    async def _run_kind(self) -> Json | None:
+    async def _run_kind(self) -> None:
         job = self._work.job
         if job.cancel_requested_at is not None:
             raise CancelledJobError(job.id)
         try:
-            return await self._kind.run(self._work)
-        except asyncio.CancelledError:
+            await self._succeed()
+        except asyncio.CancelledError as cancelled:
             if self._work.is_cancelled.is_set():
                 raise CancelledJobError(job.id) from None
-            raise
+            if _is_stopped():
+                raise
+            raise self._defect(cancelled) from cancelled  # of something that the kind waited for
         except (WharfingerError, LostError, CancelledJobError):
             raise
         except Exception as defect:
-            log.exception("job_defect", job=job.id, kind=job.kind)
-            told, may_pass = "A defect of wharfinger; its log has more.", not self._kind.fails_on_defect
-            raise InternalError(told, retryable=may_pass) from defect
+            raise self._defect(defect) from defect
+
+    async def _succeed(self) -> None:
+        result = await self._kind.run(self._work)
+        if not self._work.is_finished:
+            await self._work.finish(JobState.SUCCEEDED, result)
+
+    def _defect(self, defect: BaseException) -> InternalError:
+        log.error("job_defect", job=self._work.job.id, kind=self._kind.name, exc_info=defect)
+        told, may_pass = "A defect of wharfinger; its log has more.", not self._kind.fails_on_defect
+        return InternalError(told, retryable=may_pass)
 
     async def _trip(self, error: WharfingerError) -> timedelta | None:
         """Fail, where trying again is no use or has been of none; else wait and try again."""
@@ -98,6 +105,12 @@ class Attempt:
                 await on_end(connection, self._work.job, ending)
 
         await self._work.finish(state, ending.data, error=error, write=write)
+
+
+def _is_stopped() -> bool:
+    """Whether this replica ends, or has lost the job."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def told_of(error: WharfingerError) -> Json:

@@ -101,7 +101,7 @@ class Claims:
             # Further ahead than any of ours: of a process before, whose clock has been set back since.
             is_free.append(c.lease_until > self._database.clock(kind.lease))
             is_time.append(c.run_at <= c.created_at)
-            is_time.append((c.attempts > 0) & (c.run_at > self._database.clock(kind.retry.longest)))
+            is_time.append(c.started_at.is_not(None) & (c.run_at > self._database.clock(kind.retry.longest)))
         return (c.kind == kind.name, c.finished_at.is_(None), or_(*is_time), or_(*is_free))
 
 
@@ -117,4 +117,4 @@ def beat_of(kind: Kind) -> timedelta:
 
 def _are(held: Sequence[Job]) -> tuple[ColumnElement[bool], ...]:
     claims = tuple_(jobs.c.id, jobs.c.epoch).in_([(job.id, job.epoch) for job in held])
-    return (claims, jobs.c.finished_at.is_(None))
+    return (claims, jobs.c.state == JobState.RUNNING)

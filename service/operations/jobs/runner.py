@@ -131,7 +131,8 @@ class Runner:
                 one.task.cancel()
             elif is_asked_to_end:
                 one.work.is_cancelled.set()
-                if not one.work.is_amid_step:
+                # Once: it may be about to record that it has ended.
+                if not one.work.is_amid_step and not one.task.cancelling():
                     one.task.cancel()
 
     async def claim(self) -> None:

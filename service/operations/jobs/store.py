@@ -62,13 +62,13 @@ class JobStore:
         return job_of(found) if found else None
 
     async def hold(self, connection: AsyncConnection, job: Job) -> None:
-        """:raises LostError: it is over, or was claimed by another since."""
+        """:raises LostError: it is over, was given back, or was claimed by another since."""
         query = select(jobs.c.id).where(*_is_mine(job)).with_for_update()
         if (await connection.execute(query)).first() is None:
             raise LostError(job.id)
 
     async def change(self, connection: AsyncConnection, job: Job, values: Json) -> None:
-        """:raises LostError: it is over, or was claimed by another since."""
+        """:raises LostError: it is over, was given back, or was claimed by another since."""
         changed = update(jobs).where(*_is_mine(job)).values(values).returning(jobs.c.id)
         if (await connection.execute(changed)).first() is None:
             raise LostError(job.id)
@@ -76,7 +76,7 @@ class JobStore:
     async def note(
         self, job: Job, event: str | None, data: Json, *, progress: Json | None, write: Write | None
     ) -> None:
-        """:raises LostError: it is over, or was claimed by another since."""
+        """:raises LostError: it is over, was given back, or was claimed by another since."""
         async with self._database.write() as connection:
             if progress is None:
                 await self.hold(connection, job)
@@ -91,7 +91,7 @@ class JobStore:
     async def finish(self, job: Job, ending: Ending, write: Write | None) -> None:
         """End a job by who works on it.
 
-        :raises LostError: it is over, or was claimed by another since.
+        :raises LostError: it is over, was given back, or was claimed by another since.
         """
         async with self._database.write() as connection:
             await self.change(connection, job, _ended(ending))
@@ -116,7 +116,7 @@ class JobStore:
     async def put_off(self, job: Job, pause: timedelta, error: Json) -> None:
         """Give a job back, to be tried again after a pause.
 
-        :raises LostError: it is over, or was claimed by another since.
+        :raises LostError: it is over, was given back, or was claimed by another since.
         """
         waiting = {"state": JobState.WAITING, "lease_owner": None, "lease_until": None, "error": error}
         async with self._database.write() as connection:
@@ -147,7 +147,8 @@ def _ended(ending: Ending) -> Json:
 
 
 def _is_mine(job: Job) -> tuple[ColumnElement[bool], ...]:
-    return (jobs.c.id == job.id, jobs.c.epoch == job.epoch, jobs.c.finished_at.is_(None))
+    """Not so once it was given back, by whatever is left of that run."""
+    return (jobs.c.id == job.id, jobs.c.epoch == job.epoch, jobs.c.state == JobState.RUNNING)
 
 
 async def _log(connection: AsyncConnection, job_id: str, event: str, data: Json) -> None:
