@@ -91,6 +91,10 @@ class Runner:
         await asyncio.gather(*(beat.close(_LAST_BEAT_SECONDS) for beat in self._beats))
         held = self.held
         for task in self.tasks:
+            _stop(task)
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=_LAST_BEAT_SECONDS)
+        for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         if held:
@@ -109,7 +113,7 @@ class Runner:
     def drop(self, job_id: str) -> None:
         """Run a job no more that is over, or another's."""
         if held := self._held.pop(job_id, None):
-            held.task.cancel()
+            _stop(held.task)
 
     def look(self, job_id: str) -> None:
         """See what has become of a job, where it is run here: over, asked to end, or another's."""
@@ -128,12 +132,11 @@ class Runner:
         for one in held:
             is_asked_to_end = kept.get(one.work.job.id)
             if is_asked_to_end is None:
-                one.task.cancel()
+                _stop(one.task)
             elif is_asked_to_end:
                 one.work.is_cancelled.set()
-                # Once: it may be about to record that it has ended.
-                if not one.work.is_amid_step and not one.task.cancelling():
-                    one.task.cancel()
+                if not one.work.is_amid_step:
+                    _stop(one.task)
 
     async def claim(self) -> None:
         """Take what is due and nobody's, as much of each kind as there is room for."""
@@ -163,3 +166,9 @@ class Runner:
             log.error("job_run_failed", job=job.id, exc_info=defect)
         if job.kind in self._full:
             self.wake()
+
+
+def _stop(task: asyncio.Task[None]) -> None:
+    """Once: a second time would cut off the write by which the first is answered, or the undoing of one."""
+    if not task.cancelling():
+        task.cancel()

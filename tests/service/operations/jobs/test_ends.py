@@ -104,6 +104,33 @@ async def test_who_works_on_a_job_is_asked_to_end_it(replica: MakeReplica, accep
     assert (await ended(jobs, job_id)).state == JobState.CANCELLED
 
 
+async def test_who_is_asked_to_end_a_job_is_left_to_tidy_up(
+    replica: MakeReplica, accept: Accept, within: Within
+) -> None:
+    tidying = Held()
+    is_tidy = False
+
+    async def run(work: Work) -> Json:
+        nonlocal is_tidy
+        try:
+            return await Held()(work)
+        except asyncio.CancelledError:
+            await tidying(work)
+            is_tidy = True
+            raise
+
+    jobs = replica(kind(run))
+    job_id = (await accept(jobs)).job.id
+    await _cancel(jobs, within, job_id)
+    await jobs.runner.renew()
+    await tidying.begun.wait()
+    for _ in range(3):
+        await jobs.runner.renew()
+    tidying.may_end.set()
+    assert (await ended(jobs, job_id)).state == JobState.CANCELLED
+    assert is_tidy
+
+
 async def test_a_step_at_work_is_completed_and_no_other_is_begun_once_the_job_is_cancelled(
     replica: MakeReplica, accept: Accept, within: Within, rows: Rows
 ) -> None:
