@@ -7,6 +7,7 @@ from service.base.settings import RegistrySettings
 from service.clients.aws.sessions import RegistryClients
 from service.clients.broker import Broker
 from service.clients.cloudtrail import CloudTrail
+from service.clients.ecr.account_settings import EcrAccountSettings
 from service.clients.ecr.images import EcrImages
 from service.clients.ecr.policies import EcrPolicies
 from service.clients.ecr.repositories import EcrRepositories
@@ -21,6 +22,7 @@ class Registry:
 
     def __init__(self, clients: RegistryClients) -> None:
         self._clients = clients
+        self.account_settings = EcrAccountSettings(clients)
         self.repositories = EcrRepositories(clients)
         self.images = EcrImages(clients)
         self.policies = EcrPolicies(clients)

@@ -34,7 +34,7 @@ class Registries:
         authz.require_registry(caller, name)
         facts = self._describe(chosen).model_dump()
         try:
-            settings = await chosen.repositories.account_settings()
+            settings = await chosen.account_settings.get()
         except WharfingerError as error:
             return models.RegistryStatus(**facts, reachable=False, problem=error.code, settings={})
         return models.RegistryStatus(**facts, reachable=True, problem=None, settings=settings)

@@ -14,7 +14,8 @@ from service.base.errors import (
 )
 from service.base.permits import permit
 from service.base.tasks import or_none
-from service.clients.ecr.repositories import MOST_PER_PAGE, EcrRepositories
+from service.clients.ecr.pages import MOST_PER_PAGE
+from service.clients.ecr.repositories import EcrRepositories
 from service.models.audit import Status
 from service.models.common import etag_of
 from service.models.repositories import (
@@ -82,8 +83,8 @@ class Repositories:
         items: list[RepositorySummary] = []
         for _ in range(_MOST_PAGES_READ):
             with paging.token_in_cursor(token):
-                found, after = await chosen.repositories.page(token, MOST_PER_PAGE if prefix else limit)
-            for position, one in enumerate(found[skip:], skip):
+                summaries, after = await chosen.repositories.page(token, MOST_PER_PAGE if prefix else limit)
+            for position, one in enumerate(summaries[skip:], skip):
                 if len(items) == limit:
                     return RepositoryPage(items=items, next_cursor=_cursor(token, position))
                 if one.name.startswith(prefix) and _may_read(caller, one):
@@ -103,11 +104,11 @@ class Repositories:
 
         async def act(operation_id: str) -> Outcome[Repository]:
             # Read before and not after: once it is changed, nothing may stand between that and its record.
-            found = await chosen.repositories.get(name)
-            call.require_match(etag_of(found), f"Repository {name}")
-            await self._operations.keep(operation_id, _facts(found, change))
+            repository = await chosen.repositories.get(name)
+            call.require_match(etag_of(repository), f"Repository {name}")
+            await self._operations.keep(operation_id, _facts(repository, change))
             await _apply(_steps(chosen.repositories, name, change), _applied_before())
-            return Outcome.of(_changed(found, change))
+            return Outcome.of(_changed(repository, change))
 
         request = change.model_dump(mode="json", exclude_unset=True) | {"name": name}
         target = Target(chosen.name, name)
@@ -122,9 +123,9 @@ class Repositories:
         chosen = self._registries.find(registry)
 
         async def act(operation_id: str) -> Outcome[None]:
-            found = await or_none(chosen.repositories.get(name))
-            call.require_match(etag_of(found) if found else None, f"Repository {name}")
-            await self._operations.keep(operation_id, _born(found))
+            repository = await or_none(chosen.repositories.get(name))
+            call.require_match(etag_of(repository) if repository else None, f"Repository {name}")
+            await self._operations.keep(operation_id, _creation(repository))
             await chosen.repositories.delete(name, force=force)
             return Outcome.empty()
 
@@ -147,22 +148,24 @@ class Repositories:
         change = RepositoryUpdate.model_validate(
             {field: value for field, value in operation.request.items() if field != "name"}
         )
-        found = await or_none(self._registries.find(operation.registry).repositories.get(name))
-        if found is None:
+        repository = await or_none(self._registries.find(operation.registry).repositories.get(name))
+        if repository is None:
             return Settled(Status.UNKNOWN, "the repository is gone")
         asked = {field: value for field, value in _asked(change).items() if field not in operation.applied}
-        return settling.fields(operation, _facts(found, change), asked, result=found.model_dump(mode="json"))
+        return settling.fields(operation, _facts(repository, change), asked, result=repository.model_dump(mode="json"))
 
     async def _settle_delete(self, operation: Open) -> Settled:
-        found = await or_none(self._registries.find(operation.registry).repositories.get(operation.request["name"]))
-        if found is None:
+        repository = await or_none(
+            self._registries.find(operation.registry).repositories.get(operation.request["name"])
+        )
+        if repository is None:
             return settling.deletion(operation, None, found=None)
-        return settling.deletion(operation, _born(found), found=found.model_dump(mode="json"))
+        return settling.deletion(operation, _creation(repository), found=repository.model_dump(mode="json"))
 
 
-def _born(found: Repository | None) -> Json:
+def _creation(repository: Repository | None) -> Json:
     """What tells a repository from another one of its name."""
-    return {"created_at": found and found.created_at.isoformat()}
+    return {"created_at": repository and repository.created_at.isoformat()}
 
 
 def _asked(change: RepositoryUpdate) -> Json:
@@ -177,15 +180,15 @@ def _asked(change: RepositoryUpdate) -> Json:
     return asked | {_tag(key): value for key, value in change.tags.items()}
 
 
-def _facts(found: Repository, change: RepositoryUpdate) -> Json:
+def _facts(repository: Repository, change: RepositoryUpdate) -> Json:
     """What the fields that a change names are; and when the repository was made."""
     facts: Json = {
-        "tag_mutability": found.tag_mutability,
-        "mutability_exclusions": list(found.mutability_exclusions),
-        "scan_on_push": found.scan_on_push,
+        "tag_mutability": repository.tag_mutability,
+        "mutability_exclusions": list(repository.mutability_exclusions),
+        "scan_on_push": repository.scan_on_push,
     }
-    facts |= {_tag(key): found.tags.get(key) for key in change.tags}
-    return {field: facts[field] for field in _asked(change)} | _born(found)
+    facts |= {_tag(key): repository.tags.get(key) for key in change.tags}
+    return {field: facts[field] for field in _asked(change)} | _creation(repository)
 
 
 def _tag(key: str) -> str:
@@ -238,16 +241,16 @@ async def _apply(steps: Sequence[_Step], applied_before: Sequence[str]) -> None:
         applied += step.fields
 
 
-def _changed(found: Repository, change: RepositoryUpdate) -> Repository:
+def _changed(repository: Repository, change: RepositoryUpdate) -> Repository:
     facts: Json = {}
     if change.tag_mutability is not None:
         facts["tag_mutability"] = change.tag_mutability
         facts["mutability_exclusions"] = tuple(change.mutability_exclusions or ())
     if change.scan_on_push is not None:
         facts["scan_on_push"] = change.scan_on_push
-    tags = found.tags | change.tags
+    tags = repository.tags | change.tags
     facts["tags"] = {key: value for key, value in tags.items() if value is not None}
-    return found.model_copy(update=facts)
+    return repository.model_copy(update=facts)
 
 
 def _may_read(caller: Caller, one: RepositorySummary) -> bool:

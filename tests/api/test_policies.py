@@ -179,9 +179,10 @@ async def test_a_repeat_with_the_same_key_is_answered_from_the_record(
 
 
 async def test_a_template_can_be_put_as_it_comes(admin: httpx.AsyncClient) -> None:
-    listed = (await admin.get("/v1/policy-templates")).json()["items"]
+    items = (await admin.get("/v1/policy-templates")).json()["items"]
+    listed = [one for one in items if one["document"] == "policy"]
     assert [one["name"] for one in listed] == ["cross-account-pull", "cross-account-push"]
-    assert [(one["document"], one["parameters"]) for one in listed] == [("policy", ["account"])] * 2
+    assert [one["parameters"] for one in listed] == [["account"], ["account"]]
 
     for one in listed:
         answer = await admin.get(f"/v1/policy-templates/{one['name']}", params={"account": [OTHER, "333333333333"]})

@@ -21,6 +21,7 @@ def places_of(pattern: str) -> list[str]:
         (r"self\.default_registry is None and", "base/settings.py"),
         (r"\bOperations\(ledger=", "operations/core.py"),
         (r"\[limit - 1\]", "base/paging.py"),
+        (r"\"maxResults\":", "clients/ecr/pages.py"),
         (r"\b(Ecr\w+|Broker|Iam|CloudTrail)\(clients\)", "clients/registry.py"),
     ],
     ids=[
@@ -30,6 +31,7 @@ def places_of(pattern: str) -> list[str]:
         "the default registry",
         "what every area stands on",
         "a page's end",
+        "a page asked of ECR",
         "a registry's clients",
     ],
 )

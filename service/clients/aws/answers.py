@@ -51,5 +51,16 @@ def as_text(value: object) -> str:
     return value
 
 
+def as_document(text: object) -> dict[str, Any]:
+    """A document that an answer has as text.
+
+    :raises ValueError: it is none.
+    """
+    document = read_json(as_text(text))
+    if not isinstance(document, dict):
+        raise NotJsonError("no object")
+    return document
+
+
 def _has_any(parsed: Mapping[str, Any], members: Mapping[str, object]) -> bool:
     return not members or any(name in parsed for name in members)

@@ -8,6 +8,7 @@ from service.clients.aws.answers import as_text
 from service.clients.aws.errors import from_code
 from service.clients.aws.sessions import RegistryClients
 from service.clients.aws.translation import translated
+from service.clients.ecr.pages import page_after
 from service.clients.oci.manifests import Manifest, written
 from service.models.images import ImageStatus, ImageSummary
 from service.models.references import Reference
@@ -43,10 +44,11 @@ class EcrImages:
 
     async def page(self, repository: str, token: str | None, most: int) -> tuple[Sequence[ImageSummary], str | None]:
         """A page in ECR's own order, and the token of the next."""
-        paging: Any = {"filter": _ANY_STATUS, "maxResults": most} | ({"nextToken": token} if token else {})
         with translated("DescribeImages", repository=repository):
-            answer = await self._ecr.describe_images(repositoryName=repository, **paging)
-            return [self._summary(found) for found in answer["imageDetails"]], answer.get("nextToken")
+            answer = await self._ecr.describe_images(
+                repositoryName=repository, filter=_ANY_STATUS, **page_after(token, most)
+            )
+            return [self._summary(described) for described in answer["imageDetails"]], answer.get("nextToken")
 
     async def describe(self, image: Reference) -> ImageSummary:
         """:raises NotFoundError: there is no such image or repository."""
@@ -81,8 +83,8 @@ class EcrImages:
             answer = await self._ecr.get_download_url_for_layer(
                 repositoryName=repository, layerDigest=manifest.config_digest
             )
-            found = written(await self._configs.read(answer["downloadUrl"]))
-        return (found,) if found else ()
+            platform = written(await self._configs.read(answer["downloadUrl"]))
+        return (platform,) if platform else ()
 
     async def put(self, repository: str, tag: str, manifest: Manifest) -> None:
         """Let `tag` stand for the manifest; that it does already is no error.
@@ -112,23 +114,23 @@ class EcrImages:
             answer = await self._ecr.batch_delete_image(repositoryName=image.repository, imageIds=[_id(image)])
             _raise_first(answer["failures"], answer["ResponseMetadata"], image, "ecr:BatchDeleteImage")
 
-    def _summary(self, found: "ImageDetailTypeDef") -> ImageSummary:
+    def _summary(self, described: "ImageDetailTypeDef") -> ImageSummary:
         return ImageSummary(
             registry=self.settings.name,
-            repository=found["repositoryName"],
-            digest=found["imageDigest"],
-            tags=tuple(sorted(found.get("imageTags", ()))),
-            size_bytes=found.get("imageSizeInBytes"),
-            media_type=found.get("imageManifestMediaType"),
-            pushed_at=found.get("imagePushedAt"),
-            pulled_at=found.get("lastRecordedPullTime"),
-            status=ImageStatus(as_text(found.get("imageStatus", "ACTIVE")).lower()),
+            repository=described["repositoryName"],
+            digest=described["imageDigest"],
+            tags=tuple(sorted(described.get("imageTags", ()))),
+            size_bytes=described.get("imageSizeInBytes"),
+            media_type=described.get("imageManifestMediaType"),
+            pushed_at=described.get("imagePushedAt"),
+            pulled_at=described.get("lastRecordedPullTime"),
+            status=ImageStatus(as_text(described.get("imageStatus", "ACTIVE")).lower()),
         )
 
 
-def _manifest(found: "ImageTypeDef") -> Manifest:
-    digest, text = as_text(found["imageId"]["imageDigest"]), as_text(found["imageManifest"])
-    media_type = found.get("imageManifestMediaType")
+def _manifest(image: "ImageTypeDef") -> Manifest:
+    digest, text = as_text(image["imageId"]["imageDigest"]), as_text(image["imageManifest"])
+    media_type = image.get("imageManifestMediaType")
     return Manifest(digest, text, None if media_type is None else as_text(media_type))
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.base.untrusted import NotJsonError, read_json
+from service.clients.aws.answers import as_document
 from service.clients.aws.sessions import RegistryClients
 from service.clients.aws.translation import translated
 
@@ -22,22 +22,15 @@ class EcrPolicies:
                 answer = await self._ecr.get_repository_policy(repositoryName=repository)
             except self._ecr.exceptions.RepositoryPolicyNotFoundException:
                 return None
-            return _document(answer["policyText"])
+            return as_document(answer["policyText"])
 
     async def put(self, repository: str, text: str) -> Document:
         """Set the policy to `text`, as it is; the answer is what ECR made of it, which may be formatted otherwise."""
         with translated("SetRepositoryPolicy", repository=repository):
             answer = await self._ecr.set_repository_policy(repositoryName=repository, policyText=text)
-            return _document(answer["policyText"])
+            return as_document(answer["policyText"])
 
     async def delete(self, repository: str) -> None:
         """:raises NotFoundError: there is none (`policy_not_found`)."""
         with translated("DeleteRepositoryPolicy", repository=repository):
             await self._ecr.delete_repository_policy(repositoryName=repository)
-
-
-def _document(text: str) -> Document:
-    found = read_json(text)
-    if not isinstance(found, dict):
-        raise NotJsonError("no object")
-    return found

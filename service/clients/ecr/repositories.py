@@ -1,4 +1,4 @@
-"""Amazon ECR, translated: our values in, our values out. Decides nothing."""
+"""Repositories at Amazon ECR, translated: our values in, our values out. Decides nothing."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from service.clients.aws.answers import as_text
 from service.clients.aws.sessions import RegistryClients
 from service.clients.aws.translation import translated
+from service.clients.ecr.pages import page_after
 from service.models.repositories import (
     OWN_TAG_PREFIX,
     Encryption,
@@ -20,9 +21,6 @@ from service.models.repositories import (
 
 if TYPE_CHECKING:
     from types_aiobotocore_ecr.type_defs import RepositoryTypeDef, TagTypeDef
-
-MOST_PER_PAGE = 1000
-"""The most that ECR answers at once (botocore service model)."""
 
 
 class EcrRepositories:
@@ -58,10 +56,9 @@ class EcrRepositories:
 
     async def page(self, token: str | None, most: int) -> tuple[Sequence[RepositorySummary], str | None]:
         """A page in ECR's own order, and the token of the next."""
-        paging: Any = {"maxResults": most} | ({"nextToken": token} if token else {})
         with translated("DescribeRepositories"):
-            answer = await self._ecr.describe_repositories(**paging)
-            return [self._summary(found) for found in answer["repositories"]], answer.get("nextToken")
+            answer = await self._ecr.describe_repositories(**page_after(token, most))
+            return [self._summary(described) for described in answer["repositories"]], answer.get("nextToken")
 
     async def delete(self, name: str, *, force: bool) -> None:
         with translated("DeleteRepository", repository=name):
@@ -91,39 +88,32 @@ class EcrRepositories:
         with translated("UntagResource", repository=name):
             await self._ecr.untag_resource(resourceArn=self.settings.repository_arn(name), tagKeys=keys)
 
-    async def account_settings(self) -> dict[str, str]:
-        """Settings of the account in this Region, by ECR's names for them."""
-        names = ("BASIC_SCAN_TYPE_VERSION", "REGISTRY_POLICY_SCOPE")
-        with translated("GetAccountSetting"):
-            answers = await asyncio.gather(*(self._ecr.get_account_setting(name=name) for name in names))
-            return {answer["name"]: as_text(answer["value"]) for answer in answers}
-
     async def _describe(self, name: str) -> RepositorySummary:
         with translated("DescribeRepositories", repository=name):
             answer = await self._ecr.describe_repositories(repositoryNames=[name])
             return self._summary(answer["repositories"][0])
 
-    def _summary(self, found: "RepositoryTypeDef") -> RepositorySummary:
-        encryption = found.get("encryptionConfiguration", {"encryptionType": "AES256"})
+    def _summary(self, described: "RepositoryTypeDef") -> RepositorySummary:
+        encryption = described.get("encryptionConfiguration", {"encryptionType": "AES256"})
         return RepositorySummary(
             registry=self.settings.name,
-            name=found["repositoryName"],
-            arn=found["repositoryArn"],
-            uri=found["repositoryUri"],
-            created_at=found["createdAt"],
-            tag_mutability=Mutability(found["imageTagMutability"]),
-            mutability_exclusions=_exclusions(found),
-            scan_on_push=found.get("imageScanningConfiguration", {}).get("scanOnPush", False),
+            name=described["repositoryName"],
+            arn=described["repositoryArn"],
+            uri=described["repositoryUri"],
+            created_at=described["createdAt"],
+            tag_mutability=Mutability(described["imageTagMutability"]),
+            mutability_exclusions=_exclusions(described),
+            scan_on_push=described.get("imageScanningConfiguration", {}).get("scanOnPush", False),
             encryption=Encryption(type=EncryptionType(encryption["encryptionType"]), kms_key=encryption.get("kmsKey")),
         )
 
 
-def _with_tags(found: RepositorySummary, tags: Mapping[str, str]) -> Repository:
-    return Repository(**dict(found), tags=dict(tags))
+def _with_tags(summary: RepositorySummary, tags: Mapping[str, str]) -> Repository:
+    return Repository(**dict(summary), tags=dict(tags))
 
 
-def _exclusions(found: "RepositoryTypeDef") -> tuple[str, ...]:
-    return tuple(one["filter"] for one in found.get("imageTagMutabilityExclusionFilters", ()))
+def _exclusions(described: "RepositoryTypeDef") -> tuple[str, ...]:
+    return tuple(one["filter"] for one in described.get("imageTagMutabilityExclusionFilters", ()))
 
 
 def _to_tags(tags: Mapping[str, str]) -> "list[TagTypeDef]":
