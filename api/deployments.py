@@ -118,10 +118,10 @@ async def list_deployments(
 async def get_deployment(deployment_id: Id, http: Http, wait: Wait = None) -> object:
     deployments, name = http.services.deployments, str(deployment_id)
     if wait is None:
-        found = await deployments.get(http.caller, name)
+        deployment = await deployments.get(http.caller, name)
     else:
-        found = await _waited(http, name, wait, is_repeatable=True)
-    return http.tagged_or_line(found, line=next(iter(found.urls), ""))
+        deployment = await _waited(http, name, wait, is_repeatable=True)
+    return http.tagged_or_line(deployment, line=next(iter(deployment.urls), ""))
 
 
 @router.get(

@@ -69,9 +69,9 @@ async def list_images(
     response_model=Image,
 )
 async def get_image(image: ImageReference, http: Http, registry: RegistryName = None) -> object:
-    found = await http.services.images.get(http.caller, registry, image)
-    http.etag(found.digest)
-    return http.line(found.uri) if http.wants(PLAIN) else found
+    described = await http.services.images.get(http.caller, registry, image)
+    http.etag(described.digest)
+    return http.line(described.uri) if http.wants(PLAIN) else described
 
 
 @router.put(

@@ -63,8 +63,8 @@ async def list_repositories(
     response_model=Repository,
 )
 async def get_repository(name: Name, http: Http, registry: RegistryName = None) -> object:
-    found = await http.services.repositories.get(http.caller, registry, name)
-    return http.tagged_or_line(found, line=found.uri)
+    repository = await http.services.repositories.get(http.caller, registry, name)
+    return http.tagged_or_line(repository, line=repository.uri)
 
 
 @router.patch(

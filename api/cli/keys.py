@@ -78,11 +78,11 @@ def create(
 @app.command("list")
 def list_keys(*, as_json: AsJson = False) -> None:
     """List the keys, the newest first, also revoked and expired ones; never their secrets."""
-    found = _run(_all)
+    keys = _run(_all)
     if as_json:
-        typer.echo(KeyPage(items=found, next_cursor=None).model_dump_json(indent=2))
+        typer.echo(KeyPage(items=keys, next_cursor=None).model_dump_json(indent=2))
         return
-    for key in found:
+    for key in keys:
         roles = ",".join(dict.fromkeys(binding.role for binding in key.bindings))
         typer.echo("\t".join((key.id, _state(key), roles, f"used {_minute(key.last_used_at)}", key.label)))
         for warning in key.warnings if key.revoked_at is None else ():
@@ -139,11 +139,11 @@ def _minute(when: datetime | None) -> str:
 
 async def _all(keys: "Keys", call: "Call") -> list[Key]:
     page = await keys.list(call.caller, cursor=None, limit=_PER_PAGE)
-    found = page.items
+    every = page.items
     while page.next_cursor:
         page = await keys.list(call.caller, cursor=page.next_cursor, limit=_PER_PAGE)
-        found += page.items
-    return found
+        every += page.items
+    return every
 
 
 def _run(work: "Callable[[Keys, Call], Awaitable[T]]") -> T:

@@ -112,9 +112,9 @@ def _on_error(request: Request, error: Exception) -> Response:
 
 
 def _on_validation(request: Request, error: Exception) -> Response:
-    found = cast("RequestValidationError", error).errors()[:_MOST_MISTAKES]
-    examples = _examples(request.app) if any("pattern" in one.get("ctx", {}) for one in found) else {}
-    mistakes = [FieldError(_path(one), reason_of(one, examples)) for one in found]
+    errors = cast("RequestValidationError", error).errors()[:_MOST_MISTAKES]
+    examples = _examples(request.app) if any("pattern" in one.get("ctx", {}) for one in errors) else {}
+    mistakes = [FieldError(_path(one), reason_of(one, examples)) for one in errors]
     return render(_request_id(request), refusal(mistakes))
 
 
@@ -169,13 +169,13 @@ def _unreadable(error: Exception) -> str:
 def _methods(request: Request) -> set[str]:
     """Every method of this path: the framework names those of the first route only (RFC 9110, section 15.5.6)."""
     routes = [one.original_route for one in iter_route_contexts(request.app.routes)]
-    found = {
+    methods = {
         method
         for route in routes
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
         for method in route.methods or ()
     }
-    return found | {"HEAD"} if "GET" in found else found
+    return methods | {"HEAD"} if "GET" in methods else methods
 
 
 def defect(request_id: str, error: Exception) -> Response:

@@ -112,9 +112,9 @@ class Keys:
                 await connection.execute(_end_secrets(key_id, until))
                 await connection.execute(insert(key_secrets).values(_secret(secret, key_id, now)))
 
-            found = await self._read(key_id)
-            recorded = found.model_dump(mode="json") | {"previous_until": until.isoformat()}
-            return Outcome(recorded, RotatedKey(**dict(found), secret=secret, previous_until=until), write)
+            rotated = await self._read(key_id)
+            recorded = rotated.model_dump(mode="json") | {"previous_until": until.isoformat()}
+            return Outcome(recorded, RotatedKey(**dict(rotated), secret=secret, previous_until=until), write)
 
         request = asked.model_dump(mode="json") | {"id": key_id}
         intent: Intent[RotatedKey] = Intent(Action.KEY_ROTATE, Target(key=key_id), request, restore=None)
@@ -199,9 +199,9 @@ async def _row(connection: AsyncConnection, key_id: str, *, lock: bool = False) 
 
 
 def _key(row: RowMapping) -> Key:
-    found = dict(row)
-    is_written_out = found.pop("is_written_out")
-    key = Key.model_validate(found | {"warnings": []})
+    facts = dict(row)
+    is_written_out = facts.pop("is_written_out")
+    key = Key.model_validate(facts | {"warnings": []})
     return key if is_written_out else key.model_copy(update={"warnings": list(_warnings(key))})
 
 

@@ -29,8 +29,8 @@ class Audit:
         position = _position(cursor) if cursor else None
         query = audit_query.page(wanted, _own(caller), position, limit + 1)
         async with self._database.read() as connection:
-            found = [_entry(row) for row in (await connection.execute(query)).mappings()]
-        entries, following = paging.cut(found, limit, _position_after)
+            matching = [_entry(row) for row in (await connection.execute(query)).mappings()]
+        entries, following = paging.cut(matching, limit, _position_after)
         return AuditPage(items=entries, next_cursor=following)
 
     async def get(self, caller: Caller, operation_id: str) -> Entry:

@@ -27,31 +27,31 @@ class CloudTrailWitness:
         self._patience = patience
         self._denied_until: dict[str | None, datetime] = {}
 
-    async def decide(self, operation: Open, found: Settled, call: str, started_at: datetime) -> Settled | None:
-        """What became of an operation, where its state is `found` to leave that open; None: there may be an event yet.
+    async def decide(self, operation: Open, settled: Settled, call: str, started_at: datetime) -> Settled | None:
+        """What became of an operation, where its state left that open as `settled`; None: there may be an event yet.
 
         :param call: AWS's name for what the operation does.
         """
         registry = operation.registry
         if not self._patience or self._denied_until.get(registry, started_at) > utcnow():
-            return found
+            return settled
         try:
             trail = self._trail_of(registry)
             events = await trail.find(operation.id, call, started_at - _AROUND, utcnow() + _AROUND)
         except AwsPermissionError:
             self._denied_until[registry] = utcnow() + _ASK_NOT_FOR
-            return found
+            return settled
         except WharfingerError:
             events = ()
-        return _said_by(events, found) or (found if utcnow() - started_at > self._patience else None)
+        return _proven_by(events, settled) or (settled if utcnow() - started_at > self._patience else None)
 
 
-def _said_by(events: Sequence[Event], found: Settled) -> Settled | None:
+def _proven_by(events: Sequence[Event], settled: Settled) -> Settled | None:
     for one in events:
         if one.error is None:
             note = f"CloudTrail's event {one.id} shows that it was done, and the state that it was changed since"
-            return replace(found, status=Status.SUCCEEDED, note=note, result=found.if_done)
+            return replace(settled, status=Status.SUCCEEDED, note=note, result=settled.if_done)
     for one in events:
         if one.error is not None and is_refusal(one.error):
-            return replace(found, status=Status.FAILED, note=f"CloudTrail's event {one.id}: refused with {one.error}")
+            return replace(settled, status=Status.FAILED, note=f"CloudTrail's event {one.id}: refused with {one.error}")
     return None

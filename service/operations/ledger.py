@@ -104,8 +104,8 @@ class Ledger:
             claim = self._dialect.insert(operations).values(row | {"item": item}).on_conflict_do_nothing()
             await connection.execute(claim)
             same = (c.parent_id == parent.id, c.action == step, c.item == item)
-            found = (await connection.execute(select(c.id, c.status, c.code, c.note, c.result).where(*same))).one()
-        return Child(found.id, Status(found.status), found.code, found.note, found.result)
+            child = (await connection.execute(select(c.id, c.status, c.code, c.note, c.result).where(*same))).one()
+        return Child(child.id, Status(child.status), child.code, child.note, child.result)
 
     async def close_children(self, connection: AsyncConnection, parent_ids: Sequence[str], note: str) -> None:
         """Complete the steps that were at work when their parent ended: nobody will look what became of them."""

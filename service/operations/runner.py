@@ -167,17 +167,17 @@ class Operations:
         return intent.restore(twin.result)
 
     async def _undetermined(self, call: Call, twin: Twin) -> WharfingerError:
-        found: Settled | None = None
+        settled: Settled | None = None
         with suppress(TimeoutError):
             async with asyncio.timeout_at(call.deadline.loop_time):
-                found = await self.settle(await self._ledger.find(twin.id))
+                settled = await self.settle(await self._ledger.find(twin.id))
         return UndeterminedError(
             f"Whether operation {twin.id} did this is not known, and will not be: {twin.note}. Nothing was done now. "
             "See what is there; to do it again, send it with a new Idempotency-Key.",
             members={
                 "operation": twin.id,
                 "known": twin.note,
-                "now": None if found is None else {"note": found.note, "found": found.found},
+                "now": None if settled is None else {"note": settled.note, "found": settled.found},
             },
         )
 
@@ -229,13 +229,13 @@ class Operations:
 
         What is proven to be this operation's is believed at once, nothing else is: that is for the sweep.
         """
-        found: Settled | None = None
+        settled: Settled | None = None
         if intent.action in self._settlings and self._settlings[intent.action].proves:
-            found = await self.settle(Open(operation_id, intent.action, intent.target.registry, intent.request))
-        if found is None or found.status != Status.SUCCEEDED or found.result is None or intent.restore is None:
+            settled = await self.settle(Open(operation_id, intent.action, intent.target.registry, intent.request))
+        if settled is None or settled.status != Status.SUCCEEDED or settled.result is None or intent.restore is None:
             raise _unknown(operation_id) from error
-        value = intent.restore(found.result)
-        await self._complete(operation_id, Status.SUCCEEDED, Outcome(found.result, value))
+        value = intent.restore(settled.result)
+        await self._complete(operation_id, Status.SUCCEEDED, Outcome(settled.result, value))
         return Done(operation_id, value)
 
     async def _complete(

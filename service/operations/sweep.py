@@ -114,11 +114,11 @@ class Settlement:
     async def _settle(self, row: Row) -> bool:
         """Whether the row got its outcome."""
         try:
-            found = await self._find_out(row)
-            if found is None:
+            settled = await self._find_out(row)
+            if settled is None:
                 await self._ledger.postpone(row, self._grace, seen=row["seen"])
                 return False
-            return await self._believe(row, found)
+            return await self._believe(row, settled)
         except DatabaseError:
             log.warning("not_settled", operation=row["id"], reason="database_unavailable")
         except Exception:
@@ -131,19 +131,19 @@ class Settlement:
                 return await self._operations.settle(open_of(row))
         return None
 
-    async def _believe(self, row: Row, found: Settled) -> bool:
+    async def _believe(self, row: Row, settled: Settled) -> bool:
         """Complete the row, unless what was found must be seen a second time, some time later, as it may be stale."""
         if (
-            found.status != Status.SUCCEEDED
-            and not found.is_certain
+            settled.status != Status.SUCCEEDED
+            and not settled.is_certain
             and row["action"] in self._operations.looking_actions
         ):
-            seen = _seen(row, found)
+            seen = _seen(row, settled)
             left = datetime.fromisoformat(seen["at"]) + self._second_look - utcnow()
             if seen != row["seen"] or left > timedelta(0):
                 await self._ledger.postpone(row, left, seen=seen)
                 return False
-        decided = await self._decide(row, found)
+        decided = await self._decide(row, settled)
         if decided is None:
             await self._ledger.postpone(row, _NEXT_EVENT, seen=row["seen"])
             return False
@@ -152,17 +152,17 @@ class Settlement:
             log.info("settled", operation=row["id"], status=decided.status, note=decided.note)
         return is_settled
 
-    async def _decide(self, row: Row, found: Settled) -> Settled | None:
+    async def _decide(self, row: Row, settled: Settled) -> Settled | None:
         """What the state can't tell, CloudTrail may; None: it may yet."""
         call = self._operations.call_of(Action(row["action"]))
-        if self._witness is None or call is None or found.status != Status.UNKNOWN:
-            return found
-        return await self._witness.decide(open_of(row), found, call, row["started_at"])
+        if self._witness is None or call is None or settled.status != Status.UNKNOWN:
+            return settled
+        return await self._witness.decide(open_of(row), settled, call, row["started_at"])
 
 
-def _seen(row: Row, found: Settled) -> dict[str, str]:
+def _seen(row: Row, settled: Settled) -> dict[str, str]:
     """What was found, and when it was first: anything else in between makes it a first time again."""
-    verdict, before = f"{found.status}: {found.note}", row["seen"]
+    verdict, before = f"{settled.status}: {settled.note}", row["seen"]
     if before and before["verdict"] == verdict:
         return dict(before)
     return {"verdict": verdict, "at": utcnow().isoformat()}

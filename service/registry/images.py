@@ -51,8 +51,8 @@ class Images:
         authz.require(caller, Action.REPOSITORY_READ, Target(chosen.name, repository))
         token = paging.decode_token(cursor) if cursor else None
         with paging.token_in_cursor(token):
-            found, after = await chosen.images.page(repository, token, limit)
-        return ImagePage(items=list(found), next_cursor=paging.encode({"token": after}) if after else None)
+            summaries, after = await chosen.images.page(repository, token, limit)
+        return ImagePage(items=list(summaries), next_cursor=paging.encode({"token": after}) if after else None)
 
     async def get(self, caller: Caller, registry: str | None, image: Reference) -> Image:
         """An image with its layers and platforms, or why they can't be told.
@@ -63,13 +63,13 @@ class Images:
         chosen = self._registries.find(registry)
         authz.require(caller, Action.REPOSITORY_READ, Target(chosen.name, image.repository))
         await references.require(chosen, image)
-        found, uri = await asyncio.gather(chosen.images.describe(image), chosen.repositories.uri(image.repository))
+        summary, uri = await asyncio.gather(chosen.images.describe(image), chosen.repositories.uri(image.repository))
         # By digest: the tag may be moved in between.
-        read = await _manifest(chosen, Reference(image.repository, None, found.digest))
+        read = await _manifest(chosen, Reference(image.repository, None, summary.digest))
         manifest = read if isinstance(read, Manifest) else None
         return Image(
-            **found.model_dump(),
-            uri=f"{uri}@{found.digest}",
+            **summary.model_dump(),
+            uri=f"{uri}@{summary.digest}",
             layers=manifest.layers if manifest else (),
             platforms=manifest.platforms if manifest else None,
             manifest_withheld=read if isinstance(read, Withheld) else None,
@@ -87,9 +87,9 @@ class Images:
 
         async def act(operation_id: str) -> Outcome[TaggedImage]:
             await references.require(chosen, image, source)
-            there, manifest = await asyncio.gather(_state(chosen, moved), chosen.images.manifest(source))
-            _require_match(call, moved, there)
-            await self._operations.keep(operation_id, there | {"wanted": manifest.digest})
+            state, manifest = await asyncio.gather(_state(chosen, moved), chosen.images.manifest(source))
+            _require_match(call, moved, state)
+            await self._operations.keep(operation_id, state | {"wanted": manifest.digest})
             await chosen.images.put(image.repository, tag, manifest)
             return Outcome.of(_tagged(chosen, image.repository, tag, manifest.digest))
 
@@ -110,9 +110,9 @@ class Images:
 
         async def act(operation_id: str) -> Outcome[None]:
             await references.require(chosen, image)
-            there = await _state(chosen, image)
-            _require_match(call, image, there)
-            await self._operations.keep(operation_id, there)
+            state = await _state(chosen, image)
+            _require_match(call, image, state)
+            await self._operations.keep(operation_id, state)
             await chosen.images.delete(image)
             return Outcome.empty()
 
@@ -122,23 +122,23 @@ class Images:
 
     async def _settle_tag(self, operation: Open) -> Settled:
         registry, image = self._registries.find(operation.registry), Reference.parse(operation.request["reference"])
-        there = await _state(registry, image)
+        state = await _state(registry, image)
         wanted = await _wanted(registry, operation)
         result = _tagged(registry, image.repository, _tag_of(image), wanted).model_dump()
-        return settling.change(operation, there | {"wanted": wanted}, {"digest": wanted}, result=result, found=there)
+        return settling.change(operation, state | {"wanted": wanted}, {"digest": wanted}, result=result, found=state)
 
     async def _settle_delete(self, operation: Open) -> Settled:
-        there = await _state(self._registries.find(operation.registry), Reference.parse(operation.request["reference"]))
-        return settling.deletion(operation, there if there["digest"] else None, found=there)
+        state = await _state(self._registries.find(operation.registry), Reference.parse(operation.request["reference"]))
+        return settling.deletion(operation, state if state["digest"] else None, found=state)
 
 
 async def _state(registry: Registry, image: Reference) -> Json:
     """What the reference stands for; and when image and repository were made, which tells them from later ones."""
-    found, repository = await asyncio.gather(
+    summary, repository = await asyncio.gather(
         or_none(registry.images.describe(image)), or_none(registry.repositories.creation_time(image.repository))
     )
-    pushed_at = found.pushed_at.isoformat() if found and found.pushed_at else None
-    return {"digest": found and found.digest, "pushed_at": pushed_at, "repository": repository}
+    pushed_at = summary.pushed_at.isoformat() if summary and summary.pushed_at else None
+    return {"digest": summary and summary.digest, "pushed_at": pushed_at, "repository": repository}
 
 
 async def _manifest(registry: Registry, image: Reference) -> Manifest | Withheld:
@@ -167,10 +167,10 @@ async def _wanted(registry: Registry, operation: Open) -> str:
     if operation.before:
         return str(operation.before["wanted"])
     source = Reference.parse(operation.request["source"])
-    found = await or_none(registry.images.describe(source))
-    return found.digest if found else str(source)
+    summary = await or_none(registry.images.describe(source))
+    return summary.digest if summary else str(source)
 
 
-def _require_match(call: Call, image: Reference, there: Json) -> None:
-    digest = there["digest"]
+def _require_match(call: Call, image: Reference, state: Json) -> None:
+    digest = state["digest"]
     call.require_match(digest and f'"{digest}"', str(image))
