@@ -58,12 +58,13 @@ class Broker:
     async def vend(self, policy: str, session_name: str) -> Credential:
         """A credential under the broker role, no wider than `policy`. It ends with the session, an hour at most."""
         role = self.settings.broker_role or ""
+        sts, ecr = await self._clients.sts.get(), await self._clients.lent_ecr.get()
         with translated("AssumeRole", role=role):
-            session = await self._clients.sts.assume_role(
+            session = await sts.assume_role(
                 RoleArn=role, RoleSessionName=session_name, Policy=policy, DurationSeconds=SESSION_SECONDS
             )
             with lent(session["Credentials"]):
-                return await _login(self._clients.lent_ecr, session["Credentials"]["Expiration"])
+                return await _login(ecr, session["Credentials"]["Expiration"])
 
     async def vend_own(self) -> Credential:
         """A credential under wharfinger's own role: all that this role may, in every registry it reaches."""

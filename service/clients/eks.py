@@ -37,15 +37,12 @@ class Eks:
         self._name = name
         self._clock = clock
         self._token: tuple[str, datetime] | None = None
-        events = clients.sts.meta.events
-        # By their ids, so that clusters that share a client register once.
-        events.register("provide-client-params.sts.GetCallerIdentity", _keep_cluster, unique_id="eks-keep-cluster")
-        events.register("before-sign.sts.GetCallerIdentity", _sign_cluster, unique_id="eks-sign-cluster")
 
     async def describe(self) -> ClusterFacts:
         """:raises NotFoundError: EKS has no cluster of that name (`cluster_not_found`)."""
+        eks = await self._clients.eks.get()
         with translated("DescribeCluster", cluster=self._name):
-            found = (await self._clients.eks.describe_cluster(name=self._name))["cluster"]
+            found = (await eks.describe_cluster(name=self._name))["cluster"]
             return ClusterFacts(
                 found.get("status", "UNKNOWN"),
                 found.get("version"),
@@ -55,28 +52,31 @@ class Eks:
 
     async def auto_mode_role(self) -> str | None:
         """ARN of the role of Auto Mode's built-in node pools; None: there are none."""
+        eks = await self._clients.eks.get()
         with translated("DescribeCluster", cluster=self._name):
-            found = (await self._clients.eks.describe_cluster(name=self._name))["cluster"]
+            found = (await eks.describe_cluster(name=self._name))["cluster"]
             compute = found.get("computeConfig", {})
             return compute.get("nodeRoleArn") if compute.get("enabled") else None
 
     async def node_group_roles(self) -> dict[str, str]:
         """ARNs of the roles of the managed node groups, by the groups' names."""
+        eks = await self._clients.eks.get()
         with translated("ListNodegroups", cluster=self._name):
-            pages = self._clients.eks.get_paginator("list_nodegroups").paginate(clusterName=self._name)
+            pages = eks.get_paginator("list_nodegroups").paginate(clusterName=self._name)
             names = [name async for page in pages for name in page["nodegroups"]]
         return await _found(names, self._node_group_role)
 
     async def fargate_roles(self) -> dict[str, str]:
         """ARNs of the roles that Fargate pulls images by (pod execution roles), by the names of the profiles."""
+        eks = await self._clients.eks.get()
         with translated("ListFargateProfiles", cluster=self._name):
-            pages = self._clients.eks.get_paginator("list_fargate_profiles").paginate(clusterName=self._name)
+            pages = eks.get_paginator("list_fargate_profiles").paginate(clusterName=self._name)
             names = [name async for page in pages for name in page["fargateProfileNames"]]
         return await _found(names, self._fargate_role)
 
     async def _node_group_role(self, name: str) -> str | None:
         """None: deleted since it was listed."""
-        eks = self._clients.eks
+        eks = await self._clients.eks.get()
         with translated("DescribeNodegroup", cluster=self._name):
             try:
                 found = await eks.describe_nodegroup(clusterName=self._name, nodegroupName=name)
@@ -86,7 +86,7 @@ class Eks:
 
     async def _fargate_role(self, name: str) -> str | None:
         """None: deleted since it was listed."""
-        eks = self._clients.eks
+        eks = await self._clients.eks.get()
         with translated("DescribeFargateProfile", cluster=self._name):
             try:
                 found = await eks.describe_fargate_profile(clusterName=self._name, fargateProfileName=name)
@@ -96,8 +96,9 @@ class Eks:
 
     async def identity(self) -> str:
         """The ARN that the cluster knows us by, for the access entry that it needs."""
+        sts = await self._clients.sts.get()
         with translated("GetCallerIdentity"):
-            return (await self._clients.sts.get_caller_identity())["Arn"]
+            return (await sts.get_caller_identity())["Arn"]
 
     async def token(self, *, renew: bool = False) -> str:
         """A bearer token that lasts a minute at least: a presigned GetCallerIdentity that names the cluster."""
@@ -105,13 +106,21 @@ class Eks:
             self._clients.session.forget()
         if self._token is None or renew or self._token[1] < self._clock():
             ends = self._clock() + _LASTS
-            with translated("GetCallerIdentity"):
-                parameters: Any = {_ID_HEADER: self._name}
-                url = await self._clients.sts.generate_presigned_url(
-                    "get_caller_identity", Params=parameters, ExpiresIn=_SAID_TO_LAST, HttpMethod="GET"
-                )
+            url = await self._presigned()
             self._token = (_TOKEN_PREFIX + base64.urlsafe_b64encode(url.encode()).decode().rstrip("="), ends)
         return self._token[0]
+
+    async def _presigned(self) -> str:
+        sts = await self._clients.sts.get()
+        events = sts.meta.events
+        # By their ids, so that clusters that share a client register once.
+        events.register("provide-client-params.sts.GetCallerIdentity", _keep_cluster, unique_id="eks-keep-cluster")
+        events.register("before-sign.sts.GetCallerIdentity", _sign_cluster, unique_id="eks-sign-cluster")
+        with translated("GetCallerIdentity"):
+            parameters: Any = {_ID_HEADER: self._name}
+            return await sts.generate_presigned_url(
+                "get_caller_identity", Params=parameters, ExpiresIn=_SAID_TO_LAST, HttpMethod="GET"
+            )
 
 
 async def _found(names: Sequence[str], find: Callable[[str], Awaitable[str | None]]) -> dict[str, str]:

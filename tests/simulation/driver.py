@@ -75,6 +75,7 @@ class Driver:
     def __init__(self) -> None:
         self._network = _Network()
         self._network.store = self._store = Store()
+        self._opened: list[Any] = []
         self._clients = asyncio.run(self._open_clients())
 
     def play(self, plan: Plan, made_of: type[Replica] = Replica) -> Played:
@@ -105,16 +106,18 @@ class Driver:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AWS_ACCESS_KEY_ID", "simulated")
             patch.setenv("AWS_SECRET_ACCESS_KEY", "simulated")
-            return await aws.open()
+            clients = await aws.open()
+            for one in clients.values():
+                self._opened += [one.ecr, await one.sts.get(), await one.lent_ecr.get()]
+            return clients
 
     def _restore_quota(self) -> None:
-        for one in self._clients.values():
-            for client in (one.ecr, one.sts, one.lent_ecr):
-                service = client.meta.service_model.service_id.hyphenize()
-                for handler in _emitter_of(client)._handlers.prefix_search(f"needs-retry.{service}"):
-                    quota = getattr(getattr(handler, "__self__", None), "_retry_quota", None)
-                    if quota is not None:
-                        quota._quota._available_capacity = _CAPACITY
+        for client in self._opened:
+            service = client.meta.service_model.service_id.hyphenize()
+            for handler in _emitter_of(client)._handlers.prefix_search(f"needs-retry.{service}"):
+                quota = getattr(getattr(handler, "__self__", None), "_retry_quota", None)
+                if quota is not None:
+                    quota._quota._available_capacity = _CAPACITY
 
 
 def _emitter_of(client: Any) -> Any:  # noqa: ANN401 - botocore has no types

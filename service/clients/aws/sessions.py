@@ -48,11 +48,11 @@ class RegistryClients:
     session: Assumed | None
     """None: the process's own identity, which the SDK alone renews."""
     ecr: "ECRClient"
-    sts: "STSClient"
-    lent_ecr: "ECRClient"
-    eks: "EKSClient"
-    iam: OnFirstUse
-    cloudtrail: OnFirstUse
+    sts: "OnFirstUse[STSClient]"
+    lent_ecr: "OnFirstUse[ECRClient]"
+    eks: "OnFirstUse[EKSClient]"
+    iam: OnFirstUse[Any]
+    cloudtrail: OnFirstUse[Any]
     configs: Configs
     """One for all registries."""
 
@@ -84,23 +84,26 @@ class Aws:
     async def _open(self, settings: RegistrySettings) -> RegistryClients:
         assumed = self._assumed(settings) if settings.role else None
         session = self._own if assumed is None else _session_of(assumed)
-        ecr = await self._stack.enter_async_context(self._guarded(session, "ecr", settings, assumed))
-        sts = await self._stack.enter_async_context(self._guarded(session, "sts", settings, assumed))
-        eks = await self._stack.enter_async_context(self._guarded(session, "eks", settings, assumed))
-        lent = await self._stack.enter_async_context(self._guarded(self._lent, "ecr", settings, None))
+
+        def later(service: str) -> OnFirstUse[Any]:
+            return OnFirstUse(lambda: self._opened(session, service, settings, assumed))
+
         return RegistryClients(
             settings,
             session=assumed,
-            ecr=cast("ECRClient", ecr),
-            sts=cast("STSClient", sts),
-            lent_ecr=cast("ECRClient", lent),
-            eks=cast("EKSClient", eks),
-            iam=OnFirstUse(lambda: self._stack.enter_async_context(self._guarded(session, "iam", settings, assumed))),
-            cloudtrail=OnFirstUse(
-                lambda: self._stack.enter_async_context(self._guarded(session, "cloudtrail", settings, assumed))
-            ),
+            ecr=cast("ECRClient", await self._opened(session, "ecr", settings, assumed)),
+            sts=later("sts"),
+            lent_ecr=OnFirstUse(lambda: self._opened(self._lent, "ecr", settings, None)),
+            eks=later("eks"),
+            iam=later("iam"),
+            cloudtrail=later("cloudtrail"),
             configs=self._configs,
         )
+
+    async def _opened(
+        self, session: AioSession, service: str, settings: RegistrySettings, assumed: Assumed | None
+    ) -> Any:  # noqa: ANN401 - what botocore makes has no type without stubs
+        return await self._stack.enter_async_context(self._guarded(session, service, settings, assumed))
 
     @asynccontextmanager
     async def _guarded(

@@ -132,8 +132,9 @@ async def test_a_change_outside_an_operation_is_refused_and_nothing_is_sent(
 ) -> None:
     with pytest.raises(UnrecordedCallError, match="CreateRepository"):
         await create(clients)
+    sts = await clients.sts.get()
     with pytest.raises(UnrecordedCallError, match="AssumeRole"):
-        await clients.sts.assume_role(RoleArn="arn:aws:iam::111111111111:role/broker", RoleSessionName="ci")
+        await sts.assume_role(RoleArn="arn:aws:iam::111111111111:role/broker", RoleSessionName="ci")
     with pytest.raises(UnrecordedCallError, match="GetAuthorizationToken"):
         await clients.ecr.get_authorization_token()
     assert answers.heads == []

@@ -223,7 +223,8 @@ async def test_a_token_is_minted_anew_before_it_ends(registries: tuple[RegistryS
     now, minted = utcnow(), []
     aws = Aws(registries, DeadlineSettings())
     clients = (await aws.open())["local"]
-    clients.sts.meta.events.register("before-sign.sts.GetCallerIdentity", lambda **_: minted.append(now))
+    sts = await clients.sts.get()
+    sts.meta.events.register("before-sign.sts.GetCallerIdentity", lambda **_: minted.append(now))
     eks = Eks(clients, "demo", clock=lambda: now)
     begun = now
     # EKS takes it for fifteen minutes, and a request has to arrive in time.
@@ -242,7 +243,7 @@ def moved(parsed: dict[str, Any], **_: object) -> None:
 async def test_a_cluster_made_again_under_its_name_is_found(registries: tuple[RegistrySettings, ...]) -> None:
     aws = Aws(registries, DeadlineSettings())
     opened = await aws.open()
-    events = opened["local"].eks.meta.events
+    events = (await opened["local"].eks.get()).meta.events
     clusters = Clusters(
         settings=(ClusterSettings(name="demo"),),
         registries=Registries(clients=opened, default="local"),

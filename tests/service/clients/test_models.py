@@ -36,7 +36,7 @@ async def clients(request: pytest.FixtureRequest) -> AsyncIterator[RegistryClien
 
 
 async def test_every_client_of_ecr_has_the_operations_that_the_pinned_botocore_lacks(clients: RegistryClients) -> None:
-    for client in (clients.ecr, clients.lent_ecr):
+    for client in (clients.ecr, await clients.lent_ecr.get()):
         assert set(dir(client)) >= NEW
         assert client.can_paginate("list_replication_backfills")
 

@@ -28,7 +28,7 @@ def goes_on_where_it_began(parsed: dict[str, object], **_: object) -> None:
 @pytest.mark.parametrize("operation", ["ListNodegroups", "ListFargateProfiles"])
 async def test_a_list_that_goes_round_in_circles_is_given_up(clients: RegistryClients, operation: str) -> None:
     """A token twice: who follows it asks AWS for ever."""
-    clients.eks.meta.events.register(f"after-call.eks.{operation}", goes_on_where_it_began)
+    (await clients.eks.get()).meta.events.register(f"after-call.eks.{operation}", goes_on_where_it_began)
     eks = Registry(clients).eks("demo")
     async with asyncio.timeout(20):
         with pytest.raises(AwsUnavailableError):

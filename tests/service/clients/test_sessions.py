@@ -12,7 +12,8 @@ async def test_what_botocore_knows_of_a_service_is_read_once(registries: tuple[R
     first, again = Aws(registries, DeadlineSettings()), Aws(registries, DeadlineSettings())
     try:
         opened = [*(await first.open()).values(), *(await again.open()).values()]
-        models = [one.meta.service_model.metadata for clients in opened for one in (clients.ecr, clients.lent_ecr)]
+        of_ecr = [one for clients in opened for one in (clients.ecr, await clients.lent_ecr.get())]
+        models = [one.meta.service_model.metadata for one in of_ecr]
         assert len(models) == 8
         assert all(model is models[0] for model in models)
     finally:
