@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -186,6 +186,11 @@ def _make_private(file: Path) -> None:
         for one in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm"))):
             if one.exists():
                 one.chmod(0o600)
+
+
+def when_committed(connection: AsyncConnection, act: Callable[[], object]) -> None:
+    """Call `act` as the transaction commits; never where it is rolled back."""
+    event.listen(connection.sync_connection, "commit", lambda _: act(), once=True)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.base import paging
 from service.base.clock import utcnow
-from service.base.db import Database
+from service.base.db import Database, when_committed
 from service.base.tables import job_events, job_items, jobs
 from service.base.telemetry import JOBS
 from service.models.jobs import JobState
@@ -98,14 +98,14 @@ class JobStore:
             await self._close(connection, job.id, ending)
             if write is not None:
                 await write(connection)
-        JOBS.labels(job.kind, ending.state).inc()
+            _count(connection, job, ending)
         self.waiters.tell(job.id)
 
     async def end(self, connection: AsyncConnection, job: Job, ending: Ending) -> None:
         """End a job that is `live` in the caller's transaction, whoever works on it."""
         await connection.execute(update(jobs).where(jobs.c.id == job.id).values(_ended(ending)))
         await self._close(connection, job.id, ending)
-        JOBS.labels(job.kind, ending.state).inc()
+        _count(connection, job, ending)
 
     async def ask_to_end(self, connection: AsyncConnection, job: Job) -> None:
         """Ask the worker of a job that is `live` in the caller's transaction."""
@@ -144,6 +144,10 @@ class JobStore:
 def _ended(ending: Ending) -> Json:
     over = {"state": ending.state, "finished_at": utcnow(), "error": ending.error}
     return over | {"lease_owner": None, "lease_until": None}
+
+
+def _count(connection: AsyncConnection, job: Job, ending: Ending) -> None:
+    when_committed(connection, JOBS.labels(job.kind, ending.state).inc)
 
 
 def _is_mine(job: Job) -> tuple[ColumnElement[bool], ...]:

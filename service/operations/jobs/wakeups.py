@@ -13,7 +13,7 @@ from service.base.errors import DatabaseError
 
 _CHANNEL = "wharfinger_jobs"
 _PAUSE = 5.0
-"""Seconds between two tries to listen: what is missed meanwhile is seen by looking, a second later."""
+"""What is missed meanwhile is seen by looking, a second later."""
 
 log = structlog.get_logger()
 
@@ -21,8 +21,10 @@ log = structlog.get_logger()
 class Wakeups:
     """By PostgreSQL's notifications; on SQLite there is no other replica."""
 
-    def __init__(self, *, database: Database) -> None:
+    def __init__(self, *, database: Database, pause: float = _PAUSE) -> None:
+        """:param pause: seconds between two tries to listen."""
         self._database = database
+        self._pause = pause
         self._listening: asyncio.Task[None] | None = None
 
     async def announce(self, connection: AsyncConnection) -> None:
@@ -48,4 +50,4 @@ class Wakeups:
                         wake()
             except DatabaseError:
                 log.debug("jobs_not_listening", reason="database_unavailable")
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(self._pause)

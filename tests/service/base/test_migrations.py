@@ -233,3 +233,39 @@ async def test_a_step_is_one_row_however_often_it_is_opened(database: Database) 
         for _ in range(2)
     ]
     assert opened[0] == opened[1]
+
+
+_STEP_OF_BEFORE = """
+    INSERT INTO operations (
+        id, parent_id, actor, actor_label, action, registry_name, target, request_id, request, status, started_at,
+        deadline_at
+    ) VALUES (:id, 'parent', 'a', 'a', 'cluster.apply_service', 'local', 't', 'r', '{}', 'pending', :at, :at)
+    ON CONFLICT (parent_id, action) DO NOTHING
+"""
+
+
+async def test_a_step_of_the_version_before_is_one_row_on_tables_that_were_upgraded_amid_its_work(
+    empty_settings: Settings,
+) -> None:
+    database = Database(empty_settings)
+    at = "2026-01-02 03:04:05.000006"
+    async with database.write() as connection:
+        await connection.run_sync(lambda found: command.upgrade(config(found), "0006"))
+        parent = {"id": "parent", "action": "deployment.create", "target": "t", "request": "{}", "at": at}
+        await connection.execute(text(_ROW_OF_BEFORE), parent)
+        await connection.execute(text(_STEP_OF_BEFORE), {"id": "before", "at": at})
+
+    await migrate(database)
+
+    async with database.write() as connection:
+        await connection.execute(text(_STEP_OF_BEFORE), {"id": "again", "at": at})
+    ledger = Ledger(database=database, remember=timedelta(hours=1))
+    who = Parent("parent", "a", "a", "r", "t")
+
+    async def allow(_: AsyncConnection) -> None: ...
+
+    child = await ledger.open_child(who, Step.APPLY_SERVICE, {}, within=timedelta(minutes=1), guard=allow)
+    async with database.read() as connection:
+        found = (await connection.execute(select(operations.c.id).order_by(operations.c.id))).scalars().all()
+    await database.close()
+    assert (child.id, found) == ("before", ["before", "parent"])

@@ -85,8 +85,9 @@ async def test_a_job_of_later_waits_for_its_time(replica: MakeReplica, accept: A
 
 async def test_a_job_that_is_accepted_where_nobody_works_is_run_elsewhere(replica: MakeReplica, accept: Accept) -> None:
     made = Made()
-    serving, working = replica(kind(Made()), is_working=False), replica(kind(made))
+    serving, working = (replica(kind(made), is_working=False) for _ in range(2))
     accepted = await accept(serving)
     assert not accepted.is_ours
+    await working.runner.claim()
     assert (await ended(working, accepted.job.id)).state == JobState.SUCCEEDED
     assert len(made.runs) == 1
