@@ -1,6 +1,7 @@
 """Query parameters by a model that is chosen only once a request is there."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -15,10 +16,8 @@ def read_query(request: Request, model: type[M]) -> M:
 
     :raises RequestValidationError: it is not as `model` has it.
     """
-    properties, query = model.model_json_schema()["properties"], request.query_params
-    given = {
-        name: query.getlist(name) if properties.get(name, {}).get("type") == "array" else query[name] for name in query
-    }
+    lists, query = _lists_of(model), request.query_params
+    given = {name: query.getlist(name) if name in lists else query[name] for name in query}
     try:
         return model.model_validate(given)
     except ValidationError as error:
@@ -40,3 +39,10 @@ def parameters_of(models: Iterable[type[BaseModel]]) -> list[dict[str, Any]]:
         }
         for name, schema in properties.items()
     ]
+
+
+@cache
+def _lists_of(model: type[BaseModel]) -> frozenset[str]:
+    """The parameters that may be repeated."""
+    properties = model.model_json_schema()["properties"]
+    return frozenset(name for name, schema in properties.items() if schema.get("type") == "array")

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from sandbox.server import Sandbox
+from service.registry.documents import DOCUMENT_KINDS
 from tests.marks import only_sqlite
 
 pytestmark = [pytest.mark.asyncio, only_sqlite]
@@ -194,6 +195,15 @@ async def test_a_template_can_be_put_as_it_comes(admin: httpx.AsyncClient) -> No
 @pytest.mark.parametrize("query", ["", "account=", "account=1", f"account={OTHER}&account=x", f"account={OTHER}&to=x"])
 async def test_a_template_needs_account_ids(viewer: httpx.AsyncClient, query: str) -> None:
     assert (await viewer.get(f"/v1/policy-templates/cross-account-pull?{query}")).status_code == 400
+
+
+async def test_templates_of_all_kinds_are_told_apart_by_name_and_mean_the_same_by_a_parameter() -> None:
+    every = [one for kind in DOCUMENT_KINDS for one in kind.templates]
+    assert len({one.name for one in every}) == len(every) > 0
+    meanings: dict[str, Any] = {}
+    for one in every:
+        for name, schema in one.parameters.model_json_schema()["properties"].items():
+            assert meanings.setdefault(name, schema) == schema, one.name
 
 
 async def test_an_unknown_template_is_not_found(viewer: httpx.AsyncClient) -> None:
