@@ -36,7 +36,7 @@ ITEMS = ("a", "b", "c")
 AT_ONCE = 2
 _ROOM = 2000
 """What is taken over never waits for the end of something else."""
-_SLOWEST_ACT = 0.2
+_SLOWEST_ACT = 0.5
 _PATIENCE = timedelta(minutes=1)
 _LAST = Step.APPLY_DEPLOYMENT
 EACH = Step.APPLY_SERVICE

@@ -83,12 +83,12 @@ class Fleet:
             )
         self.workers.append(Worker(owner, process))
 
-    async def trouble(self, seeded: random.Random, replica: Replica) -> None:
-        """One of each kind that there may be."""
-        kinds: list[Trouble] = [self.kill, self.kill, self.stop]
-        if not replica.database.is_sqlite:
-            kinds.append(self.cut)
-        await seeded.choice(kinds)(seeded, replica)
+    def troubles(self, seeded: random.Random, *, is_sqlite: bool) -> Sequence[Trouble]:
+        """As many of each kind that there may be, in any order."""
+        kinds: tuple[Trouble, ...] = (self.kill, self.stop) if is_sqlite else (self.kill, self.stop, self.cut)
+        made = [kinds[number % len(kinds)] for number in range(self.plan.troubles)]
+        seeded.shuffle(made)
+        return made
 
     async def kill(self, seeded: random.Random, replica: Replica) -> None:
         """`kill -9`, and another in its place, as Kubernetes does."""
@@ -112,7 +112,7 @@ class Fleet:
             self.start()
         at = time.time()
         victim.process.send_signal(signal.SIGSTOP)
-        asyncio.get_running_loop().call_later(seeded.uniform(0.2, 2) * self.plan.lease, self._resume, victim, at)
+        asyncio.get_running_loop().call_later(seeded.uniform(0.5, 2) * self.plan.lease, self._resume, victim, at)
 
     def _resume(self, victim: Worker, stopped_at: float) -> None:
         victim.process.send_signal(signal.SIGCONT)
@@ -153,10 +153,11 @@ async def run(url: str, folder: Path, plan: Plan, *, is_telling: bool = False) -
         async with replica.database.write() as connection:
             await connection.run_sync(writes.create)
         await fleet.begin()
-        for made in range(plan.troubles):
+        troubles = fleet.troubles(seeded, is_sqlite=replica.database.is_sqlite)
+        for made, trouble in enumerate(troubles):
             accepting = asyncio.create_task(_accept(replica, range(made, plan.jobs, plan.troubles)))
             await asyncio.sleep(seeded.uniform(*plan.pause))
-            await fleet.trouble(seeded, replica)
+            await trouble(seeded, replica)
             await accepting
             if is_telling:
                 print(made + 1, "troubles;", await _live(replica), "jobs to do", flush=True)  # noqa: T201
