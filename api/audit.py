@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BeforeValidator
 
 from api.http.answers import TAGGED, Http
-from api.http.deps import Cursor, Limit
+from api.http.deps import PRINTABLE, Cursor, Limit
 from api.http.problems import declare
 from api.http.routing import KeyedRoute
 from service.access.actions import Action, Step
@@ -18,7 +18,6 @@ from service.operations.audit_query import AuditFilter
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=KeyedRoute)
 _ACTIONS = tuple(str(one) for one in (*Action, *Step))
-_PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 
 
 def _known_action(name: str | None) -> str | None:
@@ -29,9 +28,9 @@ def _known_action(name: str | None) -> str | None:
 
 
 async def _wanted(
-    actor: Annotated[str | None, Query(max_length=64, pattern=_PRINTABLE, description="The id of a key")] = None,
+    actor: Annotated[str | None, Query(max_length=64, pattern=PRINTABLE, description="The id of a key")] = None,
     actor_label: Annotated[
-        str | None, Query(max_length=128, pattern=_PRINTABLE, description="The label a key had at that time")
+        str | None, Query(max_length=128, pattern=PRINTABLE, description="The label a key had at that time")
     ] = None,
     action: Annotated[
         Action | Step | None, BeforeValidator(_known_action), Query(description="What was asked for, or a step of it")
@@ -40,14 +39,14 @@ async def _wanted(
         str | None,
         Query(
             max_length=1024,
-            pattern=_PRINTABLE,
+            pattern=PRINTABLE,
             examples=["local/team/app"],
             description="As in the entry: `local/team/app`",
         ),
     ] = None,
     target_prefix: Annotated[
         str | None,
-        Query(max_length=1024, pattern=_PRINTABLE, description="All at and below it, in whole segments: `local/team`"),
+        Query(max_length=1024, pattern=PRINTABLE, description="All at and below it, in whole segments: `local/team`"),
     ] = None,
     status: Annotated[
         Status | None, Query(description="`pending` gives what is open, which is in no other list")

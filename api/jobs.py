@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 
 from api.http.answers import TAGGED, Http
-from api.http.deps import Cursor, Limit
+from api.http.deps import PRINTABLE, Cursor, Limit
 from api.http.paths import path_of
 from api.http.problems import declare
 from api.http.routing import KeyedRoute
@@ -37,8 +37,12 @@ Wait = Annotated[
 )
 async def list_jobs(
     http: Http,
-    kind: Annotated[str | None, Query(max_length=32, examples=["rollout"], description="Of this kind alone")] = None,
-    key: Annotated[str | None, Query(max_length=512, description="About this alone, as a job's `key` has it")] = None,
+    kind: Annotated[
+        str | None, Query(max_length=32, pattern=PRINTABLE, examples=["rollout"], description="Of this kind alone")
+    ] = None,
+    key: Annotated[
+        str | None, Query(max_length=512, pattern=PRINTABLE, description="About this alone, as a job's `key` has it")
+    ] = None,
     state: Annotated[JobState | None, Query(description="In this state alone")] = None,
     cursor: Cursor = None,
     limit: Limit = 100,

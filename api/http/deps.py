@@ -13,6 +13,8 @@ CONTAINER = "container"
 READINESS = "readiness"
 KEY_HEADER, MATCH_HEADER = "idempotency-key", "if-match"
 KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
+PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+"""Of text that is looked for: PostgreSQL takes no NUL."""
 
 
 class Readiness:

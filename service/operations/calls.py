@@ -56,7 +56,7 @@ class Intent(Generic[T_co]):
     """Makes the caller's value of what the row has, for a repeat. None: it has a secret, which is shown once."""
     requires: Sequence[tuple[Action, Target | None]] = ()
     """What the caller must be allowed to do, where that is not `action` on `target`; None: anywhere at all."""
-    targets: Sequence[Target] = ()
+    targets: Sequence[Target | str] = ()
     """What it is about, where that is more than `target`: it is found by each of them."""
     keeps_before: bool = False
     """Whether what was there before is kept (`Operations.keep`) before AWS is asked."""

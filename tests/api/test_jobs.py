@@ -169,6 +169,12 @@ async def test_a_list_is_by_kind_key_and_state_and_goes_by_pages(
     assert "cursor=" in first.headers["link"]
 
 
+@pytest.mark.parametrize("wanted", ["key=%00", "kind=%00", "key=team%00app", "key="])
+async def test_what_no_job_can_be_called_is_a_mistake_and_not_looked_for(owner: httpx.AsyncClient, wanted: str) -> None:
+    answer = await owner.get(f"/v1/jobs?{wanted}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_parameter"), answer.text
+
+
 async def test_a_wait_gives_the_job_once_it_succeeded(
     owner: httpx.AsyncClient, own: str, begin: Begin, kinds: Kinds
 ) -> None:
@@ -216,6 +222,17 @@ async def test_who_asked_may_end_it_and_it_is_recorded(
     assert (again.status_code, again.json()["code"]) == (409, "job_over")
     trail = (await bare_admin.get("/v1/audit", params={"action": "job.cancel", "target": running})).json()["items"]
     assert [one["status"] for one in trail] == ["failed", "succeeded"]
+
+
+@pytest.mark.parametrize("where", [{"target": "local/team/app"}, {"target_prefix": "local/team"}])
+async def test_who_ended_a_job_is_found_by_what_it_was_about(
+    owner: httpx.AsyncClient, bare_admin: httpx.AsyncClient, own: str, begin: Begin, where: dict[str, str]
+) -> None:
+    job = await begin(own, "holding", later=True)
+    await owner.post(f"/v1/jobs/{job}/cancel")
+    await bare_admin.post(f"/v1/jobs/{job}/retry")
+    trail = (await bare_admin.get("/v1/audit", params=where)).json()["items"]
+    assert [(one["action"], one["target"]) for one in trail] == [("job.retry", job), ("job.cancel", job)]
 
 
 async def test_an_admin_may_end_what_others_asked_for(bare_admin: httpx.AsyncClient, own: str, begin: Begin) -> None:

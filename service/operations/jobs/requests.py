@@ -95,7 +95,9 @@ class JobRequests:
 
         is_own = job.actor == call.caller.id
         needed = (Action.JOB_CANCEL, None) if is_own else (Action.JOB_CANCEL_ALL, Target())
-        intent = Intent(Action.JOB_CANCEL, Target(job=job_id), _request(job), nothing, requires=(needed,))
+        intent = Intent(
+            Action.JOB_CANCEL, Target(job=job_id), _request(job), nothing, requires=(needed,), targets=(job.target,)
+        )
         done = await self._operations.run(call, intent, act)
         self._jobs.ended(job_id)
         return done
@@ -117,7 +119,9 @@ class JobRequests:
             return Outcome({"id": operation_id}, operation_id, write)
 
         needed = (Action.JOB_RETRY, Target())
-        intent = Intent(Action.JOB_RETRY, Target(job=job_id), _request(job), _id_of, requires=(needed,))
+        intent = Intent(
+            Action.JOB_RETRY, Target(job=job_id), _request(job), _id_of, requires=(needed,), targets=(job.target,)
+        )
         done = await self._operations.run(call, intent, act)
         self._jobs.runner.wake()
         return done
