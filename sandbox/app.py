@@ -12,10 +12,10 @@ from sandbox.aws import api as aws
 from sandbox.aws.ecr.registry import Registry
 from sandbox.aws.eks.access_entries import AccessEntries
 from sandbox.aws.eks.api import Eks
-from sandbox.aws.eks.issuer import Issuer
 from sandbox.aws.eks.nodes import NodeSources
 from sandbox.aws.eks.shapes import ClusterFacts
 from sandbox.aws.identities import Identities
+from sandbox.aws.issuer import Issuer
 from sandbox.calls import Asked, Call, Calls
 from sandbox.clock import CLOCK
 from sandbox.faults import TRANSPORT, CutError, FaultError, Faults

@@ -7,7 +7,7 @@ from datetime import timedelta
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from sandbox.aws.eks.issuer import Issuer
+from sandbox.aws.issuer import Issuer
 from sandbox.calls import Calls
 from sandbox.clock import CLOCK
 from sandbox.faults import Fault, Faults, Hold

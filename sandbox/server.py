@@ -19,10 +19,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from sandbox.app import Application, World
 from sandbox.aws.ecr.layer_host import LayerHost
 from sandbox.aws.ecr.registry import vend_login
-from sandbox.aws.eks.issuer import Issuer
 from sandbox.aws.eks.nodes import NodeSources
 from sandbox.aws.eks.shapes import ClusterFacts
 from sandbox.aws.identities import OPERATOR, SERVICE_USER, Credentials, Identities
+from sandbox.aws.issuer import Issuer
 from sandbox.calls import Call, Calls
 from sandbox.clock import CLOCK
 from sandbox.faults import TRANSPORT, Fault, Faults, Hold, Kind, When

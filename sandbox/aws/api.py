@@ -19,8 +19,8 @@ from sandbox.aws.ecr.model import TARGET
 from sandbox.aws.ecr.registry import Registry
 from sandbox.aws.eks import requests as eks_requests
 from sandbox.aws.eks.api import Eks
-from sandbox.aws.eks.issuer import Issuer
 from sandbox.aws.identities import Identities, Known
+from sandbox.aws.issuer import Issuer
 from sandbox.aws.moto_server import NotImitatedError
 from sandbox.aws.sigv4 import SignatureError, Signed
 from sandbox.calls import Asked, Calls

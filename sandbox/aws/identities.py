@@ -10,7 +10,7 @@ from typing import Any
 
 from moto.iam.models import AccessKey, AWSManagedPolicy, IAMBackend, iam_backends
 
-from sandbox.aws.eks.issuer import AUDIENCE, ISSUER
+from sandbox.aws.issuer import AUDIENCE, ISSUER
 from sandbox.aws.policy import Principal
 from sandbox.clock import CLOCK
 from sandbox.places import MAIN_ACCOUNT, MAIN_REGION, OTHER_ACCOUNT

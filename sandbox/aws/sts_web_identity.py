@@ -1,7 +1,7 @@
 """AssumeRoleWithWebIdentity: unsigned, for whoever has a token of the cluster's issuer."""
 
-from sandbox.aws.eks.issuer import AUDIENCE, ISSUER, Issuer
 from sandbox.aws.identities import Identities, has_identity_provider
+from sandbox.aws.issuer import AUDIENCE, ISSUER, Issuer
 from sandbox.aws.policy import Principal, Request
 from sandbox.aws.sts import Fields, Members, StsError, require_trust, result, role_asked_for, start
 from sandbox.clock import CLOCK

@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.aws.eks.issuer import ISSUER
+from sandbox.aws.issuer import ISSUER
 from sandbox.places import Place
 
 NODE_GROUP = "demo-nodes"

@@ -9,8 +9,8 @@ import pytest
 from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
 
-from sandbox.aws.eks.issuer import ISSUER
 from sandbox.aws.identities import SERVICE_USER, Credentials
+from sandbox.aws.issuer import ISSUER
 from sandbox.server import Sandbox
 from tests.conftest import ACCOUNT, REGION
 from tests.sandbox.clients import sdk, session_sdk
