@@ -5,28 +5,15 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
 
 from api.http.answers import PLAIN, PLAIN_TEXT, Http
 from api.http.deps import RegistryName
 from api.http.problems import declare
 from api.http.routing import DirectRoute
 from service.base.errors import ConflictError, NotFoundError, OutcomeUnknownError, TooLargeError
-from service.models.tokens import Token, TokenRequest
+from service.models.tokens import DockerConfig, DockerLogin, Token, TokenRequest
 
 DOCKER_CONFIG = "application/vnd.docker.config+json"
-
-
-class DockerLogin(BaseModel):
-    """A login at one host."""
-
-    auth: str = Field(description="`USER:PASSWORD` in base64")
-
-
-class DockerConfig(BaseModel):
-    """A `config.json` of docker, for this registry alone."""
-
-    auths: dict[str, DockerLogin] = Field(description="By the registry's host")
 
 
 _FILE = {DOCKER_CONFIG: {"schema": {"$ref": "#/components/schemas/DockerConfig"}}}

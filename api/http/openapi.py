@@ -8,11 +8,11 @@ from fastapi import FastAPI
 from api.http.deps import KEY_HEADER, KEY_PATTERN, MATCH_HEADER
 from api.http.problem_codes import CODES
 from api.http.problems import Problem, declare
-from api.tokens import DockerConfig
 from service.base.errors import UnsupportedMediaTypeError
 from service.models.deployments import DeploymentEvent
 from service.models.documents import DocumentDryRun
 from service.models.jobs import JobEvent
+from service.models.tokens import DockerConfig
 
 _SCHEMAS = "#/components/schemas/"
 _TAGS = {

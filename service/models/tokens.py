@@ -4,7 +4,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import AwareDatetime, Field, StrictInt, StringConstraints, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, StrictInt, StringConstraints, model_validator
 
 from service.models.common import Model
 from service.models.references import REPOSITORY_PATTERN
@@ -72,3 +72,15 @@ class Token(Model):
     scope: TokenScope
     repositories: tuple[str, ...]
     actions: tuple[TokenAction, ...]
+
+
+class DockerLogin(BaseModel):
+    """A login at one host."""
+
+    auth: str = Field(description="`USER:PASSWORD` in base64")
+
+
+class DockerConfig(BaseModel):
+    """A `config.json` of docker, for this registry alone."""
+
+    auths: dict[str, DockerLogin] = Field(description="By the registry's host")
