@@ -134,6 +134,7 @@ class Ledger:
         guard: Write | None = None,
         write: Write | None = None,
         forget_key: bool = False,
+        note: str | None = None,
         **facts: object,
     ) -> bool:
         """Complete a row, unless it is complete already or a sweep has claimed it; says whether it was.
@@ -142,6 +143,7 @@ class Ledger:
         :raises WharfingerError: `write` refused; the row stays open.
         """
         values = {"status": status, "completed_at": utcnow(), "settled_by": "request"} | facts
+        values |= {"note": note and _fitting(note)}
         async with self._database.write() as connection:
             if guard is not None:
                 await guard(connection)
@@ -273,7 +275,7 @@ class Ledger:
 
 
 def _fitting(note: str) -> str:
-    """The note as PostgreSQL takes it: it may name what a caller chose, and a row that can't be settled stays open."""
+    """The note as PostgreSQL takes it: it may have a stranger's words, and a row that it does not fit would stay open."""
     return note.replace("\0", "?")[:_MOST_OF_NOTE]
 
 

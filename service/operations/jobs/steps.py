@@ -12,8 +12,6 @@ from service.operations.ledger import Ledger
 
 Act = Callable[[], Awaitable[Json]]
 
-_MOST_OF_NOTE = 512
-
 
 class Steps:
     """Of one job, by one worker: `guard` refuses to write where another has it by now."""
@@ -44,8 +42,9 @@ class Steps:
             result = await act()
         except WharfingerError as error:
             if not error.retryable:  # else the row stays open: the step is tried again
-                note = error.detail[:_MOST_OF_NOTE]
-                await self._ledger.complete(child.id, Status.FAILED, guard=self._guard, code=error.code, note=note)
+                await self._ledger.complete(
+                    child.id, Status.FAILED, guard=self._guard, code=error.code, note=error.detail
+                )
             raise
         finally:
             permit.reset(token)

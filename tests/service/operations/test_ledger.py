@@ -229,3 +229,10 @@ async def test_a_key_freed_while_its_twin_is_looked_up_is_taken(
     event.listen(database.engine.sync_engine, "after_cursor_execute", free)
     opened = await ledger.open_with_key(make_call(key="k"), intent())
     assert await remembered() == [opened]
+
+
+async def test_a_note_in_a_strangers_words_is_made_to_fit(ledger: Ledger, rows: Rows) -> None:
+    operation_id = await ledger.open(make_call(), intent())
+    assert await ledger.complete(operation_id, Status.FAILED, note="a\0b" * 1000)
+    [row] = await rows()
+    assert (row["status"], row["note"][:5], len(row["note"])) == (Status.FAILED, "a?ba?", 512)
