@@ -41,7 +41,7 @@ async def or_none(asked: Awaitable[_Answer]) -> _Answer | None:
         return None
 
 
-async def settled(asked: Awaitable[_Answer]) -> _Answer | WharfingerError:
+async def or_error(asked: Awaitable[_Answer]) -> _Answer | WharfingerError:
     """An error as an answer, so that the other answers count."""
     try:
         return await asked

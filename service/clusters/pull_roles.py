@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.base.errors import WharfingerError
-from service.base.tasks import settled
+from service.base.tasks import or_error
 from service.clients.eks import Eks
 
 
@@ -20,7 +20,7 @@ class PullRoles:
 
 async def find_pull_roles(eks: Eks) -> PullRoles:
     """Those that EKS knows of; nodes that join by themselves, and node classes of Auto Mode's own, it does not list."""
-    answers = await asyncio.gather(settled(_node_groups(eks)), settled(_profiles(eks)), settled(_auto_mode(eks)))
+    answers = await asyncio.gather(or_error(_node_groups(eks)), or_error(_profiles(eks)), or_error(_auto_mode(eks)))
     users: dict[str, list[str]] = {}
     for user, role in (pair for one in answers if not isinstance(one, WharfingerError) for pair in one.items()):
         users.setdefault(role, []).append(user)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.base.errors import WharfingerError
-from service.base.tasks import all_of, settled
+from service.base.tasks import all_of, or_error
 from service.clients.iam import Iam
 from service.clients.registry import Registry
 from service.gates.findings import Finding, joined, tripped
@@ -34,7 +34,7 @@ class NodeRoles(PullGate):
     name = "node_roles"
 
     async def judge_pull(self, subject: Subject, home: Registry) -> Finding:
-        roles, policy = await asyncio.gather(subject.pull_roles, settled(subject.policy))
+        roles, policy = await asyncio.gather(subject.pull_roles, or_error(subject.policy))
         is_own = subject.registry.settings.account_id == home.settings.account_id
         own_policy = None if isinstance(policy, WharfingerError) or not is_own else policy
         arn = subject.registry.settings.repository_arn(subject.image.repository)
@@ -58,7 +58,7 @@ class _Role:
 
 
 async def _judge(iam: Iam, role: _Role, repository_arn: str, own_policy: Document | None) -> Finding:
-    is_bounded, policies = await asyncio.gather(settled(iam.has_boundary(role.name)), settled(_read(iam, role.name)))
+    is_bounded, policies = await asyncio.gather(or_error(iam.has_boundary(role.name)), or_error(_read(iam, role.name)))
     if is_bounded is None:
         return Finding(Verdict.FAILED, f"{role} does not exist.", f"Make role {role.name} anew, or name another.")
     if isinstance(is_bounded, WharfingerError):
@@ -89,8 +89,8 @@ async def _read(iam: Iam, role: str) -> tuple[Sequence[Document], Mapping[str, s
     """The documents of a role's policies; and by the name of a policy, why its document is not among them."""
     attached, inline = await all_of((iam.attached_policies(role), iam.inline_policies(role)))
     answers = await asyncio.gather(
-        *(settled(_managed(iam, one)) for one in attached),
-        *(settled(iam.inline_document(role, one)) for one in inline),
+        *(or_error(_managed(iam, one)) for one in attached),
+        *(or_error(iam.inline_document(role, one)) for one in inline),
     )
     named = zip([*attached, *inline], answers, strict=True)
     unread = {name: one.detail for name, one in named if isinstance(one, WharfingerError)}
