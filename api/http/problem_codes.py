@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from service.base.errors import Kind
+from service.base.errors import Noun
 
 _OWN = (
     "admission_refused",
@@ -89,5 +89,5 @@ _OWN = (
     "upstream_refused",
     "wait_timeout",
 )
-_NOT_FOUND = (f"{kind}_not_found" for kind in get_args(Kind))
+_NOT_FOUND = (f"{noun}_not_found" for noun in get_args(Noun))
 CODES = tuple(sorted((*_OWN, *_NOT_FOUND)))

@@ -84,7 +84,7 @@ class ForbiddenError(WharfingerError):
     status, code, title = 403, "forbidden", "The caller may not do this"
 
 
-Kind = Literal[
+Noun = Literal[
     "registry",
     "repository",
     "image",
@@ -104,11 +104,11 @@ class NotFoundError(WharfingerError):
 
     status, code, title = 404, "not_found", "Not found"
 
-    def __init__(self, kind: Kind, name: str | None, *, why: str = "", aws: AwsRefusal | None = None) -> None:
-        words = kind.replace("_", " ")
+    def __init__(self, noun: Noun, name: str | None, *, why: str = "", aws: AwsRefusal | None = None) -> None:
+        words = noun.replace("_", " ")
         what = f"{words} {name!r}" if name else f"such {words}"
         detail = f"There is no {what}. {why}".strip()
-        super().__init__(detail, code=f"{kind}_not_found", aws=aws)
+        super().__init__(detail, code=f"{noun}_not_found", aws=aws)
 
 
 class RequestTimeoutError(WharfingerError):

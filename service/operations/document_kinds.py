@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from service.access.actions import Action
-from service.base.errors import Kind
+from service.base.errors import Noun
 from service.base.settings import RegistrySettings
 from service.clients.aws.sessions import RegistryClients
 from service.models.common import Model
@@ -48,7 +48,7 @@ class Template(Generic[P]):
 class DocumentKind:
     """One kind of document."""
 
-    noun: Kind
+    noun: Noun
     """As people call it; one that is not there is `NOUN_not_found`."""
     is_of_registry: bool = False
     """A registry has one, and not each of its repositories."""

@@ -12,7 +12,7 @@ import yaml
 from api.app import create
 from api.http import problem_codes
 from api.http.openapi import to_yaml
-from service.base.errors import Kind, WharfingerError
+from service.base.errors import Noun, WharfingerError
 from service.base.settings import Settings
 from tests.api.routes import routes
 
@@ -89,7 +89,7 @@ def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
 
 def _raised() -> set[str]:
     """Each code that a source names: of a class, as an argument, in a variable of that name."""
-    found = {f"{kind}_not_found" for kind in get_args(Kind)} | {
+    found = {f"{noun}_not_found" for noun in get_args(Noun)} | {
         f"deployment_{one}" for one in ("superseded", "cancelled")
     }
     waiting: list[type[WharfingerError]] = [WharfingerError]

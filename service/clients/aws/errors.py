@@ -16,8 +16,8 @@ from service.base.errors import (
     AwsUnavailableError,
     ConflictError,
     InvalidError,
-    Kind,
     NotFoundError,
+    Noun,
     WharfingerError,
 )
 
@@ -32,8 +32,8 @@ _SERVER_ERROR = 500
 log = structlog.get_logger()
 
 
-def _missing(kind: Kind) -> _Make:
-    return lambda aws, subject, _: NotFoundError(kind, subject.get(kind) or subject.get("repository", "?"), aws=aws)
+def _missing(noun: Noun) -> _Make:
+    return lambda aws, subject, _: NotFoundError(noun, subject.get(noun) or subject.get("repository", "?"), aws=aws)
 
 
 def _conflict(code: str, detail: str) -> _Make:
