@@ -23,7 +23,7 @@ from service.base.errors import (
     TooLargeError,
     WaitTimeoutError,
 )
-from service.deployments.listing import Wanted
+from service.deployments.listing import DeploymentFilter
 from service.models.deployments import (
     ClusterName,
     Deployment,
@@ -103,7 +103,7 @@ async def list_deployments(
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> DeploymentPage:
-    wanted = Wanted(cluster, namespace, name, status)
+    wanted = DeploymentFilter(cluster, namespace, name, status)
     return http.page(await http.services.deployments.list(http.caller, wanted, cursor=cursor, limit=limit))
 
 

@@ -14,7 +14,7 @@ from api.http.routing import KeyedRoute
 from api.http.streams import LastEventId, stream_of
 from service.base.errors import ConflictError, JobFailedError, LongWork, NotFoundError, WaitTimeoutError
 from service.models.jobs import Job, JobPage, JobState
-from service.operations.jobs.requests import Wanted
+from service.operations.jobs.requests import JobFilter
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=KeyedRoute)
 
@@ -47,7 +47,7 @@ async def list_jobs(
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> JobPage:
-    wanted = Wanted(kind, key, state)
+    wanted = JobFilter(kind, key, state)
     return http.page(await http.services.job_requests.list(http.caller, wanted, cursor=cursor, limit=limit))
 
 

@@ -21,7 +21,7 @@ from service.base.errors import (
 )
 from service.clusters.clusters import Clusters
 from service.deployments.checks import DeploymentChecks
-from service.deployments.listing import Wanted, covered_by
+from service.deployments.listing import DeploymentFilter, covered_by
 from service.deployments.preview import changes_of
 from service.deployments.record import DeploymentRecord, Place
 from service.deployments.rollouts import Rollouts
@@ -204,7 +204,7 @@ class Deployments:
         """:raises NotFoundError: there is none that the caller may know of."""
         return (await self._known(caller, deployment_id)).to_deployment()
 
-    async def list(self, caller: Caller, wanted: Wanted, *, cursor: str | None, limit: int) -> DeploymentPage:
+    async def list(self, caller: Caller, wanted: DeploymentFilter, *, cursor: str | None, limit: int) -> DeploymentPage:
         """Those the caller may read, the newest first."""
         conditions = [*wanted.conditions(), covered_by(authz.granting(caller, Action.DEPLOYMENT_READ))]
         records, following = await self._store.page(conditions, cursor, limit)

@@ -12,7 +12,7 @@ from service.models.deployments import DeploymentStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DeploymentFilter:
     """Which deployments to list; None is not looked at."""
 
     cluster: str | None = None

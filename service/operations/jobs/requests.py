@@ -22,7 +22,7 @@ from service.operations.runner import Operations, Settling
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class JobFilter:
     """Which jobs to list; None is not looked at."""
 
     kind: str | None = None
@@ -43,7 +43,7 @@ class JobRequests:
     def settling(self) -> Mapping[Action, Settling]:
         return dict.fromkeys((Action.JOB_CANCEL, Action.JOB_RETRY), Settling(_settle))
 
-    async def list(self, caller: Caller, wanted: Wanted, *, cursor: str | None, limit: int) -> JobPage:
+    async def list(self, caller: Caller, wanted: JobFilter, *, cursor: str | None, limit: int) -> JobPage:
         """Those the caller may read, the newest first."""
         conditions = [*wanted.conditions(), *_visible_to(caller)]
         rows = await self._jobs.store.page(conditions, cursor, limit)
