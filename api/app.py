@@ -80,10 +80,10 @@ def create(settings: Settings) -> FastAPI:
         version=VERSION,
         lifespan=lifespan_of(settings),
         openapi_url="/openapi.json" if is_serving else None,
-        docs_url=None,  # `api.docs` serves them without the internet
+        docs_url=None,  # `api.http.docs` serves them without the internet
         redoc_url=None,
         redirect_slashes=False,
-        strict_content_type=False,  # `api.bodies` looks at it; absent, it is JSON
+        strict_content_type=False,  # `api.http.bodies` looks at it; absent, it is JSON
         separate_input_output_schemas=True,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # asked about on every request
     )

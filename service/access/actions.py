@@ -52,9 +52,9 @@ class Action(StrEnum):
 
 
 class Step(StrEnum):
-    """What a rollout does to a cluster: the `action` of a child of the operation that asked for it.
+    """What a rollout does to a cluster, and what a schedule sets off: the `action` of rows that no call asks for.
 
-    No sweep settles it: whoever takes the rollout over does the step again, which makes what is there already no other.
+    No sweep settles it: whoever takes a rollout over does the step again, which makes what is there already no other.
     """
 
     APPLY_DEPLOYMENT = "cluster.apply_deployment"
@@ -91,12 +91,8 @@ CHANGES = frozenset(Action) - READS - RIGHTS
 
 _EVERYONE = frozenset(Role)
 _DEVELOPERS = frozenset({Role.DEVELOPER, Role.ADMIN})
-
-
 _PRIVILEGED = frozenset({Role.PRIVILEGED_DEPLOYER, Role.ADMIN})
 _DEPLOYERS = _PRIVILEGED | {Role.DEPLOYER}
-
-
 _AUDITORS = frozenset({Role.AUDITOR, Role.ADMIN})
 _ADMINS = frozenset({Role.ADMIN})
 

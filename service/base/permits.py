@@ -13,8 +13,8 @@ class Permit:
     operation_id: str
     until: datetime | None = None
     """A process that slept past it must send nothing, as a sweep may have settled the operation. By the clock that the
-    sweep goes by: the loop's does not count what a suspended machine sleeps. None: a step of a rollout, whose row no
-    sweep settles; its lease and the object's resourceVersion hold it back."""
+    sweep goes by: the loop's does not count what a suspended machine sleeps. None: a step of a job, whose row no
+    sweep settles; the job's epoch holds its record back, and the object's resourceVersion the step itself."""
     applied: Sequence[str] = ()
     """What an operation before, under the same key, did already: this one continues it."""
     is_sent: bool = False

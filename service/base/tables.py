@@ -146,7 +146,7 @@ class DeploymentRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_deployments_target", "cluster", "namespace", "name", "generation", unique=True),
         Index("ix_deployments_active", "finished_at", "lease_until"),
-        # What `deployment_values` looks for, in the words that each engine's own statement has.
+        # What `deployments/values` looks for, in the words that each engine's own statement has.
         Index(
             "ix_deployments_values",
             *("cluster", "namespace", "name", "generation"),

@@ -31,7 +31,7 @@ RepositoryName = Annotated[
 class Reference:
     """An image as docker users write it: a name with a tag, a digest or both, behind the registry's host or not.
 
-    With both, the digest says which image it is, and the tag has to stand for it: see `References`.
+    With both, the digest says which image it is, and the tag has to stand for it: see `service/registry/references.py`.
     """
 
     repository: str

@@ -33,7 +33,7 @@ def translated(operation: str, **subject: str) -> Iterator[None]:
 
     :param subject: what their text names.
     :raises AnswerLostError: it was sent, may have changed something, and no answer came that can be read.
-    :raises WharfingerError: as `aws_errors` maps the code.
+    :raises WharfingerError: as `ERRORS` maps the code.
     """
     try:
         yield

@@ -1,4 +1,7 @@
 """Long work that outlives the request, and the replica, that began it: its table, who runs it, and how it ends.
 
 Knows no kind of work: an area declares its own (`Kind`) and is handed a `Work`, by which alone it writes.
+
+How long a lease is, a kind says (`kinds`); it is taken and kept in `claims`, and a worker that was paused past it is
+refused by the job's epoch at each write (`store`). What callers may do with jobs is `requests`.
 """
