@@ -275,7 +275,7 @@ class Ledger:
 
 
 def _fitting(note: str) -> str:
-    """The note as PostgreSQL takes it: it may have a stranger's words, and a row that it does not fit would stay open."""
+    """The note as PostgreSQL takes it: it may have a stranger's words, and what it does not fit stays open."""
     return note.replace("\0", "?")[:_MOST_OF_NOTE]
 
 
