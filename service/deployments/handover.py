@@ -5,12 +5,13 @@ is its own. So ours carry a lease that is kept up while any replica of this vers
 an undone upgrade, the version before goes on with them. The release after this one drops the columns, and this module.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.base.clock import utcnow
 from service.base.db import Database
 from service.base.errors import UnavailableError
 from service.base.tables import deployments
@@ -54,6 +55,15 @@ class Handover:
         if await self._database.fetch(select(_c.id).where(*lapsing).limit(1)):
             async with self._database.write() as connection:
                 await connection.execute(update(deployments).where(*lapsing).values(self.held()))
+
+    async def ended(self, ids: Collection[str]) -> Sequence[str]:
+        """Those of what is followed here that the version before has ended: it tells nobody.
+
+        Over for a lease already, as what was ended here is followed no longer than a moment.
+        """
+        is_over = _c.finished_at < utcnow() - self._lease
+        rows = await self._database.fetch(select(_c.id).where(_c.id.in_(ids), is_over))
+        return [row.id for row in rows]
 
     def _is_left(self) -> tuple[ColumnElement[bool], ...]:
         is_free = [_c.lease_until.is_(None), _c.lease_until < self._database.clock()]

@@ -116,6 +116,9 @@ class Rollouts:
 
     async def keep_up(self) -> None:
         await self._handover.keep_up()
+        held = {job.id: job for job in self._jobs.runner.held if job.kind == KIND}
+        for ended in await self._handover.ended(held) if held else ():
+            self._jobs.runner.begin(held[ended])  # its run finds that it is over, and ends the job
 
     async def run(self, work: Work) -> None:
         """Bring a deployment to its end, whatever becomes of the cluster meanwhile."""

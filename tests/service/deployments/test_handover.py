@@ -12,12 +12,16 @@ from service.base.clock import new_id, utcnow
 from service.base.db import Database
 from service.base.errors import UnavailableError
 from service.base.tables import deployments
+from service.deployments.acceptance import KIND
+from service.operations.jobs.kinds import Kind
+from service.operations.jobs.work import Work
 from service.operations.ledger import Ledger
 from tests.service.calls import intent, make_call
 from tests.service.deployments.conftest import LEASE, PLACE, MakeReplica, facts_of
 
 pytestmark = pytest.mark.asyncio
 HELD, RUN_OUT = timedelta(seconds=4), timedelta(seconds=-1)
+_WITHIN = 10
 
 
 class Before:
@@ -46,8 +50,8 @@ class Before:
             claim = update(deployments).where(*free).values(taken).returning(c.id)
             return list((await connection.execute(claim)).scalars())
 
-    async def supersede(self, deployment_id: str) -> None:
-        over = {"status": "superseded", "finished_at": utcnow()}
+    async def supersede(self, deployment_id: str, *, ago: timedelta = timedelta(0)) -> None:
+        over = {"status": "superseded", "finished_at": utcnow() - ago}
         async with self._database.write() as connection:
             await connection.execute(update(deployments).where(deployments.c.id == deployment_id).values(over))
 
@@ -116,6 +120,33 @@ async def test_a_job_whose_deployment_it_ended_ends_too(replica: MakeReplica, be
     assert job is not None
     assert job.state == "superseded"
     assert await one.live() == []
+
+
+async def test_one_that_it_ended_is_not_followed_here_until_its_time_is_up(
+    replica: MakeReplica, before: Before
+) -> None:
+    one, followed = replica(), asyncio.Event()
+
+    async def follow(_: Work) -> None:
+        followed.set()
+        await asyncio.Event().wait()
+
+    one.jobs.register(Kind(KIND, follow, lease=LEASE))
+    made = (await one.accept()).job
+    one.jobs.runner.begin(made)
+    await followed.wait()
+    one.jobs.register(Kind(KIND, one.rollouts.run, lease=LEASE))
+    await before.supersede(made.id)
+    await one.rollouts.keep_up()
+    # What has just ended may be ours: who ended it is on the way out.
+    assert await one.live() == [made.id]
+    await before.supersede(made.id, ago=2 * LEASE)
+    await one.rollouts.keep_up()
+    async with asyncio.timeout(_WITHIN):
+        await asyncio.gather(*one.jobs.runner.tasks, return_exceptions=True)
+    job = await one.jobs.store.get(made.id)
+    assert job is not None
+    assert job.state == "superseded"
 
 
 async def test_one_that_it_runs_can_be_cancelled_and_superseded_here(replica: MakeReplica, before: Before) -> None:
