@@ -111,10 +111,14 @@ class Evidence:
         return is_stopped or any(begin < cut < end for cut in self.cuts)
 
 
-def violations(evidence: Evidence) -> Sequence[str]:
-    """What does not hold that must, each in a few words."""
-    checks = (_lost, _effects, _steps, _epochs, _log, _repeated, _late, _takeovers)
-    return [violation for check in checks for violation in check(evidence)]
+def violations(evidence: Evidence, *, within: float = WITHIN) -> Sequence[str]:
+    """What does not hold that must, each in a few words.
+
+    :param within: seconds in which another has to have gone on with the job of one that died.
+    """
+    checks = (_lost, _effects, _steps, _epochs, _log, _repeated, _late)
+    late = [f"a takeover took {span:.2f} s" for span in evidence.takeovers() if span > within]
+    return [*(violation for check in checks for violation in check(evidence)), *late]
 
 
 def _lost(evidence: Evidence) -> Iterator[str]:
@@ -191,7 +195,3 @@ def _late(evidence: Evidence) -> Iterator[str]:
     """Who has lost a job begins no act, but for those that it was about to begin when it was stopped."""
     late = Counter((act.job, act.epoch) for act in evidence.late())
     yield from (f"{one} did {many} acts after it had lost the job" for one, many in late.items() if many > AT_ONCE)
-
-
-def _takeovers(evidence: Evidence) -> Iterator[str]:
-    yield from (f"a takeover took {span:.2f} s" for span in evidence.takeovers() if span > WITHIN)
