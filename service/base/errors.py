@@ -65,6 +65,12 @@ class WharfingerError(Exception):
         self.members = dict(members or {})
         """Extension members of the problem (RFC 9457, section 3.2)."""
 
+    @property
+    def whole_detail(self) -> str:
+        """With the place and the reason of each mistake, for where `errors` is not kept beside it."""
+        where = "; ".join(f"{one.path}: {one.reason}" for one in self.errors)
+        return f"{self.detail} {where}".strip()
+
 
 class ParameterError(WharfingerError):
     """A path, query or header parameter is wrong: mend the request."""

@@ -131,7 +131,7 @@ class Rollouts:
                 raise
             except WharfingerError as error:
                 if not error.retryable:
-                    await rollout.fail(_reason(error))
+                    await rollout.fail(Reason(code=error.code, message=error.whole_detail))
                 elif not await rollout.wait_for_cluster(error):
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, _LONGEST_PAUSE)
@@ -183,8 +183,3 @@ class Rollouts:
     async def _clean(self) -> None:
         await self._store.forget_events(self._keep)
         await self._store.forget_values(self._keep)
-
-
-def _reason(error: WharfingerError) -> Reason:
-    where = "; ".join(f"{one.path}: {one.reason}" for one in error.errors)
-    return Reason(code=error.code, message=f"{error.detail} {where}".strip())

@@ -89,7 +89,7 @@ class Attempt:
 
     async def _trip(self, error: WharfingerError) -> timedelta | None:
         """Fail, where trying again is no use or has been of none; else wait and try again."""
-        told, job = told_of(error), self._work.job
+        told, job = {"code": error.code, "detail": error.whole_detail}, self._work.job
         if not error.retryable or (job.max_attempts is not None and job.attempts >= job.max_attempts):
             await self._end(JobState.FAILED, error=told)
             return None
@@ -111,11 +111,6 @@ def _is_stopped() -> bool:
     """Whether this replica ends, or has lost the job."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def told_of(error: WharfingerError) -> Json:
-    where = "; ".join(f"{one.path}: {one.reason}" for one in error.errors)
-    return {"code": error.code, "detail": f"{error.detail} {where}".strip()}
 
 
 def _pause(retry: Retry, attempts: int) -> timedelta:

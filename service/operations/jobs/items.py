@@ -94,7 +94,7 @@ class Items:
             except WharfingerError as error:
                 if error.retryable:
                     raise
-                state, result = _State.FAILED, {"code": error.code, "detail": error.detail}
+                state, result = _State.FAILED, {"code": error.code, "detail": error.whole_detail}
             await self._record(job, item, state, result)
 
     async def _undone(self, job: Job) -> Sequence[Item]:
