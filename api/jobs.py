@@ -97,7 +97,8 @@ async def cancel_job(job_id: Id, http: Http) -> Job:
     status_code=202,
     operation_id="retry_job",
     summary="Do again what a job that ended without success was to do",
-    description="A job of its own, which `Location` names; what the first did with its items is not done again.",
+    description="For an admin. A job of its own, which `Location` names; what the first did with its items is not done "
+    "again. A kind may refuse (`job_not_repeatable`): a deployment is asked for anew.",
     responses=declare(NotFoundError, ConflictError),
 )
 async def retry_job(job_id: Id, http: Http) -> Job:
