@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.access.actions import Step
-from service.base.errors import ClusterUnavailableError, ConflictError
+from service.base.db import Database
+from service.base.errors import ClusterUnavailableError, ConflictError, FieldError, InvalidError
+from service.base.tables import job_items
 from service.models.jobs import JobState
 from service.operations.calls import Json
 from service.operations.jobs.jobs import Jobs
@@ -246,6 +249,22 @@ async def test_what_is_left_of_many_items_is_done_by_who_goes_on(
     assert sorted((row["item"], row["status"]) for row in steps) == [
         (str(number), "failed" if number == 4 else "succeeded") for number in range(8)
     ]
+
+
+async def test_an_item_that_failed_keeps_each_mistake_with_its_place(
+    replica: MakeReplica, accept: Accept, database: Database
+) -> None:
+    async def run(work: Work) -> None:
+        async def refuse(_: Item) -> Json:
+            raise InvalidError("A value is not valid.", errors=[FieldError("spec.replicas", "is negative")])
+
+        await work.add_items(["one"])
+        await work.each_item(refuse, at_once=1)
+
+    jobs = replica(kind(Made(run)))
+    await ended(jobs, (await accept(jobs)).job.id)
+    [item] = await database.fetch(select(job_items.c.result))
+    assert item.result["detail"] == "A value is not valid. spec.replicas: is negative"
 
 
 async def test_a_kind_of_a_newer_version_is_left_to_its_replicas(replica: MakeReplica, accept: Accept) -> None:
