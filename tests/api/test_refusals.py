@@ -12,12 +12,14 @@ from service.access.actions import Role
 from service.base.clock import utcnow
 from service.base.db import Database
 from service.base.settings import ClusterSettings, RegistrySettings, Settings
-from service.base.tables import deployments, operations
+from service.base.tables import deployments, jobs, operations
 from tests.api.routes import Route, routes
 from tests.conftest import Connect, MakeKey, Serve
 
 KEY = "/v1/keys/01890000-0000-7000-8000-000000000000"
-DEPLOYMENT = "/v1/deployments/01890000-0000-7000-8000-000000000001"
+ID = "01890000-0000-7000-8000-000000000001"
+DEPLOYMENT = f"/v1/deployments/{ID}"
+JOB = f"/v1/jobs/{ID}"
 WORKLOAD = {"cluster": "demo", "name": "app", "image": "team/app:1", "port": 8080}
 DOCUMENT = {
     "Version": "2012-10-17",
@@ -36,6 +38,8 @@ ASKED: dict[str, tuple[str, str, Any]] = {
     "roll_back_deployment": ("POST", f"{DEPLOYMENT}/rollback", {}),
     "cancel_deployment": ("POST", f"{DEPLOYMENT}/cancel", None),
     "delete_deployment": ("DELETE", DEPLOYMENT, None),
+    "cancel_job": ("POST", f"{JOB}/cancel", None),
+    "retry_job": ("POST", f"{JOB}/retry", None),
     "create_key": ("POST", "/v1/keys", {"label": "ci", "bindings": [{"role": "viewer"}]}),
     "rotate_key": ("POST", f"{KEY}/rotations", {}),
     "revoke_key": ("DELETE", KEY, None),
@@ -78,14 +82,17 @@ async def test_a_refusal_is_recorded_and_nothing_is_asked_of_aws(
 
 
 async def _add_deployment(database: Database) -> None:
-    """One that is over, for the routes that are about one."""
-    name, now = DEPLOYMENT.rpartition("/")[2], utcnow()
+    """One that is over, and its job, for the routes that are about one."""
+    now = utcnow()
     who = {"actor": "k", "actor_label": "k", "request_id": "r"}
-    made = {"id": name, "action": "deployment.create", "target": "demo/default/app", "request": {}}
+    made = {"id": ID, "action": "deployment.create", "target": "demo/default/app", "request": {}}
     times = {"started_at": now, "deadline_at": now, "completed_at": now}
     place = {"cluster": "demo", "namespace": "default", "name": "app", "generation": 1, "kind": "deploy"}
     image = {"image": "team/app:1", "image_uri": "u", "digest": "d", "spec": {}, "checks": {}, "urls": []}
-    over = {"id": name, "status": "succeeded", "accepted_at": now, "finished_at": now}
+    over = {"id": ID, "status": "succeeded", "accepted_at": now, "finished_at": now}
+    done = {"state": "succeeded", "attempts": 1, "epoch": 1, "run_at": now, "created_at": now, "finished_at": now}
+    job = {"id": ID, "kind": "deployment", "key": "demo/default/app", "payload": {}, "target": made["target"]} | done
     async with database.write() as connection:
         await connection.execute(insert(operations).values(who | made | times | {"status": "succeeded"}))
         await connection.execute(insert(deployments).values(who | place | image | over))
+        await connection.execute(insert(jobs).values(who | job))
