@@ -28,6 +28,7 @@ from service.operations.document_kinds import DocumentKind
 from service.operations.documents import Documents
 from service.operations.jobs.jobs import Jobs
 from service.operations.jobs.requests import JobRequests
+from service.operations.jobs.schedules import Schedules
 from service.operations.ledger import Ledger
 from service.operations.runner import Operations
 from service.operations.sweep import Settlement
@@ -61,6 +62,7 @@ class Container:
     deployments: Deployments
     jobs: Jobs
     job_requests: JobRequests
+    schedules: Schedules
     _ledger: Ledger
     _rollouts: Rollouts
     _aws: Aws
@@ -110,6 +112,7 @@ class Container:
                 operations=operations,
             ),
             jobs=jobs,
+            schedules=Schedules(database=database, ledger=ledger, jobs=jobs),
             job_requests=JobRequests(jobs=jobs, operations=operations),
             _ledger=ledger,
             _rollouts=rollouts,

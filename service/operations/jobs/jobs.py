@@ -17,7 +17,6 @@ from service.operations.jobs.claims import Claims
 from service.operations.jobs.items import Items
 from service.operations.jobs.kinds import Kind
 from service.operations.jobs.runner import Runner
-from service.operations.jobs.schedules import Schedules
 from service.operations.jobs.store import JobStore
 from service.operations.jobs.values import Accepted, Ending, Job, JobRunningError
 from service.operations.jobs.wakeups import Wakeups
@@ -27,7 +26,7 @@ _MOST_RACES = 100
 """Others that accept a job about the same at the same time, and are superseded one after another."""
 
 
-_SECOND, _HOUR = timedelta(seconds=1), timedelta(hours=1)
+_HOUR = timedelta(hours=1)
 _KEEP = timedelta(days=90)
 
 
@@ -50,12 +49,7 @@ class Jobs:
             kinds=self.kinds,
             wakeups=self._wakeups,
         )
-
-        self.schedules = Schedules(database=database, ledger=ledger, jobs=self)
-        self.runner.duties = (
-            Beat("schedules", self.schedules.run_due, _SECOND, spread=0.3),
-            Beat("jobs_cleaning", partial(self.store.forget, keep), _HOUR),
-        )
+        self.runner.duties = (Beat("jobs_cleaning", partial(self.store.forget, keep), _HOUR),)
 
     def register(self, kind: Kind) -> None:
         """Have jobs of this kind accepted here, and worked on once the runner is started."""

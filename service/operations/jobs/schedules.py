@@ -1,32 +1,35 @@
 """Jobs that come again without anybody's asking: each occurrence is an operation of the actor `schedule`, and once."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from sqlalchemy import Row, insert, select, update
 
 from service.access.actions import Step
+from service.base.beats import Beat
 from service.base.clock import new_id, utcnow
 from service.base.db import Database
 from service.base.tables import jobs, schedules
 from service.operations.calls import Json, Parent
+from service.operations.jobs.jobs import Jobs
 from service.operations.jobs.values import Accepted
 from service.operations.ledger import Ledger
 
-if TYPE_CHECKING:
-    from service.operations.jobs.jobs import Jobs
-
 _ACTOR = "schedule"
+_SECOND = timedelta(seconds=1)
 
 log = structlog.get_logger()
 
 
 class Schedules:
-    def __init__(self, *, database: Database, ledger: Ledger, jobs: "Jobs") -> None:
+    """Looked at wherever jobs are worked on."""
+
+    def __init__(self, *, database: Database, ledger: Ledger, jobs: Jobs) -> None:
         self._database = database
         self._ledger = ledger
         self._jobs = jobs
+        jobs.runner.duties += (Beat("schedules", self.run_due, _SECOND, spread=0.3),)
 
     async def define(self, name: str, kind: str, every: timedelta, payload: Json) -> None:
         """Have a job of a kind accepted each `every`, about what the schedule is called; one of this name changes."""
