@@ -58,7 +58,8 @@ class DeploymentChecks:
         """:raises WharfingerError: why it is not possible; `Deployments.create` says which."""
         subject = self._subject(caller, registry, asked)
         await subject.checked
-        kube, repository, _ = await asyncio.gather(subject.kube, subject.uri, subject.platforms)
+        # All of it ends before an error is told: what goes on under the permit of a row that has failed could import.
+        kube, (repository, _) = await both(subject.kube, both(subject.uri, subject.platforms))
         present, findings = await both(_present(kube, asked), pass_enforced(subject))
         before = _ours(asked, present)
         digest = (await subject.summary).digest
