@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.base.beats import Beat
 from service.base.clock import utcnow
-from service.base.db import Database
+from service.base.db import Database, when_committed
 from service.base.errors import DatabaseError, UnavailableError, WharfingerError
 from service.base.telemetry import ROLLOUTS
 from service.clusters.clusters import Clusters
@@ -177,7 +177,7 @@ class Rollouts:
         data = {"reason": reason} if reason else {}
         is_ended = await self._store.change(connection, deployment_id, status, data, **over)
         if is_ended:
-            ROLLOUTS.labels(status).inc()
+            when_committed(connection, ROLLOUTS.labels(status).inc)
         return is_ended
 
     async def _clean(self) -> None:

@@ -35,8 +35,8 @@ class DeploymentStore:
 
     async def insert(
         self, connection: AsyncConnection, place: Place, facts: Json, *, after: int = 0, guard: Guard | None = None
-    ) -> Sequence[str]:
-        """Insert a deployment as its target's newest generation; gives the ids of those it supersedes."""
+    ) -> None:
+        """Insert a deployment as its target's newest generation, which ends those before it."""
         generation = await self._next_generation(connection, place, after)
         if guard:
             await guard(connection, generation - 1)
@@ -52,7 +52,6 @@ class DeploymentStore:
             await forget(connection, *_of(place))
         for one in superseded:
             await _log(connection, one, DeploymentStatus.SUPERSEDED, {"by": facts["id"]})
-        return superseded
 
     async def get(self, deployment_id: str) -> DeploymentRecord | None:
         return await self._first(select(deployments).where(deployments.c.id == deployment_id))

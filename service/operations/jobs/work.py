@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.access.actions import Action, Step
 from service.models.jobs import JobState
-from service.operations.calls import Json, Parent, Write
+from service.operations.calls import Json, Write
 from service.operations.jobs.items import Counts, ItemAct, Items
 from service.operations.jobs.steps import Act, Steps
 from service.operations.jobs.store import JobStore
@@ -28,10 +28,6 @@ class Work:
         self._store = store
         self._items = items
         self._steps = Steps(ledger=ledger, parent=job.parent, guard=self.write)
-
-    @property
-    def parent(self) -> Parent:
-        return self.job.parent
 
     @property
     def is_amid_step(self) -> bool:
