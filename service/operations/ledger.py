@@ -170,18 +170,20 @@ class Ledger:
         :param longest: that a request may take: on SQLite, whose one process has one clock, a time further ahead is of
             a process before this one, whose clock has been set back since.
         """
-        now, c = utcnow(), operations.c
-        overdue = (
-            c.action.in_(actions),
-            c.completed_at.is_(None),
-            c.parent_id.is_(None),
-            (c.deadline_at < now - overdue_since) | self._is_impossible(c.deadline_at, now, longest),
-            c.claimed_until.is_(None) | (c.claimed_until < now) | self._is_impossible(c.claimed_until, now, hold),
-        )
+        c = operations.c
         oldest = func.coalesce(c.claimed_until, c.deadline_at)
-        # A common table expression, as PostgreSQL may evaluate a subquery again, and skip what it has locked itself.
-        free = select(c.id).where(*overdue).order_by(oldest).limit(most).with_for_update(skip_locked=True).cte()
         async with self._database.write() as connection:
+            # Not before the transaction has begun: what is opened while it waits for that has a later deadline.
+            now = utcnow()
+            overdue = (
+                c.action.in_(actions),
+                c.completed_at.is_(None),
+                c.parent_id.is_(None),
+                (c.deadline_at < now - overdue_since) | self._is_impossible(c.deadline_at, now, longest),
+                c.claimed_until.is_(None) | (c.claimed_until < now) | self._is_impossible(c.claimed_until, now, hold),
+            )
+            # A common table expression: PostgreSQL may evaluate a subquery again, and skip what it has locked itself.
+            free = select(c.id).where(*overdue).order_by(oldest).limit(most).with_for_update(skip_locked=True).cte()
             take = update(operations).where(c.id.in_(select(free.c.id)), *overdue).values(claimed_until=now + hold)
             return list((await connection.execute(take.returning(operations))).mappings())
 

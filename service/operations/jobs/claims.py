@@ -5,8 +5,10 @@ Each claim raises the job's epoch. By it a worker proves at each write that nobo
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, case, exists, func, literal, or_, select, tuple_, union_all, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from service.base.clock import utcnow
 from service.base.db import Database
@@ -46,6 +48,12 @@ class Claims:
 
     async def claim(self, kind: Kind, most: int) -> Sequence[Job]:
         """Up to `most` jobs that nobody works on, those that are due for the longest time first."""
+        async with self._database.write() as connection:
+            # Made here, as the time in it is: a lease that is given while this waits to begin ends later than any.
+            rows = (await connection.execute(self._claim(kind, most))).all()
+        return sorted(map(job_of, rows), key=lambda job: job.id)
+
+    def _claim(self, kind: Kind, most: int) -> ReturningUpdate[Any]:
         is_due = self._is_due(kind)
         # A common table expression, as PostgreSQL may evaluate a subquery again, and skip what it has locked itself.
         free = (
@@ -64,16 +72,13 @@ class Claims:
             "lease_owner": self._owner,
             "lease_until": self._database.clock(_held(kind)),
         }
-        claim = update(jobs).where(jobs.c.id.in_(select(free.c.id)), *is_due).values(taken).returning(*jobs.c)
-        async with self._database.write() as connection:
-            rows = (await connection.execute(claim)).all()
-        return sorted(map(job_of, rows), key=lambda job: job.id)
+        return update(jobs).where(jobs.c.id.in_(select(free.c.id)), *is_due).values(taken).returning(*jobs.c)
 
     async def renew(self, held: Sequence[Job]) -> Mapping[str, bool]:
         """Keep the leases of all that is held here; gives what is still ours, and whether it is asked to end."""
-        lease = case(*((jobs.c.kind == one.name, self._database.clock(_held(one))) for one in self._kinds.values()))
-        kept = update(jobs).where(*_are(held)).values(lease_until=lease)
         async with self._database.write() as connection:
+            lease = case(*((jobs.c.kind == one.name, self._database.clock(_held(one))) for one in self._kinds.values()))
+            kept = update(jobs).where(*_are(held)).values(lease_until=lease)
             rows = (await connection.execute(kept.returning(jobs.c.id, jobs.c.cancel_requested_at))).all()
         return {row.id: row.cancel_requested_at is not None for row in rows}
 

@@ -236,3 +236,15 @@ async def test_a_note_in_a_strangers_words_is_made_to_fit(ledger: Ledger, rows: 
     assert await ledger.complete(operation_id, Status.FAILED, note="a\0b" * 1000)
     [row] = await rows()
     assert (row["status"], row["note"][:5], len(row["note"])) == (Status.FAILED, "a?ba?", 512)
+
+
+async def test_what_is_opened_while_a_sweep_waits_to_begin_is_not_taken_for_impossible(
+    ledger: Ledger, database: Database
+) -> None:
+    longest = timedelta(seconds=10)
+    async with database.write() as connection:
+        sweep = asyncio.create_task(ledger.claim(ALL, overdue_since=NOW, hold=HOLD, longest=longest))
+        await asyncio.sleep(0)  # it waits for SQLite's one writer; PostgreSQL has many
+        opened = ledger._row(make_call(within=longest), intent(), Status.PENDING)
+        await connection.execute(insert(operations).values(opened))
+    assert await sweep == []
