@@ -17,6 +17,7 @@ from service.models.jobs import JobState
 from service.operations.calls import Json
 from service.operations.jobs.values import Ending, Item, LostError, Retry
 from service.operations.jobs.work import Work
+from tests.service.acts import Outage
 from tests.service.operations.jobs.conftest import Accept, MakeReplica, Within
 from tests.service.operations.jobs.kinds import Held, Made, ended, idle, kind
 
@@ -171,3 +172,35 @@ async def test_an_end_is_counted_once_it_is_committed(replica: MakeReplica, acce
     assert many() == before
     await within(end)
     assert many() == before + 1
+
+
+async def test_a_database_that_goes_away_amid_items_has_those_at_work_done_again_by_the_same_claim(
+    replica: MakeReplica, accept: Accept, database: Database
+) -> None:
+    at_once = 3
+    outage = Outage(database)
+    together = asyncio.Barrier(at_once)
+    begun: list[str] = []
+    told: list[list[str]] = []
+
+    async def act(item: Item) -> Json:
+        begun.append(item.key)
+        if not told:
+            await together.wait()
+            await outage.begin()
+        return {}
+
+    async def run(work: Work) -> Json:
+        await work.add_items([str(number) for number in range(5)])
+        try:
+            counts = await work.each_item(act, at_once=at_once)
+        finally:
+            told.append(sorted(begun))
+            begun.clear()
+            outage.end()
+        return counts.to_json()
+
+    jobs = replica(kind(run))
+    job = await ended(jobs, (await accept(jobs)).job.id)
+    assert told == [["0", "1", "2"], ["0", "1", "2", "3", "4"]]
+    assert (job.epoch, job.attempts, job.progress) == (1, 1, {"done": 5, "failed": 0, "todo": 0})
