@@ -30,7 +30,7 @@ from service.operations.jobs.jobs import Jobs
 from service.operations.jobs.requests import JobRequests
 from service.operations.jobs.schedules import Schedules
 from service.operations.ledger import Ledger
-from service.operations.runner import Operations
+from service.operations.operations import Operations
 from service.operations.sweep import Settlement
 from service.registry.documents import DOCUMENT_KINDS
 from service.registry.images import Images

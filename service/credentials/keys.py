@@ -22,7 +22,7 @@ from service.models.common import etag_of
 from service.models.keys import Key, KeyCreate, KeyPage, KeyRotate, NewKey, RotatedKey
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
 from service.operations.core import Core
-from service.operations.runner import Operations, Settling
+from service.operations.operations import Operations, Settling
 
 _EVERYWHERE = Binding(role=Role.ADMIN)
 

@@ -19,7 +19,7 @@ from service.clients.ecr.actions import LIST_TAGS, PULL, PUSH
 from service.models.audit import Status
 from service.models.tokens import Token, TokenAction, TokenRequest, TokenScope
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled
-from service.operations.runner import Operations, Settling
+from service.operations.operations import Operations, Settling
 from service.registry.registries import Registries
 
 _TOKEN_LIFE = timedelta(hours=12)

@@ -44,7 +44,7 @@ from service.models.workloads import WorkloadSpec
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
 from service.operations.jobs.values import Accepted
 from service.operations.jobs.waiters import Waiters
-from service.operations.runner import Act, Operations, Settling
+from service.operations.operations import Act, Operations, Settling
 from service.registry.registries import Registries
 
 

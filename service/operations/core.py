@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from service.base.db import Database
 from service.base.settings import Settings
 from service.operations.ledger import Ledger
-from service.operations.runner import Operations
+from service.operations.operations import Operations
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from service.models.documents import DocumentChange, DocumentDryRun
 from service.operations import settling
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
 from service.operations.document_kinds import Change, Document, DocumentKind
-from service.operations.runner import Operations, Settling
+from service.operations.operations import Operations, Settling
 
 
 @dataclass(frozen=True, slots=True)

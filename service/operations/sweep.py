@@ -18,7 +18,7 @@ from service.operations.calls import Settled
 from service.operations.cloudtrail_witness import CloudTrailWitness, TrailOf
 from service.operations.core import Core
 from service.operations.ledger import MOST_CLAIMED, Ledger, open_of
-from service.operations.runner import Operations
+from service.operations.operations import Operations
 
 _MOST_LOOKS = 16
 """At AWS at once, so that the sweep after an outage does not take the callers' share of its rates."""

@@ -15,7 +15,7 @@ from service.models.images import Image, ImagePage, ImageTagging, TaggedImage, W
 from service.models.references import Reference
 from service.operations import settling
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
-from service.operations.runner import Operations, Settling
+from service.operations.operations import Operations, Settling
 from service.registry import references
 from service.registry.registries import Registries
 

@@ -29,7 +29,7 @@ from service.models.repositories import (
 )
 from service.operations import settling
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
-from service.operations.runner import Operations, Settling
+from service.operations.operations import Operations, Settling
 from service.registry.registries import Registries
 
 _MOST_PAGES_READ = 10

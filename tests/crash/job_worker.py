@@ -28,7 +28,7 @@ from service.operations.jobs.kinds import Kind
 from service.operations.jobs.values import Accepted, Item, Retry
 from service.operations.jobs.work import Work
 from service.operations.ledger import Ledger
-from service.operations.runner import Operations
+from service.operations.operations import Operations
 from tests.service.calls import CALLER, intent, make_call
 
 KIND = "made"

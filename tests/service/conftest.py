@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, select
 from service.base.db import Database
 from service.base.tables import idempotency_keys, operations
 from service.operations.ledger import Ledger
-from service.operations.runner import Operations
+from service.operations.operations import Operations
 
 Rows = Callable[[], Awaitable[Sequence[RowMapping]]]
 Remembered = Callable[[], Awaitable[Sequence[str]]]

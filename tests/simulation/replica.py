@@ -11,7 +11,7 @@ from service.clients.aws.sessions import RegistryClients
 from service.credentials.tokens import Tokens
 from service.operations.documents import Documents
 from service.operations.ledger import Ledger
-from service.operations.runner import Operations
+from service.operations.operations import Operations
 from service.operations.sweep import Settlement
 from service.registry.images import Images
 from service.registry.policies import REPOSITORY_POLICY

@@ -18,7 +18,7 @@ from service.models.jobs import Job, JobError, JobEvent, JobPage, JobState
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Parent, Settled, nothing
 from service.operations.jobs import values
 from service.operations.jobs.jobs import Jobs
-from service.operations.runner import Operations, Settling
+from service.operations.operations import Operations, Settling
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from service.deployments.handover import Handover
 from service.models.audit import Status
 from service.operations.calls import Settled
 from service.operations.ledger import Ledger
-from service.operations.runner import Operations, Settling
+from service.operations.operations import Operations, Settling
 from service.operations.sweep import Settlement
 from tests.marks import only_sqlite
 from tests.service.acts import Look

@@ -12,7 +12,7 @@ from service.clients.broker import Credential
 from service.credentials.tokens import Tokens
 from service.models.audit import Status
 from service.models.tokens import TokenRequest
-from service.operations.runner import Operations
+from service.operations.operations import Operations
 from tests.service.calls import make_call
 from tests.service.conftest import Rows
 

@@ -23,7 +23,7 @@ from service.base.permits import permit
 from service.models.audit import Status
 from service.operations.calls import Done, Intent, Outcome, Settled
 from service.operations.ledger import Ledger
-from service.operations.runner import Operations, Settling
+from service.operations.operations import Operations, Settling
 from tests.service.acts import RESULT, Act, HeldAct, Look
 from tests.service.calls import CALLER, intent, make_call
 from tests.service.conftest import Remembered, Rows

@@ -17,7 +17,7 @@ from service.models.audit import Status
 from service.operations.calls import Settled
 from service.operations.documents import Documents
 from service.operations.ledger import Ledger
-from service.operations.runner import Operations
+from service.operations.operations import Operations
 from service.registry.images import Images
 from service.registry.policies import REPOSITORY_POLICY
 from service.registry.registries import Registries

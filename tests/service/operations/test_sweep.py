@@ -13,7 +13,7 @@ from service.base.errors import AwsThrottledError
 from service.models.audit import Status
 from service.operations.calls import Open, Settled
 from service.operations.ledger import Ledger
-from service.operations.runner import Operations, Settling
+from service.operations.operations import Operations, Settling
 from service.operations.sweep import Settlement
 from tests.service.acts import Act, Look, Outage
 from tests.service.calls import intent, make_call

@@ -18,7 +18,7 @@ from service.operations.jobs.jobs import Jobs
 from service.operations.jobs.kinds import Kind
 from service.operations.jobs.values import Accepted
 from service.operations.ledger import Ledger
-from service.operations.runner import Operations
+from service.operations.operations import Operations
 from tests.service.calls import CALLER, intent, make_call
 
 

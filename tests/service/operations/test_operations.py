@@ -32,7 +32,7 @@ from service.base.tables import keys
 from service.models.audit import Status
 from service.operations.calls import Intent, Json, Outcome, Settled
 from service.operations.ledger import Ledger
-from service.operations.runner import Operations, Settling
+from service.operations.operations import Operations, Settling
 from tests.service.acts import RESULT, Act, HeldAct, Look, Outage
 from tests.service.calls import intent, make_call
 from tests.service.conftest import Remembered, Rows
