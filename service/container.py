@@ -31,7 +31,7 @@ from service.operations.jobs.requests import JobRequests
 from service.operations.jobs.schedules import Schedules
 from service.operations.ledger import Ledger
 from service.operations.operations import Operations
-from service.operations.sweep import Settlement
+from service.operations.settlement import Settlement
 from service.registry.documents import DOCUMENT_KINDS
 from service.registry.images import Images
 from service.registry.registries import Registries

@@ -25,7 +25,7 @@ from service.base.settings import RegistrySettings, Settings
 from service.container import Container
 from service.operations.document_kinds import Change, Document, DocumentKind
 from service.operations.documents import Documents
-from service.operations.sweep import Settlement
+from service.operations.settlement import Settlement
 from tests.conftest import Connect, MakeKey
 from tests.marks import only_sqlite
 from tests.opened import opened

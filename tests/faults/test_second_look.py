@@ -15,7 +15,7 @@ from sandbox.server import Sandbox
 from service.base.clock import running
 from service.base.settings import Settings
 from service.iam.templates import cross_account_pull
-from service.operations.sweep import Settlement
+from service.operations.settlement import Settlement
 from tests.conftest import Connect, MakeKey
 from tests.marks import only_sqlite
 from tests.opened import opened

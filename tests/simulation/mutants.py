@@ -8,7 +8,7 @@ from service.models.audit import Status
 from service.operations.calls import Call, Done, Intent, Open, Settled, Twin
 from service.operations.ledger import Ledger
 from service.operations.operations import Act, Operations, Settling, T
-from service.operations.sweep import Row, Settlement
+from service.operations.settlement import Row, Settlement
 from tests.simulation.replica import Replica
 
 

@@ -12,7 +12,7 @@ from service.credentials.tokens import Tokens
 from service.operations.documents import Documents
 from service.operations.ledger import Ledger
 from service.operations.operations import Operations
-from service.operations.sweep import Settlement
+from service.operations.settlement import Settlement
 from service.registry.images import Images
 from service.registry.policies import REPOSITORY_POLICY
 from service.registry.registries import Registries

@@ -14,7 +14,7 @@ from service.models.audit import Status
 from service.operations.calls import Settled
 from service.operations.ledger import Ledger
 from service.operations.operations import Operations, Settling
-from service.operations.sweep import Settlement
+from service.operations.settlement import Settlement
 from tests.marks import only_sqlite
 from tests.service.acts import Look
 from tests.service.calls import intent, make_call

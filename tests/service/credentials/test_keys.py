@@ -19,7 +19,7 @@ from service.models.keys import KeyCreate
 from service.operations.calls import Call
 from service.operations.ledger import Ledger
 from service.operations.operations import Operations
-from service.operations.sweep import Settlement
+from service.operations.settlement import Settlement
 from tests.service.calls import intent, make_call
 from tests.service.conftest import Rows
 
