@@ -15,7 +15,7 @@ from service.base.errors import NotFoundError
 from service.base.tasks import or_none
 from service.clients.registry import Registry
 from service.models.documents import DocumentChange, DocumentDryRun
-from service.operations import settling
+from service.operations import verdicts
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
 from service.operations.document_kinds import Change, Document, DocumentKind
 from service.operations.operations import Operations, Settling
@@ -192,13 +192,13 @@ class Documents:
     async def _settle_put(self, operation: Open) -> Settled:
         state = await self._place_of(operation).state_or_none()
         asked = {"sha256": operation.request["sha256"]}
-        return settling.change(
+        return verdicts.change(
             operation, state.facts(), asked, result=operation.request["document"], found=state.document
         )
 
     async def _settle_delete(self, operation: Open) -> Settled:
         state = await self._place_of(operation).state_or_none()
-        return settling.deletion(operation, state.facts() if state.kept else None, found=state.document)
+        return verdicts.deletion(operation, state.facts() if state.kept else None, found=state.document)
 
     def _place_of(self, operation: Open) -> _Place:
         return self._place(operation.registry, operation.request["name"])

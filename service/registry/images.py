@@ -13,7 +13,7 @@ from service.clients.oci.manifests import Manifest
 from service.clients.registry import Registry
 from service.models.images import Image, ImagePage, ImageTagging, TaggedImage, Withheld
 from service.models.references import Reference
-from service.operations import settling
+from service.operations import verdicts
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
 from service.operations.operations import Operations, Settling
 from service.registry import references
@@ -125,11 +125,11 @@ class Images:
         state = await _state(registry, image)
         wanted = await _wanted(registry, operation)
         result = _tagged(registry, image.repository, _tag_of(image), wanted).model_dump()
-        return settling.change(operation, state | {"wanted": wanted}, {"digest": wanted}, result=result, found=state)
+        return verdicts.change(operation, state | {"wanted": wanted}, {"digest": wanted}, result=result, found=state)
 
     async def _settle_delete(self, operation: Open) -> Settled:
         state = await _state(self._registries.find(operation.registry), Reference.parse(operation.request["reference"]))
-        return settling.deletion(operation, state if state["digest"] else None, found=state)
+        return verdicts.deletion(operation, state if state["digest"] else None, found=state)
 
 
 async def _state(registry: Registry, image: Reference) -> Json:

@@ -27,7 +27,7 @@ from service.models.repositories import (
     RepositoryUpdate,
     TagSettings,
 )
-from service.operations import settling
+from service.operations import verdicts
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
 from service.operations.operations import Operations, Settling
 from service.registry.registries import Registries
@@ -152,15 +152,15 @@ class Repositories:
         if repository is None:
             return Settled(Status.UNKNOWN, "the repository is gone")
         asked = {field: value for field, value in _asked(change).items() if field not in operation.applied}
-        return settling.fields(operation, _facts(repository, change), asked, result=repository.model_dump(mode="json"))
+        return verdicts.fields(operation, _facts(repository, change), asked, result=repository.model_dump(mode="json"))
 
     async def _settle_delete(self, operation: Open) -> Settled:
         repository = await or_none(
             self._registries.find(operation.registry).repositories.get(operation.request["name"])
         )
         if repository is None:
-            return settling.deletion(operation, None, found=None)
-        return settling.deletion(operation, _creation(repository), found=repository.model_dump(mode="json"))
+            return verdicts.deletion(operation, None, found=None)
+        return verdicts.deletion(operation, _creation(repository), found=repository.model_dump(mode="json"))
 
 
 def _creation(repository: Repository | None) -> Json:
