@@ -18,6 +18,7 @@ from service.operations.jobs.work import Work
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 3.0
 """Seconds, while the database is away."""
 _EXHAUSTED = {"code": "job_given_up", "detail": "Whoever began it went away in the midst of it, each time."}
+_OVERDUE = {"code": "job_overdue", "detail": "It took longer than such a job may."}
 
 log = structlog.get_logger()
 
@@ -55,14 +56,17 @@ class Attempt:
         except DatabaseError:
             raise
         except CancelledJobError:
-            await self._end(JobState.CANCELLED)
+            if self._work.is_overdue:
+                await self._end(JobState.FAILED, error=_OVERDUE)
+            else:
+                await self._end(JobState.CANCELLED)
         except WharfingerError as error:
             return await self._trip(error)
         return None
 
     async def _run_kind(self) -> None:
         job = self._work.job
-        if job.cancel_requested_at is not None:
+        if job.cancel_requested_at is not None or self._work.is_overdue:
             raise CancelledJobError(job.id)
         try:
             await self._succeed()
@@ -90,7 +94,8 @@ class Attempt:
     async def _trip(self, error: WharfingerError) -> timedelta | None:
         """Fail, where trying again is no use or has been of none; else wait and try again."""
         told, job = {"code": error.code, "detail": error.whole_detail}, self._work.job
-        if not error.retryable or (job.max_attempts is not None and job.attempts >= job.max_attempts):
+        is_last = job.max_attempts is not None and job.attempts >= job.max_attempts
+        if not error.retryable or is_last or self._work.is_overdue:
             await self._end(JobState.FAILED, error=told)
             return None
         pause = _pause(self._kind.retry, job.attempts)

@@ -23,6 +23,9 @@ class Kind:
     pause. An error that is retryable is such a pause, any other is the job's end; `LostError` is to be let through."""
     lease: timedelta = timedelta(seconds=5)
     """Within it, the job of a replica that died goes on elsewhere."""
+    longest: timedelta = timedelta(days=1)
+    """How long a job may take from when it was first begun, pauses included. Past it no step and no item is begun, and
+    the job fails: its key is not held for good by a run that never ends."""
     concurrency: int = 16
     """How many one replica claims. Those that it accepts itself come on top: a request does not wait for them."""
     retry: Retry = field(default_factory=Retry)

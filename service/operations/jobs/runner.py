@@ -104,7 +104,8 @@ class Runner:
     def begin(self, job: Job) -> None:
         """Run a job that this replica has claimed."""
         self.drop(job.id)
-        work = Work(job, store=self._store, items=self._items, ledger=self._ledger)
+        longest = self._kinds[job.kind].longest
+        work = Work(job, longest=longest, store=self._store, items=self._items, ledger=self._ledger)
         task = asyncio.create_task(self._run(work), name=f"job {job.id}")
         held = self._held[job.id] = _Held(work, task)
         self.tasks.add(task)
@@ -126,14 +127,14 @@ class Runner:
             self._claim.wake()
 
     async def renew(self) -> None:
-        """Keep all leases; stop what is not ours any more, and what is asked to end as soon as it is amid no step."""
+        """Keep all leases; stop what is not ours any more, and what is to end as soon as it is amid no step."""
         held = list(self._held.values())
         kept = await self._claims.renew([one.work.job for one in held]) if held else {}
         for one in held:
             is_asked_to_end = kept.get(one.work.job.id)
             if is_asked_to_end is None:
                 _stop(one.task)
-            elif is_asked_to_end:
+            elif is_asked_to_end or one.work.is_overdue:
                 one.work.is_cancelled.set()
                 if not one.work.is_amid_step:
                     _stop(one.task)

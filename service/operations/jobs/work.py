@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.access.actions import Action, Step
+from service.base.clock import utcnow
 from service.models.jobs import JobState
 from service.operations.calls import Json, Write
 from service.operations.jobs.items import Counts, ItemAct, Items
@@ -19,15 +20,22 @@ from service.operations.ledger import Ledger
 class Work:
     """A job that this worker has claimed. Each write asks whether it still has: `LostError` where it has not."""
 
-    def __init__(self, job: Job, *, store: JobStore, items: Items, ledger: Ledger) -> None:
+    def __init__(self, job: Job, *, longest: timedelta, store: JobStore, items: Items, ledger: Ledger) -> None:
+        """:param longest: how long the job may take, of its kind."""
         self.job = job
         self.is_cancelled = asyncio.Event()
-        """Set once somebody has asked to end the job: no step and no item is begun any more."""
+        """Set once somebody has asked to end the job, or its time is up: no step and no item is begun any more."""
         self.is_finished = False
         """Whether `finish` has ended the job."""
+        self._longest = longest
         self._store = store
         self._items = items
         self._steps = Steps(ledger=ledger, parent=job.parent, guard=self.write)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the job has taken longer than its kind may."""
+        return self.job.started_at is not None and utcnow() - self.job.started_at > self._longest
 
     @property
     def is_amid_step(self) -> bool:

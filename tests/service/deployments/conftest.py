@@ -76,7 +76,8 @@ class Replica:
         await self.work(job).note(None, {}, write=write)
 
     def work(self, job: Job) -> Work:
-        return Work(job, store=self.jobs.store, items=self._items, ledger=self._ledger)
+        longest = self.jobs.kinds[job.kind].longest
+        return Work(job, longest=longest, store=self.jobs.store, items=self._items, ledger=self._ledger)
 
     async def cancel(self, deployment_id: str) -> bool:
         async with self._database.write() as connection:

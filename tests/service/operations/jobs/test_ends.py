@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.access.actions import Step
+from service.base.clock import utcnow
 from service.base.db import Database
 from service.base.errors import ClusterUnavailableError, ConflictError, FieldError, InvalidError
 from service.base.tables import job_items
+from service.base.tables import jobs as job_rows
 from service.models.jobs import JobState
 from service.operations.calls import Json
 from service.operations.jobs.jobs import Jobs
@@ -86,6 +89,38 @@ async def test_a_job_whose_workers_die_of_it_is_given_up(
         await forsake(job_id)
     job = await ended(jobs, job_id)
     assert (job.state, (job.error or {})["code"]) == (JobState.FAILED, "job_given_up")
+
+
+async def test_a_run_that_never_ends_is_stopped_once_its_time_is_up(replica: MakeReplica, accept: Accept) -> None:
+    jobs = replica(kind(Made(Held()), longest=timedelta(milliseconds=200)))
+    job = await ended(jobs, (await accept(jobs)).job.id)
+    assert (job.state, (job.error or {})["code"]) == (JobState.FAILED, "job_overdue")
+    await idle(jobs)
+
+
+async def test_a_job_that_is_claimed_past_its_time_is_not_begun(
+    replica: MakeReplica, accept: Accept, database: Database
+) -> None:
+    made = Made()
+    jobs = replica(kind(made), is_working=False)
+    job_id = (await accept(jobs)).job.id
+    async with database.write() as connection:
+        await connection.execute(update(job_rows).values(started_at=utcnow() - timedelta(days=1, seconds=1)))
+    await jobs.runner.claim()
+    assert ((await ended(jobs, job_id)).error or {})["code"] == "job_overdue"
+    assert made.runs == []
+
+
+async def test_past_its_time_a_job_fails_by_what_it_would_else_be_tried_again_for(
+    replica: MakeReplica, accept: Accept
+) -> None:
+    async def run(work: Work) -> Json:
+        work.job = replace(work.job, started_at=utcnow() - timedelta(days=1, seconds=1))
+        raise AWAY
+
+    jobs = replica(kind(run, retry=Retry()))
+    job = await ended(jobs, (await accept(jobs)).job.id)
+    assert (job.state, (job.error or {})["code"]) == (JobState.FAILED, "cluster_unavailable")
 
 
 async def test_a_job_that_waits_is_cancelled_at_once(replica: MakeReplica, accept: Accept, within: Within) -> None:
