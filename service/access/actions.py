@@ -64,7 +64,7 @@ class Step(StrEnum):
     JOB_SCHEDULE = "job.schedule"
 
 
-READS = frozenset(
+READ_ACTIONS = frozenset(
     {
         Action.REPOSITORY_READ,
         Action.DEPLOYMENT_READ,
@@ -86,7 +86,7 @@ RIGHTS = frozenset(
     }
 )
 """Asked for beside another action, whose row it is."""
-CHANGES = frozenset(Action) - READS - RIGHTS
+CHANGES = frozenset(Action) - READ_ACTIONS - RIGHTS
 """Each leaves a row, and has a way in which that is settled (`Operations.settles`)."""
 
 _EVERYONE = frozenset(Role)
