@@ -20,10 +20,11 @@ from api import (
     tokens,
 )
 from api.http import problems
+from api.http.bodies import BodyLimit
 from api.http.deps import CONTAINER, READINESS, Readiness
 from api.http.docs import serve_docs
 from api.http.head import HeadAsGet
-from api.http.middleware import BodyLimit, RequestContext
+from api.http.middleware import RequestContext
 from api.http.openapi import describe
 from api.http.problems import declare
 from service.base.errors import (

@@ -1,18 +1,15 @@
-"""What every request passes: an id, a limit on its body, a log line, a figure. Plain ASGI: microseconds."""
+"""What every request passes: an id, a log line, a figure. Plain ASGI: microseconds."""
 
 import asyncio
 import re
 import time
 from collections.abc import MutableMapping
-from datetime import timedelta
 from functools import cache
 from typing import Any
 
 import structlog
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.deps import KEY_HEADER, READINESS
@@ -20,8 +17,6 @@ from api.http.problems import defect, render
 from service.base.clock import new_id
 from service.base.errors import (
     OutcomeUnknownError,
-    RequestTimeoutError,
-    TooLargeError,
     UnavailableError,
     WharfingerError,
 )
@@ -86,66 +81,6 @@ def _cut_off(scope: Scope) -> WharfingerError:
     is_keyed = KEY_HEADER in Headers(scope=scope)
     text = "This process ended before the answer was there; the audit trail will have what became of it."
     return OutcomeUnknownError(text, retry_after=5, retryable=is_keyed)
-
-
-class BodyLimit:
-    """Refuses a body over the limit, also one whose length was not announced, and one that does not come in time."""
-
-    def __init__(self, app: ASGIApp, most: int, within: timedelta) -> None:
-        self._app = app
-        self._most = most
-        self._within = within.total_seconds()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        announced = Headers(scope=scope).get("content-length", "0")
-        seen = int(announced) if announced.isascii() and announced.isdigit() else 0
-        if seen > self._most:
-            await self._refuse(scope, receive, send)
-            return
-        await self._app(scope, _Body(receive, self._most, self._within), send)
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await render(Request(scope).state.request_id, _too_large(self._most))(scope, receive, send)
-
-
-class _Body:
-    """The body of one request, part by part."""
-
-    def __init__(self, receive: Receive, most: int, within: float) -> None:
-        self._receive = receive
-        self._most = most
-        self._within = within
-        self._ends: float | None = None
-        self._left = most
-        self._is_complete = False
-
-    async def __call__(self) -> Message:
-        if self._is_complete:
-            return await self._receive()  # that the caller hung up, whenever they do
-        if self._ends is None:
-            self._ends = asyncio.get_running_loop().time() + self._within
-        try:
-            async with asyncio.timeout_at(self._ends):
-                message = await self._receive()
-        except TimeoutError:
-            # Any other exception would become a 400: FastAPI lets only its own kind out of reading a body.
-            raise HTTPException(RequestTimeoutError.status) from _too_slow(self._within)
-        self._is_complete = not message.get("more_body", False)
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
-            raise HTTPException(TooLargeError.status) from _too_large(self._most)
-        return message
-
-
-def _too_large(most: int) -> WharfingerError:
-    return TooLargeError(f"A request body has at most {most} bytes.")
-
-
-def _too_slow(within: float) -> WharfingerError:
-    return RequestTimeoutError(f"A request body comes within {within:g} seconds.")
 
 
 @cache
