@@ -1,13 +1,12 @@
 """`/v1/deployments`: create, list, get, follow, roll back, cancel, delete."""
 
 from typing import Annotated, Any
-from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from api.http.answers import PLAIN_TEXT, TAGGED, Http
-from api.http.deps import Cursor, Limit, RegistryName
+from api.http.deps import WAIT, Cursor, Limit, RegistryName, Wait, WorkId
 from api.http.paths import path_of
 from api.http.problems import declare
 from api.http.routing import KeyedRoute
@@ -39,11 +38,8 @@ from service.operations.calls import Call, Done
 
 router = APIRouter(prefix="/v1/deployments", tags=["deployments"], route_class=KeyedRoute)
 
-Id = Annotated[UUID, Path(description="As `Location` has it")]
-_WAIT = "Seconds to wait for the end: 200 when it succeeded, 409 when it failed, 504 when it goes on"
 _UNKEYED = "; 0 does not wait. Asked again without an `Idempotency-Key`, it is another deployment"
-Wait = Annotated[float | None, Query(ge=0, le=3600, description=_WAIT)]
-WaitOfChange = Annotated[float | None, Query(ge=0, le=3600, description=_WAIT + _UNKEYED)]
+WaitOfChange = Annotated[float | None, Query(ge=0, le=3600, description=WAIT + _UNKEYED)]
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     200: {"model": Deployment, "description": "It succeeded within the time to wait"} | PLAIN_TEXT[200],
     202: {"model": Deployment, "description": "Accepted; `Location` says where to look"},
@@ -115,7 +111,7 @@ async def list_deployments(
     responses=PLAIN_TEXT | TAGGED | declare(NotFoundError, DeploymentFailedError, WaitTimeoutError),
     response_model=Deployment,
 )
-async def get_deployment(deployment_id: Id, http: Http, wait: Wait = None) -> object:
+async def get_deployment(deployment_id: WorkId, http: Http, wait: Wait = None) -> object:
     deployments, name = http.services.deployments, str(deployment_id)
     if wait is None:
         deployment = await deployments.get(http.caller, name)
@@ -132,7 +128,7 @@ async def get_deployment(deployment_id: Id, http: Http, wait: Wait = None) -> ob
     responses=stream_of("DeploymentEvent") | declare(NotFoundError),
     response_class=StreamingResponse,
 )
-async def get_deployment_events(deployment_id: Id, http: Http, last_event_id: LastEventId = 0) -> StreamingResponse:
+async def get_deployment_events(deployment_id: WorkId, http: Http, last_event_id: LastEventId = 0) -> StreamingResponse:
     deployments, name = http.services.deployments, str(deployment_id)
     await deployments.get(http.caller, name)
     return http.event_stream(deployments.events(http.caller, name, last_event_id))
@@ -148,7 +144,7 @@ async def get_deployment_events(deployment_id: Id, http: Http, last_event_id: La
     response_model=Deployment,
 )
 async def roll_back_deployment(
-    deployment_id: Id, http: Http, wait: WaitOfChange = None, body: DeploymentRollback = _THE_LAST
+    deployment_id: WorkId, http: Http, wait: WaitOfChange = None, body: DeploymentRollback = _THE_LAST
 ) -> object:
     call = await http.call()
     return await _answer(http, call, await http.services.deployments.rollback(call, str(deployment_id), body.to), wait)
@@ -161,7 +157,7 @@ async def roll_back_deployment(
     description="To undo what it did, roll back or deploy anew.",
     responses=declare(NotFoundError, ConflictError),
 )
-async def cancel_deployment(deployment_id: Id, http: Http) -> Deployment:
+async def cancel_deployment(deployment_id: WorkId, http: Http) -> Deployment:
     http.note(await http.services.deployments.cancel(await http.call(), str(deployment_id)))
     return http.tagged(await http.services.deployments.get(http.caller, str(deployment_id)))
 
@@ -176,7 +172,7 @@ async def cancel_deployment(deployment_id: Id, http: Http) -> Deployment:
     response_model=Deployment,
 )
 async def delete_deployment(
-    deployment_id: Id,
+    deployment_id: WorkId,
     http: Http,
     wait: WaitOfChange = None,
     force: Annotated[bool, Query(description="Also where another deployment of the target is newer")] = False,

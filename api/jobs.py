@@ -1,13 +1,12 @@
 """`/v1/jobs`: list, get, follow, cancel, retry: every kind of long work."""
 
 from typing import Annotated
-from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from api.http.answers import TAGGED, Http
-from api.http.deps import PRINTABLE, Cursor, Limit
+from api.http.deps import PRINTABLE, Cursor, Limit, Wait, WorkId
 from api.http.paths import path_of
 from api.http.problems import declare
 from api.http.routing import KeyedRoute
@@ -17,16 +16,6 @@ from service.models.jobs import Job, JobPage, JobState
 from service.operations.jobs.requests import JobFilter
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=KeyedRoute)
-
-Id = Annotated[UUID, Path(description="As `Location` has it")]
-Wait = Annotated[
-    float | None,
-    Query(
-        ge=0,
-        le=3600,
-        description="Seconds to wait for the end: 200 when it succeeded, 409 when not, 504 when it goes on",
-    ),
-]
 
 
 @router.get(
@@ -58,7 +47,7 @@ async def list_jobs(
     description="One's own, or any for an auditor or an admin.",
     responses=TAGGED | declare(NotFoundError, JobFailedError, WaitTimeoutError),
 )
-async def get_job(job_id: Id, http: Http, wait: Wait = None) -> Job:
+async def get_job(job_id: WorkId, http: Http, wait: Wait = None) -> Job:
     requests, name = http.services.job_requests, str(job_id)
     if wait is None:
         return http.tagged(await requests.get(http.caller, name))
@@ -74,7 +63,7 @@ async def get_job(job_id: Id, http: Http, wait: Wait = None) -> Job:
     responses=stream_of("JobEvent") | declare(NotFoundError),
     response_class=StreamingResponse,
 )
-async def get_job_events(job_id: Id, http: Http, last_event_id: LastEventId = 0) -> StreamingResponse:
+async def get_job_events(job_id: WorkId, http: Http, last_event_id: LastEventId = 0) -> StreamingResponse:
     requests, name = http.services.job_requests, str(job_id)
     await requests.get(http.caller, name)
     return http.event_stream(requests.events(http.caller, name, last_event_id))
@@ -87,7 +76,7 @@ async def get_job_events(job_id: Id, http: Http, last_event_id: LastEventId = 0)
     description="What it has done stays done. One that is asked to end does so between two of its steps.",
     responses=declare(NotFoundError, ConflictError),
 )
-async def cancel_job(job_id: Id, http: Http) -> Job:
+async def cancel_job(job_id: WorkId, http: Http) -> Job:
     http.note(await http.services.job_requests.cancel(await http.call(), str(job_id)))
     return http.tagged(await http.services.job_requests.get(http.caller, str(job_id)))
 
@@ -101,7 +90,7 @@ async def cancel_job(job_id: Id, http: Http) -> Job:
     "again. A kind may refuse (`job_not_repeatable`): a deployment is asked for anew.",
     responses=declare(NotFoundError, ConflictError),
 )
-async def retry_job(job_id: Id, http: Http) -> Job:
+async def retry_job(job_id: WorkId, http: Http) -> Job:
     done = await http.services.job_requests.retry(await http.call(), str(job_id))
     http.note(done)
     http.set_location(path_of(LongWork("job", done.value)))

@@ -2,8 +2,9 @@
 
 import asyncio
 from typing import Annotated, cast
+from uuid import UUID
 
-from fastapi import Query, Request
+from fastapi import Path, Query, Request
 from fastapi.dependencies.models import Dependant
 
 from service.base.errors import FieldError, ParameterError
@@ -69,3 +70,6 @@ RegistryName = Annotated[
 ]
 Cursor = Annotated[str | None, Query(max_length=4096, description="`next_cursor` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most items of one page")]
+WorkId = Annotated[UUID, Path(description="As `Location` has it")]
+WAIT = "Seconds to wait for the end: 200 when it succeeded, 409 when not, 504 when it goes on"
+Wait = Annotated[float | None, Query(ge=0, le=3600, description=WAIT)]

@@ -1,8 +1,8 @@
 """Deployments: accept, list, get, follow, roll back, cancel, delete. What runs them is `rollouts`."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Self
 from uuid import UUID
@@ -17,7 +17,6 @@ from service.base.errors import (
     DeploymentFailedError,
     LongWork,
     NotFoundError,
-    WaitTimeoutError,
 )
 from service.clusters.clusters import Clusters
 from service.deployments.checks import DeploymentChecks
@@ -215,29 +214,17 @@ class Deployments:
 
         :raises DeploymentFailedError: it ended otherwise. :raises WaitTimeoutError: it goes on.
         """
-        ends = asyncio.get_running_loop().time() + seconds
-        while True:
-            deployment = await self.get(caller, deployment_id)
-            if deployment.status.is_final:
-                return _succeeded(deployment)
-            left = ends - asyncio.get_running_loop().time()
-            if left <= 0:
-                text = f"Deployment {deployment_id} is {deployment.status}."
-                after = 1 if is_repeatable else None
-                work = LongWork("deployment", deployment_id)
-                raise WaitTimeoutError(text, retry_after=after, retryable=is_repeatable, work=work)
-            await self._waiters.changed(deployment_id, left)
+        work, get = LongWork("deployment", deployment_id), partial(self.get, caller, deployment_id)
+        ended = await self._waiters.end(work, get, lambda one: one.status, seconds, is_repeatable=is_repeatable)
+        return _succeeded(ended)
 
-    async def events(self, caller: Caller, deployment_id: str, after: int) -> AsyncGenerator[DeploymentEvent]:
+    def events(self, caller: Caller, deployment_id: str, after: int) -> AsyncGenerator[DeploymentEvent]:
         """What happened and what happens, until the deployment is over."""
-        while True:
-            record = await self._known(caller, deployment_id)
-            for event in await self._store.events(deployment_id, after):
-                after = event.number
-                yield event
-            if record.finished_at is not None:
-                return
-            await self._waiters.changed(deployment_id)
+
+        async def is_over() -> bool:
+            return (await self._known(caller, deployment_id)).finished_at is not None
+
+        return self._waiters.events(deployment_id, is_over, partial(self._store.events, deployment_id), after)
 
     async def _accept(self, call: Call, intent: Intent[_Made], act: Act[_Made]) -> Done[str]:
         """The id of the deployment that was accepted, which this process begins at once."""

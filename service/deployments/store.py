@@ -4,12 +4,12 @@ Who runs one is the job's affair; a write to one that is over is refused all the
 before ends deployments without their jobs. Rows are locked in the order job, target, deployment, log.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, case, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,8 +21,10 @@ from service.deployments.record import DeploymentRecord, Place
 from service.deployments.values import forget, forget_everywhere
 from service.models.deployments import DeploymentEvent, DeploymentKind, DeploymentStatus
 from service.operations.calls import Json
+from service.operations.jobs.event_log import EventLog
 from service.operations.jobs.values import LostError
 
+_EVENTS = EventLog(deployment_events, "deployment_id", DeploymentEvent)
 _PLACE = (deployments.c.cluster, deployments.c.namespace, deployments.c.name)
 
 Guard = Callable[[AsyncConnection, int], Awaitable[None]]
@@ -43,7 +45,8 @@ class DeploymentStore:
         row = asdict(place) | facts | {"generation": generation, "status": DeploymentStatus.ACCEPTED, "urls": []}
         row |= {"keeps_values": bool(facts["spec"].get("env")), "accepted_at": utcnow()}
         await connection.execute(insert(deployments).values(row))
-        await _log(connection, facts["id"], "accepted", {"generation": generation, "image_uri": facts["image_uri"]})
+        told = {"generation": generation, "image_uri": facts["image_uri"]}
+        await _EVENTS.add(connection, facts["id"], "accepted", told)
         over = {"status": DeploymentStatus.SUPERSEDED, "superseded_by": facts["id"], "finished_at": utcnow()}
         older = (*_of(place), deployments.c.generation < generation, deployments.c.finished_at.is_(None))
         ended = update(deployments).where(*older).values(over).returning(deployments.c.id)
@@ -51,7 +54,7 @@ class DeploymentStore:
         if superseded:
             await forget(connection, *_of(place))
         for one in superseded:
-            await _log(connection, one, DeploymentStatus.SUPERSEDED, {"by": facts["id"]})
+            await _EVENTS.add(connection, one, DeploymentStatus.SUPERSEDED, {"by": facts["id"]})
 
     async def get(self, deployment_id: str) -> DeploymentRecord | None:
         return await self._first(select(deployments).where(deployments.c.id == deployment_id))
@@ -106,20 +109,17 @@ class DeploymentStore:
             return False
         if values.get("finished_at") is not None:
             await forget(connection, *_of(Place(*place)))
-        await _log(connection, deployment_id, event, data)
+        await _EVENTS.add(connection, deployment_id, event, data)
         return True
 
     async def events(self, deployment_id: str, after: int) -> Sequence[DeploymentEvent]:
-        c = deployment_events.c
-        later = (c.deployment_id == deployment_id, c.number > after)
-        rows = await self._database.fetch(select(c.number, c.at, c.type, c.data).where(*later).order_by(c.number))
-        return [DeploymentEvent(number=one.number, at=one.at, type=one.type, data=one.data) for one in rows]
+        return await _EVENTS.after(self._database, deployment_id, after)
 
     async def forget_events(self, keep: timedelta) -> None:
         """Drop the logs of what ended long ago; the deployments themselves stay."""
         old = select(deployments.c.id).where(deployments.c.finished_at < utcnow() - keep)
         async with self._database.write() as connection:
-            await connection.execute(delete(deployment_events).where(deployment_events.c.deployment_id.in_(old)))
+            await _EVENTS.forget(connection, old)
 
     async def forget_values(self, keep: timedelta) -> None:
         """Drop the values of environments that an older version left, and those of what was removed long ago."""
@@ -145,13 +145,3 @@ class DeploymentStore:
 
 def _of(place: Place) -> tuple[ColumnElement[bool], ...]:
     return tuple(deployments.c[name] == value for name, value in asdict(place).items())
-
-
-async def _log(connection: AsyncConnection, deployment_id: str, event: str, data: Mapping[str, Any]) -> None:
-    c = deployment_events.c
-    last = select(func.coalesce(func.max(c.number), 0)).where(c.deployment_id == deployment_id).scalar_subquery()
-    await connection.execute(
-        insert(deployment_events).values(
-            deployment_id=deployment_id, number=last + 1, at=utcnow(), type=str(event), data=dict(data)
-        )
-    )

@@ -1,8 +1,8 @@
 """Jobs as callers ask for them: everybody their own, auditors and admins all of them."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,7 +11,7 @@ from service.access import authz
 from service.access.actions import Action
 from service.access.authz import Caller, Target
 from service.base import paging
-from service.base.errors import ConflictError, JobFailedError, LongWork, NotFoundError, WaitTimeoutError
+from service.base.errors import ConflictError, JobFailedError, LongWork, NotFoundError
 from service.base.tables import jobs
 from service.models.audit import Status
 from service.models.jobs import Job, JobError, JobEvent, JobPage, JobState
@@ -59,25 +59,18 @@ class JobRequests:
 
         :raises JobFailedError: it ended otherwise. :raises WaitTimeoutError: it goes on.
         """
-        ends = asyncio.get_running_loop().time() + seconds
-        while not (job := await self.get(caller, job_id)).state.is_final:
-            left = ends - asyncio.get_running_loop().time()
-            if left <= 0:
-                text, work = f"Job {job_id} is {job.state}.", LongWork("job", job_id)
-                raise WaitTimeoutError(text, retry_after=1, retryable=True, work=work)
-            await self._jobs.store.waiters.changed(job_id, left)
-        return _succeeded(job)
+        work, get = LongWork("job", job_id), partial(self.get, caller, job_id)
+        waiters = self._jobs.store.waiters
+        return _succeeded(await waiters.end(work, get, lambda job: job.state, seconds, is_repeatable=True))
 
-    async def events(self, caller: Caller, job_id: str, after: int) -> AsyncGenerator[JobEvent]:
+    def events(self, caller: Caller, job_id: str, after: int) -> AsyncGenerator[JobEvent]:
         """What happened and what happens, until the job is over."""
-        while True:
-            job = await self._known(caller, job_id)
-            for event in await self._jobs.store.events(job_id, after):
-                after = event.number
-                yield JobEvent(number=event.number, at=event.at, type=event.type, data=event.data)
-            if job.state.is_final:
-                return
-            await self._jobs.store.waiters.changed(job_id)
+
+        async def is_over() -> bool:
+            return (await self._known(caller, job_id)).state.is_final
+
+        store = self._jobs.store
+        return store.waiters.events(job_id, is_over, partial(store.events, job_id), after)
 
     async def cancel(self, call: Call, job_id: str) -> Done[None]:
         """End a job that nobody works on; ask the worker of another to end it.

@@ -6,9 +6,8 @@ has claimed the job since. A job's row is locked first, before its log, its step
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, delete, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,11 +16,14 @@ from service.base.clock import utcnow
 from service.base.db import Database, when_committed
 from service.base.tables import job_events, job_items, jobs
 from service.base.telemetry import JOBS
-from service.models.jobs import JobState
+from service.models.jobs import JobEvent, JobState
 from service.operations.calls import Json, Parent, Write
+from service.operations.jobs.event_log import EventLog
 from service.operations.jobs.values import Ending, Job, LostError, job_of
 from service.operations.jobs.waiters import Waiters
 from service.operations.ledger import Ledger
+
+_EVENTS = EventLog(job_events, "job_id", JobEvent)
 
 CLOSED = "it was at work when the job ended, and nobody looked what became of it"
 
@@ -43,7 +45,7 @@ class JobStore:
         found = (await connection.execute(new.returning(*jobs.c))).first()
         if found is None:
             return None
-        await _log(connection, parent.id, "accepted", {})
+        await _EVENTS.add(connection, parent.id, "accepted", {})
         return job_of(found)
 
     async def get(self, job_id: str) -> Job | None:
@@ -85,7 +87,7 @@ class JobStore:
             if write is not None:
                 await write(connection)
             if event is not None:
-                await _log(connection, job.id, event, data)
+                await _EVENTS.add(connection, job.id, event, data)
         self.waiters.tell(job.id)
 
     async def finish(self, job: Job, ending: Ending, write: Write | None) -> None:
@@ -111,7 +113,7 @@ class JobStore:
         """Ask the worker of a job that is `live` in the caller's transaction."""
         asked = {"cancel_requested_at": func.coalesce(jobs.c.cancel_requested_at, utcnow())}
         await connection.execute(update(jobs).where(jobs.c.id == job.id).values(asked))
-        await _log(connection, job.id, "cancel_requested", {})
+        await _EVENTS.add(connection, job.id, "cancel_requested", {})
 
     async def put_off(self, job: Job, pause: timedelta, error: Json) -> None:
         """Give a job back, to be tried again after a pause.
@@ -121,24 +123,22 @@ class JobStore:
         waiting = {"state": JobState.WAITING, "lease_owner": None, "lease_until": None, "error": error}
         async with self._database.write() as connection:
             await self.change(connection, job, waiting | {"run_at": self._database.clock(pause)})
-            await _log(connection, job.id, "postponed", error | {"attempt": job.attempts})
+            await _EVENTS.add(connection, job.id, "postponed", error | {"attempt": job.attempts})
         self.waiters.tell(job.id)
 
-    async def events(self, job_id: str, after: int) -> Sequence[Row[Any]]:
-        c = job_events.c
-        query = select(job_events).where(c.job_id == job_id, c.number > after).order_by(c.number)
-        return await self._database.fetch(query)
+    async def events(self, job_id: str, after: int) -> Sequence[JobEvent]:
+        return await _EVENTS.after(self._database, job_id, after)
 
     async def forget(self, keep: timedelta) -> None:
         """Drop the logs and items of what ended long ago; the jobs themselves stay."""
         old = select(jobs.c.id).where(jobs.c.finished_at < utcnow() - keep)
         async with self._database.write() as connection:
-            for table in (job_events, job_items):
-                await connection.execute(delete(table).where(table.c.job_id.in_(old)))
+            await _EVENTS.forget(connection, old)
+            await connection.execute(delete(job_items).where(job_items.c.job_id.in_(old)))
 
     async def _close(self, connection: AsyncConnection, job_id: str, ending: Ending) -> None:
         await self._ledger.close_children(connection, [job_id], CLOSED)
-        await _log(connection, job_id, ending.state, ending.data)
+        await _EVENTS.add(connection, job_id, ending.state, ending.data)
 
 
 def _ended(ending: Ending) -> Json:
@@ -153,10 +153,3 @@ def _count(connection: AsyncConnection, job: Job, ending: Ending) -> None:
 def _is_mine(job: Job) -> tuple[ColumnElement[bool], ...]:
     """Not so once it was given back, by whatever is left of that run."""
     return (jobs.c.id == job.id, jobs.c.epoch == job.epoch, jobs.c.state == JobState.RUNNING)
-
-
-async def _log(connection: AsyncConnection, job_id: str, event: str, data: Json) -> None:
-    c = job_events.c
-    last = select(func.coalesce(func.max(c.number), 0)).where(c.job_id == job_id).scalar_subquery()
-    row = {"job_id": job_id, "number": last + 1, "at": utcnow(), "type": str(event), "data": data}
-    await connection.execute(insert(job_events).values(row))

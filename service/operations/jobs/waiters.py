@@ -1,25 +1,82 @@
-"""Those who wait for news of a job."""
+"""Those who wait for news of long work, whatever its kind: for its end, or for each event."""
 
 import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import Protocol, TypeVar
+
+from service.base.errors import LongWork, WaitTimeoutError
 
 _POLL = 0.5
 """How soon a change by another replica is seen, in seconds; our own are told at once."""
+
+
+class _State(Protocol):
+    @property
+    def is_final(self) -> bool: ...
+
+
+class _Numbered(Protocol):
+    @property
+    def number(self) -> int: ...
+
+
+_Work = TypeVar("_Work")
+_Event = TypeVar("_Event", bound=_Numbered)
 
 
 class Waiters:
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = {}
 
-    def tell(self, job_id: str) -> None:
-        """Wake those who wait for a change of this job."""
-        for woken in self._waiting.get(job_id, ()):
+    def tell(self, work_id: str) -> None:
+        """Wake those who wait for a change of this work."""
+        for woken in self._waiting.get(work_id, ()):
             woken.set()
 
-    async def changed(self, job_id: str, most: float = _POLL) -> None:
+    async def end(
+        self,
+        work: LongWork,
+        get: Callable[[], Awaitable[_Work]],
+        state_of: Callable[[_Work], _State],
+        seconds: float,
+        *,
+        is_repeatable: bool,
+    ) -> _Work:
+        """The work once it is over. `is_repeatable`: the request that waits may be sent again as it is.
+
+        :raises WaitTimeoutError: it goes on.
+        """
+        ends = asyncio.get_running_loop().time() + seconds
+        while not (state := state_of(present := await get())).is_final:
+            left = ends - asyncio.get_running_loop().time()
+            if left <= 0:
+                text, after = f"{work.kind.capitalize()} {work.id} is {state}.", 1 if is_repeatable else None
+                raise WaitTimeoutError(text, retry_after=after, retryable=is_repeatable, work=work)
+            await self.changed(work.id, left)
+        return present
+
+    async def events(
+        self,
+        work_id: str,
+        is_over: Callable[[], Awaitable[bool]],
+        later_than: Callable[[int], Awaitable[Sequence[_Event]]],
+        after: int,
+    ) -> AsyncGenerator[_Event]:
+        """What happened after an event and what happens, until the work is over."""
+        while True:
+            is_last = await is_over()
+            for event in await later_than(after):
+                after = event.number
+                yield event
+            if is_last:
+                return
+            await self.changed(work_id)
+
+    async def changed(self, work_id: str, most: float = _POLL) -> None:
         """Wait for a change, or until it is time to look whether another replica made one."""
         woken = asyncio.Event()
-        waiting = self._waiting.setdefault(job_id, set())
+        waiting = self._waiting.setdefault(work_id, set())
         waiting.add(woken)
         try:
             with suppress(TimeoutError):
@@ -27,4 +84,4 @@ class Waiters:
         finally:
             waiting.discard(woken)
             if not waiting:
-                self._waiting.pop(job_id, None)
+                self._waiting.pop(work_id, None)
