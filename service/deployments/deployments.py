@@ -1,9 +1,8 @@
 """Deployments: accept, list, get, follow, roll back, cancel, delete. What runs them is `rollouts`."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 from typing import Self
 from uuid import UUID
 
@@ -11,21 +10,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.access import authz
 from service.access.actions import Action
-from service.access.authz import Caller, Target
+from service.access.authz import Caller
 from service.base.errors import (
     ConflictError,
     DeploymentFailedError,
     LongWork,
     NotFoundError,
 )
+from service.clients.registry import Registry
 from service.clusters.clusters import Clusters
+from service.deployments import rollbacks
 from service.deployments.checks import DeploymentChecks
 from service.deployments.listing import DeploymentFilter, covered_by
 from service.deployments.preview import changes_of
 from service.deployments.record import DeploymentRecord, Place
+from service.deployments.rights import Needed, Rights
 from service.deployments.rollouts import Rollouts
 from service.deployments.store import DeploymentStore, Guard
-from service.deployments.values import FORGOTTEN, without_values
+from service.deployments.values import without_values
 from service.deployments.workloads import Object, generation_of
 from service.models.audit import Status
 from service.models.common import etag_of
@@ -38,8 +40,6 @@ from service.models.deployments import (
     DeploymentStatus,
     DryRun,
 )
-from service.models.references import Reference
-from service.models.workloads import WorkloadSpec
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
 from service.operations.jobs.values import Accepted
 from service.operations.jobs.waiters import Waiters
@@ -76,6 +76,7 @@ class Deployments:
         self._checks = checks
         self._store = store
         self._rollouts = rollouts
+        self._rights = Rights(clusters=clusters)
         self._waiters = waiters
         self._operations = operations
 
@@ -95,8 +96,7 @@ class Deployments:
         :raises InvalidError: the image's platforms do not fit (`platform_mismatch`), or the cluster refuses a value.
         :raises ConflictError: objects are not ours, another manager owns a field, a node port is taken.
         """
-        chosen = registry or self._clusters.registry_of(asked.cluster)
-        source = self._registries.find(chosen)
+        source = self._source(registry, asked.cluster)
         place = Place(asked.cluster, asked.namespace, asked.name)
 
         async def act(operation_id: str) -> Outcome[_Made]:
@@ -112,7 +112,7 @@ class Deployments:
             }
             return self._accepted(call, place, facts, after=_newest_generation(checked.before))
 
-        needed = self._needed_to_create(place, asked, source.name)
+        needed = self._rights.to_create(place, asked, source.name)
         request = asked.model_dump(mode="json") | {"registry": source.name}
         # What is set in the environment may be secret: the trail has the names alone.
         request["env"] = sorted(asked.env)
@@ -122,10 +122,10 @@ class Deployments:
     async def preview(self, caller: Caller, registry: str | None, asked: DeploymentCreate) -> DryRun:
         """What `create` would change, by a dry run of the API server."""
         place = Place(asked.cluster, asked.namespace, asked.name)
-        chosen = self._registries.find(registry or self._clusters.registry_of(asked.cluster))
-        for action, on in self._needed_to_create(place, asked, chosen.name):
+        source = self._source(registry, asked.cluster)
+        for action, on in self._rights.to_create(place, asked, source.name):
             authz.require(caller, action, on)
-        checked = await self._checks.check(caller, chosen, asked)
+        checked = await self._checks.check(caller, source, asked)
         return DryRun(image_uri=checked.image_uri, changes=list(changes_of(asked.name, checked)))
 
     async def rollback(self, call: Call, deployment_id: str, to: UUID | None) -> Done[str]:
@@ -135,18 +135,17 @@ class Deployments:
         """
         record = await self._known(call.caller, deployment_id)
         named = str(to) if to else None
-        goal = await self._goal(record, named)
+        goal = await rollbacks.goal_asked_for(self._store, record, named)
 
         async def act(operation_id: str) -> Outcome[_Made]:
-            facts = {"id": operation_id, "kind": DeploymentKind.ROLLBACK} | _rollback_facts(record, goal, named)
-            return self._accepted(call, record.place, facts)
+            facts = rollbacks.facts_of_rollback(rollbacks.require_goal(record, goal, named))
+            return self._accepted(call, record.place, facts | {"id": operation_id})
 
-        needed: Sequence[tuple[Action, Target]] = [(Action.DEPLOYMENT_ROLLBACK, record.place.target)]
+        needed: Needed = [(Action.DEPLOYMENT_ROLLBACK, record.place.target)]
         if goal is not None:
             # Before the version that keeps it, the registry was nearly always the cluster's.
-            chosen = goal.stored_spec.get("registry") or self._clusters.registry_of(record.place.cluster)
-            image = Target(self._registries.find(chosen).name, goal.reference.repository)
-            needed = self._needed(Action.DEPLOYMENT_ROLLBACK, record.place, image, goal.spec)
+            source = self._source(goal.stored_spec.get("registry"), record.place.cluster)
+            needed = self._rights.to_roll_back(record.place, goal, source.name)
         request = {"deployment": deployment_id, "to": named}
         intent = Intent(Action.DEPLOYMENT_ROLLBACK, record.place.target, request, _Made.from_recorded, requires=needed)
         return await self._accept(call, intent, act)
@@ -173,12 +172,9 @@ class Deployments:
             return self._accepted(call, record.place, record.carried() | facts, guard=guard)
 
         target, request = record.place.target, {"deployment": record.id, "force": force}
-        needed = [(Action.DEPLOYMENT_DELETE, target)]
-        if self._clusters.is_reserved(record.place.cluster, record.place.namespace):
-            needed.append((Action.DEPLOYMENT_RESERVED_NAMESPACE, target))
-        return await self._accept(
-            call, Intent(Action.DEPLOYMENT_DELETE, target, request, _Made.from_recorded, requires=needed), act
-        )
+        needed = self._rights.to_delete(record.place)
+        intent = Intent(Action.DEPLOYMENT_DELETE, target, request, _Made.from_recorded, requires=needed)
+        return await self._accept(call, intent, act)
 
     async def cancel(self, call: Call, deployment_id: str) -> Done[None]:
         """Stop following a rollout; the cluster is left as it is.
@@ -252,37 +248,9 @@ class Deployments:
             raise NotFoundError("deployment", deployment_id)
         return record
 
-    def _needed_to_create(
-        self, place: Place, asked: DeploymentCreate, registry: str
-    ) -> Sequence[tuple[Action, Target]]:
-        image = Target(registry, Reference.parse(asked.image).repository)
-        privileges = {Action.DEPLOYMENT_FORCE: asked.force, Action.DEPLOYMENT_ADOPT: asked.adopt}
-        return self._needed(Action.DEPLOYMENT_CREATE, place, image, asked, privileges)
-
-    def _needed(
-        self,
-        action: Action,
-        place: Place,
-        image: Target,
-        spec: WorkloadSpec,
-        privileges: Mapping[Action, bool] = MappingProxyType({}),
-    ) -> Sequence[tuple[Action, Target]]:
-        """What the caller must be allowed to do for this to run there."""
-        beside = {
-            **privileges,
-            Action.DEPLOYMENT_SERVICE_ACCOUNT: spec.service_account is not None,
-            Action.DEPLOYMENT_RESERVED_NAMESPACE: self._clusters.is_reserved(place.cluster, place.namespace),
-        }
-        asked = [(one, place.target) for one, is_asked in beside.items() if is_asked]
-        return [(action, place.target), (Action.REPOSITORY_READ, image), *asked]
-
-    async def _goal(self, record: DeploymentRecord, to: str | None) -> DeploymentRecord | None:
-        """What a rollback goes back to: a named one that fits, or the last success."""
-        if to is None:
-            return await self._store.last_success(record.place, record.generation, with_image=True)
-        goal = await self._store.get(to)
-        is_fit = goal is not None and goal.place == record.place and goal.kind is not DeploymentKind.DELETE
-        return goal if goal is not None and is_fit and goal.status is DeploymentStatus.SUCCEEDED else None
+    def _source(self, registry: str | None, cluster: str) -> Registry:
+        """The registry of that name, or the cluster's."""
+        return self._registries.find(registry or self._clusters.registry_of(cluster))
 
     async def _settle_accepted(self, operation: Open) -> Settled:
         # Accepted means one commit of both: an operation that is open has made no deployment.
@@ -305,16 +273,3 @@ def _succeeded(deployment: Deployment) -> Deployment:
         work=LongWork("deployment", deployment.id),
         members={"deployment": deployment.model_dump(mode="json")},
     )
-
-
-def _rollback_facts(record: DeploymentRecord, goal: DeploymentRecord | None, named: str | None) -> Json:
-    if goal is None:
-        which = f"has no deployment {named} that succeeded" if named else "has no earlier deployment that succeeded"
-        text = f"There is nothing to go back to: {record.place} {which}."
-        raise ConflictError(text, code="nothing_to_roll_back_to")
-    if goal.stored_spec.get(FORGOTTEN):
-        raise ConflictError(
-            f"The values of the environment of deployment {goal.id} are not kept any more: deploy it anew.",
-            code="environment_forgotten",
-        )
-    return goal.carried() | {"rollback_to": goal.id}

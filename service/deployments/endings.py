@@ -7,8 +7,9 @@ from service.base.clock import utcnow
 from service.base.telemetry import ROLLOUTS
 from service.deployments.acceptance import Acceptance
 from service.deployments.record import DeploymentRecord
+from service.deployments.rollbacks import facts_of_rollback, goal_by_itself
 from service.deployments.store import DeploymentStore
-from service.models.deployments import DeploymentKind, DeploymentStatus, Reason
+from service.models.deployments import DeploymentStatus, Reason
 from service.models.jobs import JobState
 from service.operations.calls import Json
 from service.operations.jobs.values import Accepted
@@ -32,7 +33,7 @@ class Endings:
         **values: object,
     ) -> None:
         """:raises LostError: it is over, or not ours any more."""
-        goal = await self._goal(record) if status is DeploymentStatus.FAILED else None
+        goal = await goal_by_itself(self._store, record) if status is DeploymentStatus.FAILED else None
         rollback: Accepted | None = None
         told: Json = values | ({"reason": reason.model_dump(mode="json")} if reason else {})
 
@@ -44,7 +45,7 @@ class Endings:
                 connection, record.id, status, told | ({"rolled_back_by": by} if by else {}), **ended
             )
             if goal and by:
-                rollback = await self._acceptance.accept(connection, record.place, _rollback_facts(record, goal, by))
+                rollback = await self._acceptance.accept(connection, record.place, _facts_of_rollback(record, goal, by))
 
         error = {"code": reason.code, "detail": reason.message} if reason else None
         await work.finish(JobState(status), told, error=error, write=write)
@@ -52,25 +53,11 @@ class Endings:
         if rollback is not None:
             self._acceptance.begin(rollback)
 
-    async def _goal(self, failed: DeploymentRecord) -> DeploymentRecord | None:
-        """What it is to go back to by itself."""
-        if not failed.is_to_be_rolled_back:
-            return None
-        last = await self._store.last_success(failed.place, failed.generation)
-        # Not behind a removal: what somebody took away does not come back by itself.
-        return last if last is not None and last.kind is not DeploymentKind.DELETE else None
-
     async def _add_rollback(self, connection: AsyncConnection, failed: DeploymentRecord, goal: DeploymentRecord) -> str:
         request = {"to": goal.id, "because_of": failed.id}
         return await self._ledger.add_child(connection, failed.parent, Action.DEPLOYMENT_ROLLBACK, request)
 
 
-def _rollback_facts(failed: DeploymentRecord, goal: DeploymentRecord, rollback: str) -> Json:
-    return goal.carried() | {
-        "id": rollback,
-        "kind": DeploymentKind.ROLLBACK,
-        "rollback_to": goal.id,
-        "actor": failed.actor,
-        "actor_label": failed.actor_label,
-        "request_id": failed.request_id,
-    }
+def _facts_of_rollback(failed: DeploymentRecord, goal: DeploymentRecord, rollback: str) -> Json:
+    who = {"actor": failed.actor, "actor_label": failed.actor_label, "request_id": failed.request_id}
+    return facts_of_rollback(goal) | who | {"id": rollback}
