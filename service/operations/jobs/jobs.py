@@ -49,7 +49,7 @@ class Jobs:
             kinds=self.kinds,
             wakeups=self._wakeups,
         )
-        self.runner.duties = (Beat("jobs_cleaning", partial(self.store.forget, keep), _HOUR),)
+        self.runner.add_duty(Beat("jobs_cleaning", partial(self.store.forget, keep), _HOUR))
 
     def register(self, kind: Kind) -> None:
         """Have jobs of this kind accepted here, and worked on once the runner is started."""

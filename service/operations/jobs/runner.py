@@ -61,9 +61,10 @@ class Runner:
         self.tasks: set[asyncio.Task[None]] = set()
         """What runs jobs here, those included that were dropped and have not stopped yet."""
         self._full: set[str] = set()
+        self._renewal: Beat | None = None
+        self._claim: Beat | None = None
+        self._duties: list[Beat] = []
         self._beats: tuple[Beat, ...] = ()
-        self.duties: tuple[Beat, ...] = ()
-        """What is to be done beside, wherever jobs are worked on."""
         self.is_working = False
         """Whether it claims jobs: not before it is started, nor once it was told to end."""
 
@@ -72,6 +73,10 @@ class Runner:
         """The jobs that this replica has claimed."""
         return [one.work.job for one in self._held.values()]
 
+    def add_duty(self, duty: Beat) -> None:
+        """Have something done beside, wherever jobs are worked on."""
+        self._duties.append(duty)
+
     def start(self) -> None:
         """Begin to work on the kinds that are registered by now."""
         self.is_working = bool(self._kinds)
@@ -79,7 +84,7 @@ class Runner:
             often = min(beat_of(kind) for kind in self._kinds.values())
             self._renewal = Beat("jobs_renewal", self.renew, often)
             self._claim = Beat("jobs_claim", self.claim, often, spread=_SPREAD)
-            self._beats = (self._renewal, self._claim, *self.duties)
+            self._beats = (self._renewal, self._claim, *self._duties)
             self._wakeups.listen(self._claim.wake)
         for beat in self._beats:
             beat.start()
@@ -118,12 +123,12 @@ class Runner:
 
     def look(self, job_id: str) -> None:
         """See what has become of a job, where it is run here: over, asked to end, or another's."""
-        if job_id in self._held and self._beats:
+        if job_id in self._held and self._renewal:
             self._renewal.wake()
 
     def wake(self) -> None:
         """See at once whether there is a job to claim."""
-        if self._beats:
+        if self._claim:
             self._claim.wake()
 
     async def renew(self) -> None:

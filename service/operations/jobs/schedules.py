@@ -29,7 +29,7 @@ class Schedules:
         self._database = database
         self._ledger = ledger
         self._jobs = jobs
-        jobs.runner.duties += (Beat("schedules", self.run_due, _SECOND, spread=0.3),)
+        jobs.runner.add_duty(Beat("schedules", self.run_due, _SECOND, spread=0.3))
 
     async def define(self, name: str, kind: str, every: timedelta, payload: Json) -> None:
         """Have a job of a kind accepted each `every`, about what the schedule is called; one of this name changes."""
