@@ -189,8 +189,8 @@ async def _answer(http: Http, call: Call, done: Done[str], wait: float | None) -
     if not wait:
         return http.tagged(await http.services.deployments.get(http.caller, done.value))
     http.mark_done()
-    found = await _waited(http, done.value, wait, is_repeatable=call.idempotency_key is not None)
-    return http.tagged_or_line(found, line=next(iter(found.urls), ""))
+    deployment = await _waited(http, done.value, wait, is_repeatable=call.idempotency_key is not None)
+    return http.tagged_or_line(deployment, line=next(iter(deployment.urls), ""))
 
 
 async def _waited(http: Http, deployment_id: str, seconds: float, *, is_repeatable: bool) -> Deployment:

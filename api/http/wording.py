@@ -74,11 +74,11 @@ def examples_of(described: Any) -> dict[str, str]:  # noqa: ANN401 - JSON
         described = dict(enumerate(described))
     if not isinstance(described, dict):
         return {}
-    found: dict[str, str] = {}
+    examples: dict[str, str] = {}
     for below in described.values():
-        found |= examples_of(below)
+        examples |= examples_of(below)
     if described.get("examples"):
         # What may be null has its example beside its choices, and its pattern within.
         forms = [described, *described.get("anyOf", ())]
-        found |= {one["pattern"]: str(described["examples"][0]) for one in forms if "pattern" in one}
-    return found
+        examples |= {one["pattern"]: str(described["examples"][0]) for one in forms if "pattern" in one}
+    return examples

@@ -91,7 +91,7 @@ class Identity:
 
     async def _look_up(self, hashes: Sequence[str]) -> Sequence[_Known | None]:
         rows = await self._database.fetch(_BY_SECRET, {"hashes": list(set(hashes))})
-        found = {
+        known = {
             row.sha256: _Known(
                 Caller(row.id, row.label, tuple(Binding.model_validate(binding) for binding in row.bindings)),
                 tuple(end for end in (row.secret_expires_at, row.expires_at, row.revoked_at) if end is not None),
@@ -99,7 +99,7 @@ class Identity:
             )
             for row in rows
         }
-        return [found.get(digest) for digest in hashes]
+        return [known.get(digest) for digest in hashes]
 
     def _note_use(self, key_id: str) -> None:
         """Beside the request: whoever asks need not wait for the database's writer, nor for its absence."""

@@ -34,20 +34,20 @@ def newest_first(query: Select[Any], row_id: ColumnElement[str], cursor: str | N
     return query.order_by(row_id.desc()).limit(limit + 1)
 
 
-def cut_by_id(found: Sequence[_WithId], limit: int) -> tuple[list[_WithId], str | None]:
+def cut_by_id(rows: Sequence[_WithId], limit: int) -> tuple[list[_WithId], str | None]:
     """The items of a page that `newest_first` has asked for, and the cursor of the next; None: this is the last."""
-    return cut(found, limit, lambda last: {"after": last.id})
+    return cut(rows, limit, lambda last: {"after": last.id})
 
 
 def cut(
-    found: Sequence[_Item], limit: int, position_of: Callable[[_Item], dict[str, Any]]
+    rows: Sequence[_Item], limit: int, position_of: Callable[[_Item], dict[str, Any]]
 ) -> tuple[list[_Item], str | None]:
     """The items of a page, of which one more than fits was asked for, and the cursor of the next.
 
     :param position_of: what tells where the list goes on after an item.
     """
-    following = encode(position_of(found[limit - 1])) if len(found) > limit else None
-    return list(found[:limit]), following
+    following = encode(position_of(rows[limit - 1])) if len(rows) > limit else None
+    return list(rows[:limit]), following
 
 
 @contextmanager

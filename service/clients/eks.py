@@ -42,20 +42,20 @@ class Eks:
         """:raises NotFoundError: EKS has no cluster of that name (`cluster_not_found`)."""
         eks = await self._clients.eks.get()
         with translated("DescribeCluster", cluster=self._name):
-            found = (await eks.describe_cluster(name=self._name))["cluster"]
+            cluster = (await eks.describe_cluster(name=self._name))["cluster"]
             return ClusterFacts(
-                found.get("status", "UNKNOWN"),
-                found.get("version"),
-                found.get("endpoint"),
-                found.get("certificateAuthority", {}).get("data"),
+                cluster.get("status", "UNKNOWN"),
+                cluster.get("version"),
+                cluster.get("endpoint"),
+                cluster.get("certificateAuthority", {}).get("data"),
             )
 
     async def auto_mode_role(self) -> str | None:
         """ARN of the role of Auto Mode's built-in node pools; None: there are none."""
         eks = await self._clients.eks.get()
         with translated("DescribeCluster", cluster=self._name):
-            found = (await eks.describe_cluster(name=self._name))["cluster"]
-            compute = found.get("computeConfig", {})
+            cluster = (await eks.describe_cluster(name=self._name))["cluster"]
+            compute = cluster.get("computeConfig", {})
             return compute.get("nodeRoleArn") if compute.get("enabled") else None
 
     async def node_group_roles(self) -> dict[str, str]:
@@ -64,7 +64,7 @@ class Eks:
         with translated("ListNodegroups", cluster=self._name):
             pages = eks.get_paginator("list_nodegroups").paginate(clusterName=self._name)
             names = [name async for page in pages for name in page["nodegroups"]]
-        return await _found(names, self._node_group_role)
+        return await _roles(names, self._node_group_role)
 
     async def fargate_roles(self) -> dict[str, str]:
         """ARNs of the roles that Fargate pulls images by (pod execution roles), by the names of the profiles."""
@@ -72,27 +72,27 @@ class Eks:
         with translated("ListFargateProfiles", cluster=self._name):
             pages = eks.get_paginator("list_fargate_profiles").paginate(clusterName=self._name)
             names = [name async for page in pages for name in page["fargateProfileNames"]]
-        return await _found(names, self._fargate_role)
+        return await _roles(names, self._fargate_role)
 
     async def _node_group_role(self, name: str) -> str | None:
         """None: deleted since it was listed."""
         eks = await self._clients.eks.get()
         with translated("DescribeNodegroup", cluster=self._name):
             try:
-                found = await eks.describe_nodegroup(clusterName=self._name, nodegroupName=name)
+                answer = await eks.describe_nodegroup(clusterName=self._name, nodegroupName=name)
             except eks.exceptions.ResourceNotFoundException:
                 return None
-            return found["nodegroup"].get("nodeRole")
+            return answer["nodegroup"].get("nodeRole")
 
     async def _fargate_role(self, name: str) -> str | None:
         """None: deleted since it was listed."""
         eks = await self._clients.eks.get()
         with translated("DescribeFargateProfile", cluster=self._name):
             try:
-                found = await eks.describe_fargate_profile(clusterName=self._name, fargateProfileName=name)
+                answer = await eks.describe_fargate_profile(clusterName=self._name, fargateProfileName=name)
             except eks.exceptions.ResourceNotFoundException:
                 return None
-            return found["fargateProfile"].get("podExecutionRoleArn")
+            return answer["fargateProfile"].get("podExecutionRoleArn")
 
     async def identity(self) -> str:
         """The ARN that the cluster knows us by, for the access entry that it needs."""
@@ -123,9 +123,9 @@ class Eks:
             )
 
 
-async def _found(names: Sequence[str], find: Callable[[str], Awaitable[str | None]]) -> dict[str, str]:
-    found = await all_of(map(find, names))
-    return {name: one for name, one in zip(names, found, strict=True) if one}
+async def _roles(names: Sequence[str], find: Callable[[str], Awaitable[str | None]]) -> dict[str, str]:
+    roles = await all_of(map(find, names))
+    return {name: role for name, role in zip(names, roles, strict=True) if role}
 
 
 def _keep_cluster(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:

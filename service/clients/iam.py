@@ -20,10 +20,10 @@ class Iam:
         iam = await self._clients.iam.get()
         with translated("GetRole", role=role):
             try:
-                found = (await iam.get_role(RoleName=role))["Role"]
+                described = (await iam.get_role(RoleName=role))["Role"]
             except iam.exceptions.NoSuchEntityException:
                 return None
-            return "PermissionsBoundary" in found
+            return "PermissionsBoundary" in described
 
     async def attached_policies(self, role: str) -> Sequence[str]:
         """The ARNs of the managed policies, AWS's own and the account's."""

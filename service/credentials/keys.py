@@ -88,8 +88,8 @@ class Keys:
         authz.require(caller, Action.KEY_READ, Target())
         query = paging.newest_first(select(keys), keys.c.id, cursor, limit)
         async with self._database.read() as connection:
-            found = [_key(row) for row in (await connection.execute(query)).mappings()]
-        items, following = paging.cut_by_id(found, limit)
+            listed = [_key(row) for row in (await connection.execute(query)).mappings()]
+        items, following = paging.cut_by_id(listed, limit)
         return KeyPage(items=items, next_cursor=following)
 
     async def rotate(self, call: Call, key_id: str, asked: KeyRotate) -> Done[RotatedKey]:

@@ -16,27 +16,27 @@ from service.models.workloads import MANAGER
 _WHAT_RUNS: Mapping[str, Sequence[str]] = {"Deployment": ("f:spec", "f:template"), "Service": ("f:spec", "f:ports")}
 
 
-def managers_taken_over(found: Object) -> list[Object] | None:
+def managers_taken_over(present: Object) -> list[Object] | None:
     """The object's managedFields with what runs in it ours alone; None where it is already."""
-    path = _WHAT_RUNS[found["kind"]]
-    entries = copy.deepcopy(found["metadata"].get("managedFields") or [])
+    path = _WHAT_RUNS[present["kind"]]
+    entries = copy.deepcopy(present["metadata"].get("managedFields") or [])
     taken = [_take(one["fieldsV1"], path) for one in entries if not is_own_entry(one) and "fieldsV1" in one]
     if not any(taken):
         return None
     own = next((one for one in entries if is_own_entry(one)), None)
     if own is None:
-        own = _new_entry(found)
+        own = _new_entry(present)
         entries.append(own)
     for fields in taken:
         _lay_over(own["fieldsV1"], fields)
     return [one for one in entries if one["fieldsV1"]]
 
 
-def _new_entry(found: Object) -> Object:
+def _new_entry(present: Object) -> Object:
     return {
         "manager": MANAGER,
         "operation": "Apply",
-        "apiVersion": found["apiVersion"],
+        "apiVersion": present["apiVersion"],
         "time": utcnow().strftime("%Y-%m-%dT%H:%M:%SZ"),
         "fieldsType": "FieldsV1",
         "fieldsV1": {},

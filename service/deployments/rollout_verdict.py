@@ -67,9 +67,9 @@ def newest(deployment: Object, replica_sets: Sequence[Object], pods: Sequence[Ob
     return [one for one in pods if _owner(one) in sets]
 
 
-def _owner(found: Object) -> str | None:
+def _owner(resource: Object) -> str | None:
     """The uid of the controller that made it."""
-    owners = found["metadata"].get("ownerReferences") or ()
+    owners = resource["metadata"].get("ownerReferences") or ()
     return next((one["uid"] for one in owners if one.get("controller")), None)
 
 
@@ -152,8 +152,8 @@ def _containers(pods: Sequence[Object]) -> Iterator[tuple[Object, Object]]:
             yield pod, container
 
 
-def _condition(found: Object, kind: str) -> Object:
-    conditions = (found.get("status") or {}).get("conditions") or ()
+def _condition(resource: Object, kind: str) -> Object:
+    conditions = (resource.get("status") or {}).get("conditions") or ()
     return next((one for one in conditions if one["type"] == kind), {})
 
 

@@ -37,7 +37,7 @@ class RolloutView:
     @property
     def pods(self) -> list[Object]:
         """Those of older templates too."""
-        return [found for (kind, _), found in self._seen.items() if kind == "Pod"]
+        return [resource for (kind, _), resource in self._seen.items() if kind == "Pod"]
 
     @property
     def awaits_address(self) -> bool:
@@ -104,18 +104,18 @@ class RolloutView:
 
     async def _pump(self, kind: str, **which: Any) -> None:  # noqa: ANN401 - passed on
         try:
-            async for change, found in self._kube.watch(kind, self._record.place.namespace, **which):
-                self._queue.put_nowait((kind, change, found))
+            async for change, resource in self._kube.watch(kind, self._record.place.namespace, **which):
+                self._queue.put_nowait((kind, change, resource))
         except Exception as error:  # noqa: BLE001 - raised where the queue is read
             self._queue.put_nowait(error)
 
     def _take(self, item: tuple[str, str, Object] | Exception) -> None:
         if isinstance(item, Exception):
             raise item
-        kind, change, found = item
-        key = (kind, found["metadata"]["name"])
+        kind, change, resource = item
+        key = (kind, resource["metadata"]["name"])
         if change != "DELETED":
-            self._seen[key] = found
+            self._seen[key] = resource
         elif kind == "Deployment":
             raise gone(kind, self._record.name)
         else:

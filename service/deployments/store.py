@@ -69,8 +69,8 @@ class DeploymentStore:
     ) -> tuple[Sequence[DeploymentRecord], str | None]:
         """The newest first, and the cursor of the next page."""
         query = paging.newest_first(select(deployments).where(*conditions), deployments.c.id, cursor, limit)
-        found = [DeploymentRecord.from_row(row) for row in await self._database.fetch(query)]
-        return paging.cut_by_id(found, limit)
+        records = [DeploymentRecord.from_row(row) for row in await self._database.fetch(query)]
+        return paging.cut_by_id(records, limit)
 
     async def is_newest(self, place: Place, generation: int) -> bool:
         """Whether no later one was accepted."""

@@ -49,11 +49,11 @@ async def forget_everywhere(connection: AsyncConnection, *, removed_before: date
 async def _drop(connection: AsyncConnection, *which: ColumnElement[bool]) -> int:
     # NULL: written by a version that did not say so. In these words the index is meant.
     holding = (_c.keeps_values.is_not(False), _c.finished_at.is_not(None))
-    found = (await connection.execute(select(_c.id, _c.spec).where(*holding, *which).limit(_BATCH))).all()
-    for row in found:
+    rows = (await connection.execute(select(_c.id, _c.spec).where(*holding, *which).limit(_BATCH))).all()
+    for row in rows:
         values: dict[str, Any] = {"spec": without_values(row.spec), "keeps_values": False}
         await connection.execute(update(deployments).where(_c.id == row.id).values(values))
-    return len(found)
+    return len(rows)
 
 
 def _is_removed(before: datetime) -> ColumnElement[bool]:

@@ -29,33 +29,33 @@ def service_selector(name: str, match: Mapping[str, str], *, is_adopting: bool) 
     return {**match, MANAGED_BY: MANAGER} if is_own else dict(match)
 
 
-def is_ours(found: Object) -> bool:
-    return bool((found["metadata"].get("labels") or {}).get(MANAGED_BY) == MANAGER)
+def is_ours(present: Object) -> bool:
+    return bool((present["metadata"].get("labels") or {}).get(MANAGED_BY) == MANAGER)
 
 
-def deployment_of(found: Object) -> str | None:
+def deployment_of(present: Object) -> str | None:
     """The id of the deployment that an object was applied by last."""
-    return _annotations(found).get(DEPLOYMENT_ANNOTATION)
+    return _annotations(present).get(DEPLOYMENT_ANNOTATION)
 
 
-def generation_of(found: Object) -> int:
+def generation_of(present: Object) -> int:
     """The generation an object was applied with last; 0 for one that was never ours."""
-    text = _annotations(found).get(GENERATION_ANNOTATION, "0")
+    text = _annotations(present).get(GENERATION_ANNOTATION, "0")
     return int(text) if text.isdigit() else 0
 
 
 def deployment(
-    name: str, spec: WorkloadSpec, image_uri: str, annotations: Mapping[str, str], found: Object | None = None
+    name: str, spec: WorkloadSpec, image_uri: str, annotations: Mapping[str, str], present: Object | None = None
 ) -> Object:
-    """The Deployment. `found` is the one that is there: its selector is immutable, its replicas may be ours to keep."""
-    chosen = match_labels(name, found)
+    """The Deployment. Of one that is `present`, its selector is immutable, the replicas may be ours to keep."""
+    chosen = match_labels(name, present)
     pod = {**spec.labels, **selector(name), **chosen}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": _metadata(name, spec, annotations),
         "spec": _given(
-            replicas=_replicas(spec, found),
+            replicas=_replicas(spec, present),
             progressDeadlineSeconds=int(spec.progress_deadline.total_seconds()),
             selector={"matchLabels": chosen},
             template={
@@ -83,34 +83,34 @@ def service(name: str, spec: WorkloadSpec, annotations: Mapping[str, str], chose
     }
 
 
-def match_labels(name: str, found: Object | None) -> dict[str, str]:
+def match_labels(name: str, present: Object | None) -> dict[str, str]:
     """How a Deployment finds its pods: the one that is there as it is, as a selector is immutable."""
-    there = found["spec"]["selector"].get("matchLabels") if found else None
+    there = present["spec"]["selector"].get("matchLabels") if present else None
     return dict(there or selector(name))
 
 
-def own_annotations(found: Object | None) -> dict[str, str]:
+def own_annotations(present: Object | None) -> dict[str, str]:
     """Those of ours that an object has: by which deployment it was applied last."""
-    annotations = _annotations(found) if found else {}
+    annotations = _annotations(present) if present else {}
     return {name: value for name, value in annotations.items() if name.startswith(OWN_LABEL_PREFIX)}
 
 
-def image_of(found: Object, name: str) -> str | None:
+def image_of(present: Object, name: str) -> str | None:
     """The image of the container that is ours."""
-    containers = found["spec"]["template"]["spec"]["containers"]
+    containers = present["spec"]["template"]["spec"]["containers"]
     return next((one.get("image") for one in containers if one["name"] == name), None)
 
 
-def applied_at(found: Object) -> datetime | None:
+def applied_at(present: Object) -> datetime | None:
     """When we changed it last, by the API server's clock."""
-    times = [one.get("time") for one in _entries(found)]
+    times = [one.get("time") for one in _entries(present)]
     return max((datetime.fromisoformat(one) for one in times if one), default=None)
 
 
-def _replicas(spec: WorkloadSpec, found: Object | None) -> int | None:
+def _replicas(spec: WorkloadSpec, present: Object | None) -> int | None:
     """Not asked for, they are nobody's, an autoscaler's, or as we set them before: dropped, those would become one."""
-    if spec.replicas is None and found is not None and any(_has_replicas(one) for one in _entries(found)):
-        return int(found["spec"]["replicas"])
+    if spec.replicas is None and present is not None and any(_has_replicas(one) for one in _entries(present)):
+        return int(present["spec"]["replicas"])
     return spec.replicas
 
 
@@ -123,8 +123,8 @@ def is_own_entry(entry: Object) -> bool:
     return (entry.get("manager"), entry.get("operation")) == (MANAGER, "Apply")
 
 
-def _entries(found: Object) -> list[Object]:
-    return [one for one in found["metadata"].get("managedFields") or [] if is_own_entry(one)]
+def _entries(present: Object) -> list[Object]:
+    return [one for one in present["metadata"].get("managedFields") or [] if is_own_entry(one)]
 
 
 def _metadata(name: str, spec: WorkloadSpec, annotations: Mapping[str, str]) -> Object:
@@ -239,5 +239,5 @@ def _given(**fields: Any) -> Object:  # noqa: ANN401 - JSON
     return {name: value for name, value in fields.items() if value not in (None, {}, [])}
 
 
-def _annotations(found: Object) -> Mapping[str, str]:
-    return found["metadata"].get("annotations") or {}
+def _annotations(present: Object) -> Mapping[str, str]:
+    return present["metadata"].get("annotations") or {}

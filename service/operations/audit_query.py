@@ -123,8 +123,8 @@ def _of_action(wanted: AuditFilter, after: Position | None, most: int) -> Select
         .subquery()
         for status in _COMPLETE
     ]
-    found = union_all(*(select(one) for one in ranges)).subquery()
-    newest = select(found).order_by(found.c.completed_at.desc(), found.c.id.desc()).limit(most).subquery()
+    matching = union_all(*(select(one) for one in ranges)).subquery()
+    newest = select(matching).order_by(matching.c.completed_at.desc(), matching.c.id.desc()).limit(most).subquery()
     return (
         select(operations)
         .join_from(newest, operations, operations.c.id == newest.c.id)

@@ -73,5 +73,5 @@ class CacheRules:
     async def _read(self) -> frozenset[str]:
         with translated("DescribePullThroughCacheRules"):
             pages = self._ecr.get_paginator("describe_pull_through_cache_rules").paginate()
-            found = [one async for page in pages for one in page["pullThroughCacheRules"]]
-            return frozenset(one["ecrRepositoryPrefix"].rstrip("/") for one in found)
+            rules = [one async for page in pages for one in page["pullThroughCacheRules"]]
+            return frozenset(one["ecrRepositoryPrefix"].rstrip("/") for one in rules)

@@ -72,10 +72,10 @@ class Kube:
         """The object, or None."""
         try:
             with self._translated():
-                found = await self._client.get(KINDS[kind], name, namespace=namespace)
+                present = await self._client.get(KINDS[kind], name, namespace=namespace)
         except _MissingError:
             return None
-        return _plain(found)
+        return _plain(present)
 
     async def apply(self, made: Object, namespace: str, *, force: bool, dry_run: bool = False) -> Object:
         """Server-side apply. With a `resourceVersion` in `made`, only if that is the present one.
@@ -90,36 +90,36 @@ class Kube:
             done = await client.apply(typed, namespace=namespace, force=force, dry_run=dry_run)
         return _plain(done)
 
-    async def dry_patch(self, found: Object, operations: Sequence[Object]) -> Object:
+    async def dry_patch(self, present: Object, operations: Sequence[Object]) -> Object:
         """What a JSON patch would make of an object."""
         with self._translated():
-            return await self._patch(found, operations, dry_run=True)
+            return await self._patch(present, operations, dry_run=True)
 
-    async def set_managers(self, found: Object, entries: Sequence[Object]) -> Object:
+    async def set_managers(self, present: Object, entries: Sequence[Object]) -> Object:
         """Write who manages which fields, and nothing else, of an object as it was read.
 
         :raises StaleError: it has changed since.
         """
-        _require_permit(f"set managers of {found['kind']}")
-        metadata = {"managedFields": entries, "resourceVersion": found["metadata"]["resourceVersion"]}
+        _require_permit(f"set managers of {present['kind']}")
+        metadata = {"managedFields": entries, "resourceVersion": present["metadata"]["resourceVersion"]}
         written = [{"op": "replace", "path": f"/metadata/{name}", "value": value} for name, value in metadata.items()]
         with self._translated(is_change=True):
-            return await self._patch(found, written)
+            return await self._patch(present, written)
 
-    async def _patch(self, found: Object, operations: Sequence[Object], *, dry_run: bool = False) -> Object:
-        namespace, name = found["metadata"]["namespace"], found["metadata"]["name"]
+    async def _patch(self, present: Object, operations: Sequence[Object], *, dry_run: bool = False) -> Object:
+        namespace, name = present["metadata"]["namespace"], present["metadata"]["name"]
         client: Any = self._client  # as in `apply`
         done = await client.patch(
-            KINDS[found["kind"]], name, operations, namespace=namespace, patch_type=PatchType.JSON, dry_run=dry_run
+            KINDS[present["kind"]], name, operations, namespace=namespace, patch_type=PatchType.JSON, dry_run=dry_run
         )
         return _plain(done)
 
-    async def delete(self, found: Object) -> None:
+    async def delete(self, present: Object) -> None:
         """Delete just this object, as it was read, with its dependents; one that is gone already is no error.
 
         :raises StaleError: it has changed since it was read, or is another of the same name.
         """
-        kind, metadata = found["kind"], found["metadata"]
+        kind, metadata = present["kind"], present["metadata"]
         _require_permit(f"delete {kind}")
         read = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
         options = {"propagationPolicy": "Background", "preconditions": read}
@@ -157,13 +157,13 @@ class Kube:
             iterator = aiter(events)
             while True:
                 async with asyncio.timeout(_SILENT_SECONDS):
-                    change, found = await anext(iterator)
-                yield change, _plain(found)
+                    change, resource = await anext(iterator)
+                yield change, _plain(resource)
 
     async def list(self, kind: str, namespace: str, labels: Mapping[str, str]) -> list[Object]:
         with self._translated():
-            found = self._client.list(KINDS[kind], namespace=namespace, labels=dict(labels))
-            return [_plain(one) async for one in found]
+            listed = self._client.list(KINDS[kind], namespace=namespace, labels=dict(labels))
+            return [_plain(one) async for one in listed]
 
     @contextmanager
     def _translated(self, *, is_change: bool = False) -> Iterator[None]:
@@ -221,9 +221,9 @@ def of_file(name: str, file: Path, context: str | None, *, manager: str) -> Kube
     :raises ClusterUnavailableError: the file or its context can't be used.
     """
     try:
-        found = KubeConfig.from_file(file).get(context)
-        if found is not None:
-            whole = found if found.user else found._replace(user=User())
+        configured = KubeConfig.from_file(file).get(context)
+        if configured is not None:
+            whole = configured if configured.user else configured._replace(user=User())
             return Kube(name, whole, manager=manager, identity=f"the user of {file}")
     except Exception as error:
         # The library trips over a malformed file in any way; whichever it is, the file is what has to be mended.
@@ -238,5 +238,5 @@ def _require_permit(what: str) -> None:
     current.is_sent = True
 
 
-def _plain(found: Any) -> Object:  # noqa: ANN401 - lightkube's models
-    return dict(found.to_dict())
+def _plain(model: Any) -> Object:  # noqa: ANN401 - lightkube's models
+    return dict(model.to_dict())

@@ -43,16 +43,16 @@ class Manifest:
     def config_digest(self) -> str | None:
         """Of a single image: the blob that says what it was built for."""
         config = self._document.get("config")
-        found = config.get("digest") if isinstance(config, dict) else None
-        return str(found) if found else None
+        digest = config.get("digest") if isinstance(config, dict) else None
+        return str(digest) if digest else None
 
     @cached_property
     def _document(self) -> dict[str, Any]:
         try:
-            found = read_json(self.text)
+            content = read_json(self.text)
         except NotJsonError:
             return {}
-        return found if isinstance(found, dict) else {}
+        return content if isinstance(content, dict) else {}
 
 
 def written(platform: object) -> str | None:
@@ -69,9 +69,9 @@ def _is_named(part: object) -> TypeGuard[str]:
     return isinstance(part, str) and part != ""
 
 
-def _objects(found: object) -> list[dict[str, Any]]:
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _size(found: object) -> int:
-    return found if isinstance(found, int) and found >= 0 else 0
+def _size(value: object) -> int:
+    return value if isinstance(value, int) and value >= 0 else 0

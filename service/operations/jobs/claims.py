@@ -40,11 +40,11 @@ class Claims:
 
     async def due(self, kinds: Sequence[str]) -> Sequence[str]:
         """Of these kinds, those that have something to claim."""
-        found = (
+        free = (
             select(literal(name).label("kind")).where(exists().where(*self._is_due(self._kinds[name])))
             for name in kinds
         )
-        return [row.kind for row in await self._database.fetch(union_all(*found))]
+        return [row.kind for row in await self._database.fetch(union_all(*free))]
 
     async def claim(self, kind: Kind, most: int) -> Sequence[Job]:
         """Up to `most` jobs that nobody works on, those that are due for the longest time first."""

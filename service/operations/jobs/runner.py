@@ -151,10 +151,10 @@ class Runner:
         self._full = {name for name in room if room[name] <= 0}
         wanted = [name for name in room if name not in self._full]
         for name in await self._claims.due(wanted) if wanted else ():
-            found = await self._claims.claim(self._kinds[name], room[name])
-            if len(found) == room[name]:
+            claimed = await self._claims.claim(self._kinds[name], room[name])
+            if len(claimed) == room[name]:
                 self._full.add(name)
-            for job in found:
+            for job in claimed:
                 log.info("job_claimed", job=job.id, kind=job.kind, epoch=job.epoch, attempt=job.attempts)
                 self.begin(job)
 

@@ -42,15 +42,15 @@ class JobStore:
         new = dialect.insert(jobs).values(who | about | values)
         is_live = text("finished_at IS NULL")
         new = new.on_conflict_do_nothing(index_elements=["kind", "key"], index_where=is_live)
-        found = (await connection.execute(new.returning(*jobs.c))).first()
-        if found is None:
+        inserted = (await connection.execute(new.returning(*jobs.c))).first()
+        if inserted is None:
             return None
         await _EVENTS.add(connection, parent.id, "accepted", {})
-        return job_of(found)
+        return job_of(inserted)
 
     async def get(self, job_id: str) -> Job | None:
-        found = await self._database.fetch(select(jobs).where(jobs.c.id == job_id))
-        return job_of(found[0]) if found else None
+        rows = await self._database.fetch(select(jobs).where(jobs.c.id == job_id))
+        return job_of(rows[0]) if rows else None
 
     async def page(self, conditions: Sequence[ColumnElement[bool]], cursor: str | None, limit: int) -> Sequence[Job]:
         """The newest first, one more than fits a page."""
@@ -60,8 +60,8 @@ class JobStore:
     async def live(self, connection: AsyncConnection, *conditions: ColumnElement[bool]) -> Job | None:
         """The one that is not over, as it stays until the caller's transaction ends."""
         query = select(jobs).where(jobs.c.finished_at.is_(None), *conditions).with_for_update()
-        found = (await connection.execute(query)).first()
-        return job_of(found) if found else None
+        row = (await connection.execute(query)).first()
+        return job_of(row) if row else None
 
     async def hold(self, connection: AsyncConnection, job: Job) -> None:
         """:raises LostError: it is over, was given back, or was claimed by another since."""
