@@ -28,10 +28,10 @@ def lookup(calls: Sequence[Call], place: Place, principal: Principal, asked: Map
     if not is_allowed(request, resource_account=principal.account, resource_policy=None):
         raise EcrError("AccessDeniedException", f"User: {principal.arn} is not authorized to perform: {request.action}")
     start = int(asked.get("NextToken", "0"))
-    found = [_event(one, place) for one in reversed(calls) if _is_asked_for(one, place, asked)]
+    events = [_event(one, place) for one in reversed(calls) if _is_asked_for(one, place, asked)]
     end = start + min(int(asked.get("MaxResults", _MOST)), _MOST)
-    more = {"NextToken": str(end)} if end < len(found) else {}
-    return {"Events": found[start:end], **more}
+    more = {"NextToken": str(end)} if end < len(events) else {}
+    return {"Events": events[start:end], **more}
 
 
 def _is_asked_for(call: Call, place: Place, asked: Mapping[str, Any]) -> bool:

@@ -47,8 +47,8 @@ def _check_security(store: Store, pod: Object) -> None:
     namespace = store.find(NAMESPACE, None, pod["metadata"]["namespace"])
     labels = (namespace["metadata"].get("labels") if namespace else None) or {}
     level = labels.get(_LEVEL, "privileged")
-    if found := violations(pod["spec"], level):
-        raise _forbidden(pod, f'violates PodSecurity "{level}:{labels.get(_VERSION, "latest")}": {", ".join(found)}')
+    if broken := violations(pod["spec"], level):
+        raise _forbidden(pod, f'violates PodSecurity "{level}:{labels.get(_VERSION, "latest")}": {", ".join(broken)}')
 
 
 def _check_quota(store: Store, pod: Object, quota: Object) -> None:

@@ -13,11 +13,11 @@ _FILE = Path(__file__).parents[2] / "deploy" / "cluster" / "access.yaml"
 def rules_by_group() -> dict[str, list[Rules]]:
     objects = list(yaml.safe_load_all(_FILE.read_text()))
     roles = {one["metadata"]["name"]: _rules(one) for one in objects if one["kind"] == "ClusterRole"}
-    found: dict[str, list[Rules]] = {}
+    rules: dict[str, list[Rules]] = {}
     for one in objects:
         for subject in one.get("subjects", ()):
-            found.setdefault(subject["name"], []).append(roles[one["roleRef"]["name"]])
-    return found
+            rules.setdefault(subject["name"], []).append(roles[one["roleRef"]["name"]])
+    return rules
 
 
 def _rules(role: dict[str, Any]) -> Rules:

@@ -64,8 +64,8 @@ def service_name(field: str, name: str) -> Iterator[Cause]:
         yield invalid(field, name, _SERVICE_RULE)
 
 
-def labels(field: str, found: dict[str, str]) -> Iterator[Cause]:
-    for key, value in found.items():
+def labels(field: str, given: dict[str, str]) -> Iterator[Cause]:
+    for key, value in given.items():
         yield from label_key(field, key)
         if len(value) > _LONGEST_LABEL:
             yield _too_long(field, value, _LONGEST_LABEL)

@@ -25,8 +25,8 @@ class Collector:
         if change.type == "DELETED":
             yield change.kind.name, change.object["metadata"]["uid"]
         elif (owner := owner_of(change.object)) and owner["kind"] in _KINDS:
-            found = self._owner(owner, change.object)
-            if found is None or found["metadata"]["uid"] != owner["uid"]:
+            owner_now = self._owner(owner, change.object)
+            if owner_now is None or owner_now["metadata"]["uid"] != owner["uid"]:
                 yield owner["kind"], owner["uid"]
 
     def reconcile(self, key: Key) -> None:
@@ -65,8 +65,8 @@ class Namespaces:
     def _empty(self, namespace: str) -> None:
         kinds: list[Kind] = [kind for kind in STORED if kind.is_namespaced]
         for kind in kinds:
-            for found in self._view.all(kind, namespace):
-                self._store.delete(kind, *key_of(found))
+            for live in self._view.all(kind, namespace):
+                self._store.delete(kind, *key_of(live))
 
 
 def default_account(namespace: str) -> Object:

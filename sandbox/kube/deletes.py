@@ -25,35 +25,35 @@ async def answer(store: Store, request: Request, target: Target) -> Response:
     if policy != "Background":
         raise bad_request(f'propagationPolicy "{policy}" is not imitated')
     is_dry_run = options_of(request).is_dry_run or body.get("dryRun") == ["All"]
-    found = store.get(target.kind, target.namespace, target.name or "")
-    _check(target, found, body.get("preconditions") or {})
-    deleted = _delete(store, target, found, is_dry_run=is_dry_run)
+    live = store.get(target.kind, target.namespace, target.name or "")
+    _check(target, live, body.get("preconditions") or {})
+    deleted = _delete(store, target, live, is_dry_run=is_dry_run)
     if target.kind is NAMESPACE:
         # A real server empties it first, and answers before that.
-        found["metadata"].setdefault("deletionTimestamp", now())
-        return JSONResponse(whole(NAMESPACE, found | {"status": {"phase": "Terminating"}}))
+        live["metadata"].setdefault("deletionTimestamp", now())
+        return JSONResponse(whole(NAMESPACE, live | {"status": {"phase": "Terminating"}}))
     return JSONResponse(deleted)
 
 
-def _delete(store: Store, target: Target, found: Object, *, is_dry_run: bool) -> Object:
+def _delete(store: Store, target: Target, live: Object, *, is_dry_run: bool) -> Object:
     if not is_dry_run:
-        if found["metadata"].get("finalizers"):
-            found["metadata"].setdefault("deletionTimestamp", now())
-            return whole(target.kind, store.replace(target.kind, found))
+        if live["metadata"].get("finalizers"):
+            live["metadata"].setdefault("deletionTimestamp", now())
+            return whole(target.kind, store.replace(target.kind, live))
         store.delete(target.kind, target.namespace, target.name or "")
     if target.kind in _TOLD:
-        return whole(target.kind, found)
-    details = {"name": target.name, "kind": target.kind.plural, "uid": found["metadata"]["uid"]}
+        return whole(target.kind, live)
+    details = {"name": target.name, "kind": target.kind.plural, "uid": live["metadata"]["uid"]}
     group = {"group": target.kind.group} if target.kind.group else {}
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details | group}
 
 
-def _check(target: Target, found: Object, wanted: Object) -> None:
+def _check(target: Target, live: Object, wanted: Object) -> None:
     if target.kind is NAMESPACE and target.name in _LASTING:
         raise forbidden("namespaces", "", target.name or "", "this namespace may not be deleted")
     for name, said in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
-        if wanted.get(name, found["metadata"][name]) != found["metadata"][name]:
+        if wanted.get(name, live["metadata"][name]) != live["metadata"][name]:
             full = f"{target.kind.plural}.{target.kind.group}" if target.kind.group else target.kind.plural
             why = f"the {said} in the precondition ({wanted[name]}) does not match the {said} in record "
             text = f'Operation cannot be fulfilled on {full} "{target.name}": Precondition failed: {why}'
-            raise StatusError(409, "Conflict", f"{text}({found['metadata'][name]})")
+            raise StatusError(409, "Conflict", f"{text}({live['metadata'][name]})")

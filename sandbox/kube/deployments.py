@@ -49,29 +49,29 @@ class Deployments:
             yield from (key_of(one) for one in self._view.all(DEPLOYMENT, namespace) if is_recreate(one))
 
     def reconcile(self, key: Key) -> float | None:
-        found = self._view.find(DEPLOYMENT, *key)
-        if found is None or found["metadata"].get("deletionTimestamp"):
+        deployment = self._view.find(DEPLOYMENT, *key)
+        if deployment is None or deployment["metadata"].get("deletionTimestamp"):
             return None
-        every = sorted(self._view.owned(REPLICA_SET, found), key=_revision)
-        new = next((one for one in every if _template(one) == found["spec"]["template"]), None)
+        every = sorted(self._view.owned(REPLICA_SET, deployment), key=_revision)
+        new = next((one for one in every if _template(one) == deployment["spec"]["template"]), None)
         old = [one for one in every if one is not new]
-        sizes, new = self._plan(found, new, old)
+        sizes, new = self._plan(deployment, new, old)
         for one in [*old, *([new] if new else [])]:
-            self._resize(found, one, sizes.get(one["metadata"]["name"], size(one)))
-        return self._report(found, new, old)
+            self._resize(deployment, one, sizes.get(one["metadata"]["name"], size(one)))
+        return self._report(deployment, new, old)
 
-    def _plan(self, found: Object, new: Object | None, old: list[Object]) -> tuple[dict[str, int], Object | None]:
+    def _plan(self, deployment: Object, new: Object | None, old: list[Object]) -> tuple[dict[str, int], Object | None]:
         """The sizes that ReplicaSets are to have, and the new one, made where the time has come for it."""
-        limits = Limits.of(found)
+        limits = Limits.of(deployment)
         active = [one for one in [*old, *([new] if new else [])] if size(one)]
-        if found["spec"].get("paused") or _is_scaling(found, active):
+        if deployment["spec"].get("paused") or _is_scaling(deployment, active):
             return _rescaled(limits, new, old, active), new
-        if is_recreate(found):
+        if is_recreate(deployment):
             if any(size(one) for one in old) or self._has_pods(old):
                 return {one["metadata"]["name"]: 0 for one in old}, new
-            new = self._current(found, new, old)
+            new = self._current(deployment, new, old)
             return {new["metadata"]["name"]: limits.replicas}, new
-        new = self._current(found, new, old)
+        new = self._current(deployment, new, old)
         name, wanted = new["metadata"]["name"], grown(limits, new, [new, *old])
         # As the real one does: one look either grows the new or shrinks the old.
         return {name: wanted} if wanted != size(new) else shrunk(limits, new, old), new
@@ -79,38 +79,40 @@ class Deployments:
     def _has_pods(self, replica_sets: list[Object]) -> bool:
         return any(self._view.owned(POD, one) for one in replica_sets)
 
-    def _current(self, found: Object, new: Object | None, old: list[Object]) -> Object:
+    def _current(self, deployment: Object, new: Object | None, old: list[Object]) -> Object:
         """The ReplicaSet of the present template, with the latest revision."""
         revision = max((_revision(one) for one in old), default=0) + 1
         if new is None:
-            new = self._create(found, revision)
+            new = self._create(deployment, revision)
         elif _revision(new) < revision:
             made = copy.deepcopy(new)
             _annotate(made, _REVISION, str(revision))
             new = self._store.replace(REPLICA_SET, made)
         return new
 
-    def _create(self, found: Object, revision: int) -> Object:
-        namespace, name = key_of(found)
+    def _create(self, deployment: Object, revision: int) -> Object:
+        namespace, name = key_of(deployment)
         collisions = 0
-        while self._view.find(REPLICA_SET, namespace, f"{name}-{template_hash(found['spec']['template'], collisions)}"):
+        while self._view.find(
+            REPLICA_SET, namespace, f"{name}-{template_hash(deployment['spec']['template'], collisions)}"
+        ):
             collisions += 1
-        return self._store.create(REPLICA_SET, _replica_set(found, revision, collisions))
+        return self._store.create(REPLICA_SET, _replica_set(deployment, revision, collisions))
 
-    def _resize(self, found: Object, one: Object, wanted: int) -> None:
+    def _resize(self, deployment: Object, one: Object, wanted: int) -> None:
         made = copy.deepcopy(self._store.get(REPLICA_SET, *key_of(one)))
         if made["spec"].get("replicas") != wanted:
             made["spec"]["replicas"] = wanted
             made["metadata"]["generation"] = made["metadata"].get("generation", 1) + 1
         if wanted:
-            limits = Limits.of(found)
+            limits = Limits.of(deployment)
             _annotate(made, _DESIRED, str(limits.replicas))
             _annotate(made, _MOST, str(limits.most))
         self._store.replace(REPLICA_SET, made)
 
-    def _report(self, found: Object, new: Object | None, old: list[Object]) -> float | None:
+    def _report(self, deployment: Object, new: Object | None, old: list[Object]) -> float | None:
         every = [self._store.get(REPLICA_SET, *key_of(one)) for one in [*old, *([new] if new else [])]]
-        made = copy.deepcopy(found)
+        made = copy.deepcopy(deployment)
         is_new = new is not None and self._view.find(REPLICA_SET, *key_of(new)) is None
         if new is not None:
             _annotate(made, _REVISION, new["metadata"]["annotations"][_REVISION])
@@ -126,15 +128,15 @@ class Deployments:
         left = until_deadline(made, status)
         return None if left is None else max(left, 0.0) + _AFTER_DEADLINE
 
-    def _forget_history(self, found: Object, old: list[Object]) -> None:
+    def _forget_history(self, deployment: Object, old: list[Object]) -> None:
         idle = [one for one in old if not size(one) and not one.get("status", {}).get("replicas")]
-        kept = found["spec"].get("revisionHistoryLimit", _DEFAULT_HISTORY)
+        kept = deployment["spec"].get("revisionHistoryLimit", _DEFAULT_HISTORY)
         for one in idle[: max(0, len(idle) - kept)]:
             self._store.delete(REPLICA_SET, *key_of(one))
 
 
-def _replica_set(found: Object, revision: int, collisions: int) -> Object:
-    spec, metadata = found["spec"], found["metadata"]
+def _replica_set(deployment: Object, revision: int, collisions: int) -> Object:
+    spec, metadata = deployment["spec"], deployment["metadata"]
     hashed = template_hash(spec["template"], collisions)
     template = copy.deepcopy(spec["template"])
     template.setdefault("metadata", {}).setdefault("labels", {})[_HASH] = hashed
@@ -149,7 +151,7 @@ def _replica_set(found: Object, revision: int, collisions: int) -> Object:
             "namespace": metadata["namespace"],
             "labels": dict(template["metadata"]["labels"]),
             "annotations": copied | {_REVISION: str(revision)},
-            "ownerReferences": [reference(found)],
+            "ownerReferences": [reference(deployment)],
             "generation": 1,
         },
         "spec": {
@@ -173,12 +175,12 @@ def _revision(replica_set: Object) -> int:
     return int((replica_set["metadata"].get("annotations") or {}).get(_REVISION, 0))
 
 
-def _annotate(found: Object, name: str, text: str) -> None:
-    found["metadata"]["annotations"] = (found["metadata"].get("annotations") or {}) | {name: text}
+def _annotate(deployment: Object, name: str, text: str) -> None:
+    deployment["metadata"]["annotations"] = (deployment["metadata"].get("annotations") or {}) | {name: text}
 
 
-def _is_scaling(found: Object, active: list[Object]) -> bool:
-    wanted = str(found["spec"].get("replicas", 1))
+def _is_scaling(deployment: Object, active: list[Object]) -> bool:
+    wanted = str(deployment["spec"].get("replicas", 1))
     return any((one["metadata"].get("annotations") or {}).get(_DESIRED, wanted) != wanted for one in active)
 
 
@@ -191,10 +193,10 @@ def _rescaled(limits: Limits, new: Object | None, old: list[Object], active: lis
     return scaled(limits, active)
 
 
-def _note_pause(found: Object, status: Object) -> None:
+def _note_pause(deployment: Object, status: Object) -> None:
     progressing = next((one for one in status["conditions"] if one["type"] == "Progressing"), None)
     is_noted = progressing is not None and progressing["reason"] == "DeploymentPaused"
-    if found["spec"].get("paused") and not is_noted:
+    if deployment["spec"].get("paused") and not is_noted:
         note_progress(status, "Unknown", "DeploymentPaused", "Deployment is paused")
-    elif is_noted and not found["spec"].get("paused"):
+    elif is_noted and not deployment["spec"].get("paused"):
         note_progress(status, "Unknown", "DeploymentResumed", "Deployment is resumed")

@@ -34,8 +34,8 @@ def answer(path: str) -> Response | None:
     path = path.rstrip("/")
     if is_health(path):
         return PlainTextResponse("ok")
-    found = _DOCUMENTS.get(path)
-    return JSONResponse(found) if found else None
+    document = _DOCUMENTS.get(path)
+    return JSONResponse(document) if document else None
 
 
 def _group(group: str, versions: list[str]) -> Object:

@@ -92,8 +92,8 @@ class Images:
 
 
 def _fits(stated: dict[str, Any], platform: tuple[str, str]) -> bool:
-    found = (stated.get("os", ""), stated.get("architecture", ""))
-    return all(one in _ANY or one == wanted for one, wanted in zip(found, platform, strict=True))
+    built_for = (stated.get("os", ""), stated.get("architecture", ""))
+    return all(one in _ANY or one == wanted for one, wanted in zip(built_for, platform, strict=True))
 
 
 def _environment(config: dict[str, Any]) -> dict[str, str]:

@@ -27,20 +27,20 @@ class LoadBalancers:
             yield key_of(change.object)
 
     def reconcile(self, key: Key) -> None:
-        if (found := self._view.find(SERVICE, *key)) is None:
+        if (service := self._view.find(SERVICE, *key)) is None:
             return
-        has_one = bool(_balancer(found).get("ingress"))
-        if has_one != (found["spec"].get("type") == "LoadBalancer"):
+        has_one = bool(_balancer(service).get("ingress"))
+        if has_one != (service["spec"].get("type") == "LoadBalancer"):
             present = self._store.get(SERVICE, *key)
-            given = {} if has_one else {"ingress": [{"hostname": _hostname(found)}]}
+            given = {} if has_one else {"ingress": [{"hostname": _hostname(service)}]}
             present["status"] = {**(present.get("status") or {}), "loadBalancer": given}
             self._store.replace(SERVICE, present)
 
 
-def _balancer(found: Object) -> Object:
-    return (found.get("status") or {}).get("loadBalancer") or {}
+def _balancer(service: Object) -> Object:
+    return (service.get("status") or {}).get("loadBalancer") or {}
 
 
-def _hostname(found: Object) -> str:
-    uid = found["metadata"]["uid"].replace("-", "")
+def _hostname(service: Object) -> str:
+    uid = service["metadata"]["uid"].replace("-", "")
     return f"{f'a{uid}'[:_LONGEST_NAME]}.{MAIN_REGION}.elb.amazonaws.com"

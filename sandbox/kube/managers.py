@@ -68,7 +68,7 @@ def apply(kind: Kind, live: Object, sent: Object, manager: Manager, *, is_forced
     merged = lay_over(schema, live, sent)
     stated = _managed(frozenset(of_value(schema, sent)), manager)
     written = _managed(compare(schema, live, merged).written, manager)
-    conflicts = {one: found for one, entry in entries.items() if one != manager and (found := entry.fields & written)}
+    conflicts = {one: both for one, entry in entries.items() if one != manager and (both := entry.fields & written)}
     if conflicts and not is_forced:
         raise _conflict(kind, conflicts)
     before = entries.get(manager, _Entry(frozenset(), now()))
@@ -125,17 +125,17 @@ def _finished(kind: Kind, live: Object, made: Object, entries: _Entries, manager
     return made
 
 
-def _bare(found: Object) -> Object:
-    metadata = {name: value for name, value in (found.get("metadata") or {}).items() if name not in _METADATA}
-    return {**found, "metadata": metadata}
+def _bare(resource: Object) -> Object:
+    metadata = {name: value for name, value in (resource.get("metadata") or {}).items() if name not in _METADATA}
+    return {**resource, "metadata": metadata}
 
 
-def _read(found: Object) -> _Entries:
+def _read(resource: Object) -> _Entries:
     return {
         Manager(one["manager"], one["operation"], one.get("subresource", "")): _Entry(
             frozenset(from_json(one["fieldsV1"])), one["time"]
         )
-        for one in (found.get("metadata") or {}).get("managedFields") or []
+        for one in (resource.get("metadata") or {}).get("managedFields") or []
     }
 
 
@@ -152,22 +152,22 @@ def _to_json(kind: Kind, manager: Manager, entry: _Entry) -> Object:
 
 
 def _conflict(kind: Kind, conflicts: dict[Manager, Fields]) -> StatusError:
-    found = [
+    owned = [
         (manager.describe(kind.api_version), to_text(path))
         for manager in sorted(conflicts, key=lambda one: one.describe(kind.api_version))
         for path in sorted(conflicts[manager])
     ]
     causes = [
-        {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": path} for who, path in found
+        {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": path} for who, path in owned
     ]
-    return StatusError(409, "Conflict", _conflict_text(found), causes=causes)
+    return StatusError(409, "Conflict", _conflict_text(owned), causes=causes)
 
 
-def _conflict_text(found: list[tuple[str, str]]) -> str:
-    if len(found) == 1:
-        return f"Apply failed with 1 conflict: conflict with {found[0][0]}: {found[0][1]}"
+def _conflict_text(owned: list[tuple[str, str]]) -> str:
+    if len(owned) == 1:
+        return f"Apply failed with 1 conflict: conflict with {owned[0][0]}: {owned[0][1]}"
     lines: list[str] = []
-    for who in dict.fromkeys(who for who, _ in found):
+    for who in dict.fromkeys(who for who, _ in owned):
         lines.append(f"conflicts with {who}:")
-        lines += [f"- {path}" for one, path in found if one == who]
-    return f"Apply failed with {len(found)} conflicts: " + "\n".join(lines)
+        lines += [f"- {path}" for one, path in owned if one == who]
+    return f"Apply failed with {len(owned)} conflicts: " + "\n".join(lines)

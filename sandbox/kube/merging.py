@@ -35,8 +35,8 @@ def _joined(schema: Sequence, base: list[Any], above: list[Any]) -> list[Any]:
 def take_away(schema: Schema, value: Any, path: Path) -> None:  # noqa: ANN401 - any JSON
     """Remove a field, in place; nothing where it is not there."""
     element, *rest = path
-    for found, part, item in list(children(schema, value)):
-        if found != element:
+    for one, part, item in list(children(schema, value)):
+        if one != element:
             continue
         if rest:
             take_away(part, item, tuple(rest))

@@ -53,8 +53,8 @@ class NodePorts:
             yield from (key_of(one) for one in self._view.all(SERVICE, namespace) if _selects(one, change.object))
 
     def reconcile(self, key: Key) -> float | None:
-        found = self._view.find(SERVICE, *key)
-        wanted = self._wanted(found) if found else set()
+        service = self._view.find(SERVICE, *key)
+        wanted = self._wanted(service) if service else set()
         for address in [one for one, listener in self._open.items() if listener.service == key and one not in wanted]:
             self._close(address)
         for address in sorted(wanted - self._open.keys()):

@@ -30,7 +30,7 @@ _PROFILES = ("RuntimeDefault", "Localhost")
 def violations(spec: Object, level: str) -> list[str]:
     """What a pod's spec does that the level forbids; nothing for `privileged` or an unknown level."""
     checks = {"baseline": _BASELINE, "restricted": (*_BASELINE, *_RESTRICTED)}.get(level, ())
-    return [found for check in checks if (found := check(spec))]
+    return [violation for check in checks if (violation := check(spec))]
 
 
 def _containers(spec: Object) -> list[Object]:
@@ -51,8 +51,8 @@ def _added(container: Object) -> list[str]:
 
 
 def _host_namespaces(spec: Object) -> str | None:
-    found = [f"{name}=true" for name in ("hostNetwork", "hostPID", "hostIPC") if spec.get(name)]
-    return f"host namespaces ({', '.join(found)})" if found else None
+    named = [f"{name}=true" for name in ("hostNetwork", "hostPID", "hostIPC") if spec.get(name)]
+    return f"host namespaces ({', '.join(named)})" if named else None
 
 
 def _privileged(spec: Object) -> str | None:

@@ -164,8 +164,8 @@ class _Life:
 
     def _serves(self, container: Object) -> bool:
         """Whether it came to its end of the road before the sandbox was started anew."""
-        found = self._pod.get("status", {}).get("containerStatuses") or ()
-        return any(one["name"] == container["name"] and one["ready"] for one in found)
+        statuses = self._pod.get("status", {}).get("containerStatuses") or ()
+        return any(one["name"] == container["name"] and one["ready"] for one in statuses)
 
     def _accept(self, status: Object) -> None:
         address = next(one["address"] for one in self._node["status"]["addresses"] if one["type"] == "InternalIP")
@@ -239,9 +239,9 @@ def _duration(seconds: int) -> str:
 def _summarize(pod: Object) -> None:
     """The pod's phase and conditions, from its containers'."""
     status = pod["status"]
-    found = status.get("containerStatuses", [])
-    status["phase"] = _phase(found)
-    unready = [one["name"] for one in found if not one["ready"]]
+    statuses = status.get("containerStatuses", [])
+    status["phase"] = _phase(statuses)
+    unready = [one["name"] for one in statuses if not one["ready"]]
     why = {"reason": "ContainersNotReady", "message": f"containers with unready status: [{' '.join(unready)}]"}
     for kind in ("PodReadyToStartContainers", "Initialized"):
         put_condition(status, {"type": kind, "status": "True"})
@@ -249,6 +249,6 @@ def _summarize(pod: Object) -> None:
         put_condition(status, {"type": kind, "status": "False" if unready else "True", **(why if unready else {})})
 
 
-def _phase(found: list[Object]) -> str:
-    has_started = any("running" in one["state"] or "terminated" in one["state"] or one["lastState"] for one in found)
+def _phase(statuses: list[Object]) -> str:
+    has_started = any("running" in one["state"] or "terminated" in one["state"] or one["lastState"] for one in statuses)
     return "Running" if has_started else "Pending"

@@ -56,16 +56,16 @@ def decode(body: bytes) -> Object:
 
 def _read(message: _Message, body: bytes) -> Object:
     """What is known of a message and not empty."""
-    found: Object = {}
+    known: Object = {}
     for number, value in _fields(body):
         if number not in message.fields or not value:
             continue
         name, inner = message.fields[number]
         if isinstance(inner, _Map):
-            found[name] = found.get(name, {}) | _entry(inner, value)
+            known[name] = known.get(name, {}) | _entry(inner, value)
         else:
-            found[name] = _read(inner, value) if inner else value.decode()
-    return found
+            known[name] = _read(inner, value) if inner else value.decode()
+    return known
 
 
 def _entry(kind: _Map, body: bytes) -> dict[str, str]:

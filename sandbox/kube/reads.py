@@ -28,13 +28,13 @@ class _Shape:
     kind: Kind
     is_table: bool
 
-    def one(self, found: Object) -> Object:
-        return tables.table(self.kind, [found], {}) if self.is_table else whole(self.kind, found)
+    def one(self, live: Object) -> Object:
+        return tables.table(self.kind, [live], {}) if self.is_table else whole(self.kind, live)
 
-    def many(self, found: list[Object], metadata: Object) -> Object:
+    def many(self, live: list[Object], metadata: Object) -> Object:
         if self.is_table:
-            return tables.table(self.kind, found, metadata)
-        items = [{key: value for key, value in one.items() if key not in ("kind", "apiVersion")} for one in found]
+            return tables.table(self.kind, live, metadata)
+        items = [{key: value for key, value in one.items() if key not in ("kind", "apiVersion")} for one in live]
         return {
             "kind": f"{self.kind.name}List",
             "apiVersion": self.kind.api_version,
@@ -43,14 +43,14 @@ class _Shape:
         }
 
 
-def whole(kind: Kind, found: Object) -> Object:
-    return {"kind": kind.name, "apiVersion": kind.api_version, **found}
+def whole(kind: Kind, live: Object) -> Object:
+    return {"kind": kind.name, "apiVersion": kind.api_version, **live}
 
 
 def get(store: Store, request: Request, target: Target) -> Response:
     """:raises StatusError: 404, there is none."""
-    found = store.get(target.kind, target.namespace, target.name or "")
-    return JSONResponse(_shape(request, target).one(found))
+    live = store.get(target.kind, target.namespace, target.name or "")
+    return JSONResponse(_shape(request, target).one(live))
 
 
 def list_(store: Store, request: Request, target: Target) -> Response:
@@ -58,8 +58,8 @@ def list_(store: Store, request: Request, target: Target) -> Response:
 
     :raises StatusError: 400, a selector cannot be read.
     """
-    found = list(store.all(target.kind, target.namespace, _selector(request, target.kind)))
-    return JSONResponse(_shape(request, target).many(found, {"resourceVersion": str(store.revision)}))
+    live = list(store.all(target.kind, target.namespace, _selector(request, target.kind)))
+    return JSONResponse(_shape(request, target).many(live, {"resourceVersion": str(store.revision)}))
 
 
 class Watch(Response):
@@ -104,8 +104,8 @@ class Watch(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _events(self) -> AsyncIterator[Object]:
-        for found in self._initial:
-            yield {"type": "ADDED", "object": self._shape.one(found)}
+        for live in self._initial:
+            yield {"type": "ADDED", "object": self._shape.one(live)}
         changes = self._store.watch(self._begins_at)
         end = asyncio.get_running_loop().time() + self._seconds
         try:

@@ -18,16 +18,16 @@ class ConfigError(Exception):
 
 def environment_of(store: Store, namespace: str, container: Object) -> dict[str, str]:
     """:raises ConfigError: what it names is not there."""
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for source in container.get("envFrom") or ():
         for name, _, kind in _SOURCES:
             if reference := source.get(name):
                 data = _data(store, kind, namespace, reference)
-                found |= {f"{source.get('prefix') or ''}{key}": value for key, value in data.items()}
+                variables |= {f"{source.get('prefix') or ''}{key}": value for key, value in data.items()}
     for one in container.get("env") or ():
         if (value := _value(store, namespace, one)) is not None:
-            found[one["name"]] = value
-    return found
+            variables[one["name"]] = value
+    return variables
 
 
 def check_volumes(store: Store, pod: Object) -> None:
@@ -63,12 +63,12 @@ def _value(store: Store, namespace: str, variable: Object) -> str | None:
 
 
 def _data(store: Store, kind: Kind, namespace: str, reference: Object) -> Mapping[str, str]:
-    found = store.find(kind, namespace, reference["name"])
-    if found is None:
+    source = store.find(kind, namespace, reference["name"])
+    if source is None:
         if reference.get("optional"):
             return {}
         raise ConfigError(f'{kind.name.lower()} "{reference["name"]}" not found')
-    data: dict[str, str] = found.get("data") or {}
+    data: dict[str, str] = source.get("data") or {}
     if kind is CONFIG_MAP:
         return data
     return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}

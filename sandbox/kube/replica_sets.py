@@ -32,15 +32,16 @@ class ReplicaSets:
             yield from self._refused(change)
 
     def reconcile(self, key: Key) -> float | None:
-        found = self._view.find(REPLICA_SET, *key)
-        if found is None or found["metadata"].get("deletionTimestamp"):
+        replica_set = self._view.find(REPLICA_SET, *key)
+        if replica_set is None or replica_set["metadata"].get("deletionTimestamp"):
             return None
-        pods = [one for one in self._view.owned(POD, found) if one.get("status", {}).get("phase") not in _FINISHED]
-        wanted = found["spec"].get("replicas", 1)
-        refusal = self._create(found, wanted - len(pods))
+        owned = self._view.owned(POD, replica_set)
+        pods = [one for one in owned if one.get("status", {}).get("phase") not in _FINISHED]
+        wanted = replica_set["spec"].get("replicas", 1)
+        refusal = self._create(replica_set, wanted - len(pods))
         for pod in _spare(pods, len(pods) - wanted):
             self._store.delete(POD, *key_of(pod))
-        return self._report(found, pods, refusal)
+        return self._report(replica_set, pods, refusal)
 
     def _refused(self, change: Change) -> Iterable[Key]:
         is_namespace = change.kind is NAMESPACE
@@ -59,10 +60,10 @@ class ReplicaSets:
             self._store.create(POD, pod)
         return None
 
-    def _report(self, found: Object, pods: list[Object], refusal: StatusError | None) -> float | None:
-        made = copy.deepcopy(found)
+    def _report(self, replica_set: Object, pods: list[Object], refusal: StatusError | None) -> float | None:
+        made = copy.deepcopy(replica_set)
         status = made.setdefault("status", {})
-        min_ready = found["spec"].get("minReadySeconds", 0)
+        min_ready = replica_set["spec"].get("minReadySeconds", 0)
         waits = [_until_available(pod, min_ready) for pod in pods if is_ready(pod)]
         counts = {
             "fullyLabeledReplicas": len(pods),
@@ -74,7 +75,7 @@ class ReplicaSets:
             # Counts of none are left out, as the API server leaves out what is empty.
             status |= {name: count} if count else {}
         status["replicas"] = len(pods)
-        status["observedGeneration"] = found["metadata"].get("generation", 1)
+        status["observedGeneration"] = replica_set["metadata"].get("generation", 1)
         _note_failure(status, refusal)
         self._store.replace(REPLICA_SET, made)
         return min((wait for wait in waits if wait > 0), default=None)

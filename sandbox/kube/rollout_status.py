@@ -96,11 +96,11 @@ def _availability(*, is_enough: bool) -> Object:
 def _failure(status: Object, new: Object | None, every: list[Object]) -> None:
     first = [new] if new else []
     failures = (condition(one.get("status", {}), "ReplicaFailure") for one in [*first, *every])
-    found = next((one for one in failures if one), None)
-    if found is None:
+    failure = next((one for one in failures if one), None)
+    if failure is None:
         drop_condition(status, "ReplicaFailure")
     else:
-        _put(status, {name: found[name] for name in ("type", "status", "reason", "message")})
+        _put(status, {name: failure[name] for name in ("type", "status", "reason", "message")})
 
 
 def _put(status: Object, made: Object) -> None:

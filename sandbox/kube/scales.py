@@ -15,15 +15,15 @@ from sandbox.kube.store import Object
 _SHOWN = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
-def of(found: Object) -> Object:
-    selector = (found["spec"].get("selector") or {}).get("matchLabels") or {}
+def of(live: Object) -> Object:
+    selector = (live["spec"].get("selector") or {}).get("matchLabels") or {}
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
-        "metadata": {name: found["metadata"][name] for name in _SHOWN if name in found["metadata"]},
-        "spec": {"replicas": found["spec"].get("replicas", 1)},
+        "metadata": {name: live["metadata"][name] for name in _SHOWN if name in live["metadata"]},
+        "spec": {"replicas": live["spec"].get("replicas", 1)},
         "status": {
-            "replicas": (found.get("status") or {}).get("replicas", 0),
+            "replicas": (live.get("status") or {}).get("replicas", 0),
             "selector": ",".join(f"{key}={value}" for key, value in sorted(selector.items())),
         },
     }

@@ -47,7 +47,7 @@ class Scheduler:
             made["spec"]["nodeName"] = node["metadata"]["name"]
             put_condition(status, {"type": "PodScheduled", "status": "True"})
         else:
-            _note_refusal(status, _message([one for found in reasons.values() for one in found], len(nodes)))
+            _note_refusal(status, _message([one for obstacles in reasons.values() for one in obstacles], len(nodes)))
         self._store.replace(POD, made)
 
     def _placed(self) -> list[Object]:
@@ -70,12 +70,12 @@ def _obstacles(pod: Object, node: Object, placed: list[Object]) -> list[str]:
         return [_MISMATCH]
     mine = [one for one in placed if one["spec"]["nodeName"] == node["metadata"]["name"]]
     allocatable = node["status"]["allocatable"]
-    found = [_TOO_MANY] if len(mine) >= parse(allocatable["pods"]) else []
+    obstacles = [_TOO_MANY] if len(mine) >= parse(allocatable["pods"]) else []
     for resource in _RESOURCES:
         asked = asked_for(pod, resource)
         if asked and asked > parse(allocatable.get(resource, 0)) - total(mine, resource):
-            found.append(f"Insufficient {resource}")
-    return found
+            obstacles.append(f"Insufficient {resource}")
+    return obstacles
 
 
 def _load(pod: Object, node: Object, placed: list[Object]) -> tuple[int, int, Decimal]:

@@ -22,7 +22,7 @@ def selector(kind: Kind, labels: str, fields: str) -> Selects:
     :raises StatusError: 400, one cannot be read, or its field cannot be selected by.
     """
     wanted = [*_labels(labels), *_fields(kind, fields)]
-    return lambda found: all(one(found) for one in wanted)
+    return lambda live: all(one(live) for one in wanted)
 
 
 def matches(selecting: dict[str, Any], labels: dict[str, str]) -> bool:
@@ -50,7 +50,7 @@ def _label(text: str) -> Selects:
     if not (matched := _EQUAL.fullmatch(text)):
         raise bad_request(f"unable to parse requirement: {text}")
     key, value = matched.groups()
-    return lambda found: (found["metadata"].get("labels") or {}).get(key) == value
+    return lambda live: (live["metadata"].get("labels") or {}).get(key) == value
 
 
 def _fields(kind: Kind, text: str) -> list[Selects]:
@@ -67,4 +67,4 @@ def _field(kind: Kind, text: str) -> Selects:
             f'field selector "{text}": field label not supported: {path}'
         )
     name = path.partition(".")[2]
-    return lambda found: found["metadata"].get(name, "") == value
+    return lambda live: live["metadata"].get(name, "") == value

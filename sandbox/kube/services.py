@@ -76,19 +76,19 @@ def _address(spec: Object, others: list[Object]) -> None:
 
 def _node_ports(made: Object, others: list[Object]) -> None:
     taken = set(_used(others))
-    found = []
+    wrong = []
     for index, port in enumerate(made["spec"].get("ports") or []):
         asked = port.get("nodePort")
         field = f"spec.ports[{index}].nodePort"
         if asked and asked not in NODE_PORTS:
-            found.append(causes.invalid(field, asked, _OUT_OF_RANGE))
+            wrong.append(causes.invalid(field, asked, _OUT_OF_RANGE))
         elif asked and (asked, port["protocol"]) in taken:
-            found.append(causes.invalid(field, asked, "provided port is already allocated"))
+            wrong.append(causes.invalid(field, asked, "provided port is already allocated"))
         else:
             port["nodePort"] = asked or _free(made, taken)
         taken.add((port.get("nodePort") or 0, port["protocol"]))
-    if found:
-        raise invalid(SERVICE.name, SERVICE.group, made["metadata"].get("name", ""), found)
+    if wrong:
+        raise invalid(SERVICE.name, SERVICE.group, made["metadata"].get("name", ""), wrong)
 
 
 def _used(services: list[Object]) -> Iterator[tuple[int, str]]:

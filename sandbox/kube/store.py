@@ -56,22 +56,22 @@ class Store:
 
     def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
         """:raises StatusError: 404, there is none."""
-        found = self._objects.get((kind.plural, namespace or "", name))
-        if found is None:
+        stored = self._objects.get((kind.plural, namespace or "", name))
+        if stored is None:
             raise not_found(kind.plural, kind.group, name)
-        return copy.deepcopy(found)
+        return copy.deepcopy(stored)
 
     def find(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
-        found = self._objects.get((kind.plural, namespace or "", name))
-        return copy.deepcopy(found) if found else None
+        stored = self._objects.get((kind.plural, namespace or "", name))
+        return copy.deepcopy(stored) if stored else None
 
     def all(
         self, kind: Kind, namespace: str | None = None, selects: Callable[[Object], bool] = lambda _: True
     ) -> Iterator[Object]:
         """Those of a kind by namespace and name; in every namespace where none is named."""
-        for (plural, place, _), found in sorted(self._objects.items()):
-            if plural == kind.plural and namespace in (None, place) and selects(found):
-                yield copy.deepcopy(found)
+        for (plural, place, _), stored in sorted(self._objects.items()):
+            if plural == kind.plural and namespace in (None, place) and selects(stored):
+                yield copy.deepcopy(stored)
 
     def create(self, kind: Kind, made: Object) -> Object:
         """:raises StatusError: 409 AlreadyExists."""
@@ -167,9 +167,9 @@ class Store:
 
     def _load(self) -> None:
         for row in self._state.all("SELECT * FROM kube_objects"):
-            found = json.loads(row["content"])
-            self._objects[row["plural"], row["namespace"], row["name"]] = found
-            self._revision = max(self._revision, int(found["metadata"]["resourceVersion"]))
+            stored = json.loads(row["content"])
+            self._objects[row["plural"], row["namespace"], row["name"]] = stored
+            self._revision = max(self._revision, int(stored["metadata"]["resourceVersion"]))
         self._oldest = self._revision
 
 

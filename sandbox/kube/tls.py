@@ -17,11 +17,11 @@ class Certificates:
 
 def certificates(folder: Path) -> Certificates:
     """Those of the folder, made where there are none yet. The authority's key is not kept."""
-    found = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server-key.pem")
+    certificates = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server-key.pem")
     # Written last: where it is, all are.
-    if not found.server.exists():
-        _make(found)
-    return found
+    if not certificates.server.exists():
+        _make(certificates)
+    return certificates
 
 
 def _make(files: Certificates) -> None:

@@ -21,11 +21,11 @@ _POD_CHANGEABLE = ("activeDeadlineSeconds", "tolerations", "terminationGracePeri
 
 def check(kind: Kind, made: Object, before: Object | None) -> None:
     """:raises StatusError: 422, with a cause for each rule that is broken."""
-    found = [*_metadata(kind, made["metadata"]), *_CHECKS.get(kind.plural, _nothing)(made)]
+    wrong = [*_metadata(kind, made["metadata"]), *_CHECKS.get(kind.plural, _nothing)(made)]
     if before is not None:
-        found += _CHANGES.get(kind.plural, _no_change)(made, before)
-    if found:
-        raise invalid(kind.name, kind.group, made["metadata"].get("name", ""), found)
+        wrong += _CHANGES.get(kind.plural, _no_change)(made, before)
+    if wrong:
+        raise invalid(kind.name, kind.group, made["metadata"].get("name", ""), wrong)
 
 
 def _metadata(kind: Kind, metadata: Object) -> Iterator[Cause]:

@@ -23,7 +23,7 @@ class View:
         self._owned = defaultdict(set)
         self.revision = self._store.revision
         changes = [
-            Change(self.revision, "ADDED", kind, found, None) for kind in STORED for found in self._store.all(kind)
+            Change(self.revision, "ADDED", kind, live, None) for kind in STORED for live in self._store.all(kind)
         ]
         for change in changes:
             self.apply(change)
@@ -49,8 +49,8 @@ class View:
         return self._objects[kind.plural].get((namespace, name))
 
     def all(self, kind: Kind, namespace: str | None = None) -> list[Object]:
-        found = self._objects[kind.plural]
-        return [one for (place, _), one in found.items() if namespace in (None, place)]
+        live = self._objects[kind.plural]
+        return [one for (place, _), one in live.items() if namespace in (None, place)]
 
     def owned(self, kind: Kind, owner: Object) -> list[Object]:
         """Those of a kind that name the owner as their controller."""
@@ -58,12 +58,12 @@ class View:
         return [self._objects[kind.plural][key] for key in keys]
 
 
-def key_of(found: Object) -> _Key:
+def key_of(live: Object) -> _Key:
     """Namespace (empty for what has none) and name."""
-    return found["metadata"].get("namespace", ""), found["metadata"]["name"]
+    return live["metadata"].get("namespace", ""), live["metadata"]["name"]
 
 
-def owner_of(found: Object) -> Object | None:
+def owner_of(live: Object) -> Object | None:
     """The reference to the object's controller."""
-    references = found["metadata"].get("ownerReferences") or []
+    references = live["metadata"].get("ownerReferences") or []
     return next((one for one in references if one.get("controller")), None)

@@ -56,9 +56,9 @@ _ROUTES = (
 
 def asked_by(request: Request) -> Asked:
     """What a request asks for; its operation is the permission that it needs."""
-    found = _find(request.method, request.url.path)
+    matched = _find(request.method, request.url.path)
     operation = "DescribeRepositories" if _is_catalog(request) else "Ping"
-    return Asked("registry", found[0].operation if found else operation)
+    return Asked("registry", matched[0].operation if matched else operation)
 
 
 async def answer(request: Request, registry: Registry, identities: Identities, asked: Asked) -> Response:
@@ -82,10 +82,10 @@ async def _answer(request: Request, registry: Registry, identities: Identities, 
         return Response()
     if _is_catalog(request):
         return await contents.catalog(request, registry, principal)
-    found = _find(request.method, request.url.path)
-    if found is None:
+    matched = _find(request.method, request.url.path)
+    if matched is None:
         raise OciError(405, "UNSUPPORTED", f"{request.method} {request.url.path}")
-    route, parts = found
+    route, parts = matched
     asked.parameters = {name: part for name, part in parts.items() if part is not None}
     if not _NAME.fullmatch(parts["name"]):
         raise OciError(400, "NAME_INVALID", f"{parts['name']!r} is not a repository name")

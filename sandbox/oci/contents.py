@@ -110,8 +110,8 @@ async def referrers(exchange: Exchange, digest: str) -> Response:
     rows = exchange.registry.state.all(
         "SELECT * FROM images WHERE repository = ? AND subject = ? ORDER BY digest", repository["id"], digest
     )
-    found = [_descriptor(row) for row in rows if wanted in (None, row["artifact_type"])]
-    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": found}
+    referrers = [_descriptor(row) for row in rows if wanted in (None, row["artifact_type"])]
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": referrers}
     headers = {"OCI-Filters-Applied": "artifactType"} if wanted else {}
     return Response(json.dumps(index), headers=headers, media_type=OCI_INDEX)
 

@@ -2,10 +2,17 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 
-from sandbox.aws.ecr import cache_rules, images, layers, policies, registry, repositories
+from sandbox.aws.ecr import cache_rules, images, layers, policies, repositories
 from sandbox.aws.ecr.errors import EcrError, denied
 from sandbox.aws.ecr.model import checked
-from sandbox.aws.ecr.registry import Json, Registry
+from sandbox.aws.ecr.registry import (
+    Json,
+    Registry,
+    describe_registry,
+    get_account_setting,
+    put_account_setting,
+    vend_login,
+)
 from sandbox.aws.policy import Principal, Request, is_allowed
 
 Handler = Callable[[Registry, Json], Json | Awaitable[Json]]
@@ -23,15 +30,15 @@ OPERATIONS: dict[str, Handler] = {
     "DeleteRepositoryPolicy": policies.delete_repository_policy,
     "DescribeImages": images.describe_images,
     "DescribePullThroughCacheRules": cache_rules.describe_pull_through_cache_rules,
-    "DescribeRegistry": registry.describe_registry,
+    "DescribeRegistry": describe_registry,
     "DescribeRepositories": repositories.describe_repositories,
-    "GetAccountSetting": registry.get_account_setting,
+    "GetAccountSetting": get_account_setting,
     "GetDownloadUrlForLayer": layers.get_download_url_for_layer,
     "GetRepositoryPolicy": policies.get_repository_policy,
     "InitiateLayerUpload": layers.initiate_layer_upload,
     "ListImages": images.list_images,
     "ListTagsForResource": repositories.list_tags_for_resource,
-    "PutAccountSetting": registry.put_account_setting,
+    "PutAccountSetting": put_account_setting,
     "PutImage": images.put_image,
     "PutImageScanningConfiguration": repositories.put_image_scanning_configuration,
     "PutImageTagMutability": repositories.put_image_tag_mutability,
@@ -44,20 +51,20 @@ OPERATIONS: dict[str, Handler] = {
 _REPOSITORY_IN_LISTS = "DescribeRepositories"
 
 
-async def answer(found: Registry, principal: Principal, access_key: str, operation: str, given: object) -> Json:
+async def answer(registry: Registry, principal: Principal, access_key: str, operation: str, given: object) -> Json:
     """The output of an operation, as the service model has it.
 
     :raises EcrError: of the service model, or `AccessDeniedException`.
     """
     asked = checked(operation, given)
-    for resource, policy in _resources(found, operation, asked):
-        require(principal, f"ecr:{operation}", resource, found.place.account, policy)
+    for resource, policy in _resources(registry, operation, asked):
+        require(principal, f"ecr:{operation}", resource, registry.place.account, policy)
     if operation == LOGIN:
-        return registry.vend_login(found, access_key)
+        return vend_login(registry, access_key)
     handler = OPERATIONS.get(operation)
     if handler is None:
         raise EcrError("UnsupportedCommandException", f"The sandbox does not imitate {operation}")
-    result = handler(found, asked)
+    result = handler(registry, asked)
     return await result if isinstance(result, Awaitable) else result
 
 
@@ -68,7 +75,7 @@ def require(principal: Principal, action: str, resource: str, account: str, poli
         raise denied(principal.arn, action, resource)
 
 
-def _resources(found: Registry, operation: str, asked: Json) -> Iterable[tuple[str, str | None]]:
+def _resources(registry: Registry, operation: str, asked: Json) -> Iterable[tuple[str, str | None]]:
     if "repositoryName" in asked:
         names = [asked["repositoryName"]]
     elif operation == _REPOSITORY_IN_LISTS:
@@ -77,4 +84,4 @@ def _resources(found: Registry, operation: str, asked: Json) -> Iterable[tuple[s
         names = [asked["resourceArn"].partition(":repository/")[2]]
     else:
         return [("*", None)]
-    return [(found.place.repository_arn(name), found.policy(name)) for name in names]
+    return [(registry.place.repository_arn(name), registry.policy(name)) for name in names]

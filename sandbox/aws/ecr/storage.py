@@ -20,8 +20,8 @@ def details(registry: Registry, image: sqlite3.Row) -> Json:
     )
     if row is None:
         return {"imageStatus": "ACTIVE"}
-    found = {"imageStatus": row["status"], "lastArchivedAt": row["archived_at"]}
-    return found | ({"lastActivatedAt": row["active_from"]} if row["status"] == "ACTIVE" else {})
+    state = {"imageStatus": row["status"], "lastArchivedAt": row["archived_at"]}
+    return state | ({"lastActivatedAt": row["active_from"]} if row["status"] == "ACTIVE" else {})
 
 
 def is_active(registry: Registry, image: sqlite3.Row) -> bool:

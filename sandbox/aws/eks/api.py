@@ -98,20 +98,20 @@ class Eks:
         return answer
 
     def _one_of_nodes(self, kind: Kind, asked: Asked) -> Json:
-        found = self._nodes.find(kind, asked.names[1])
-        if found is None:
+        described = self._nodes.find(kind, asked.names[1])
+        if described is None:
             text = f"No {kind} found with name: {asked.names[1]}."
             raise not_found(text, **{"clusterName": asked.names[0], f"{kind}Name": asked.names[1]})
-        return {kind: found}
+        return {kind: described}
 
     def _list_entries(self, _: ClusterFacts, asked: Asked) -> Json:
         wanted = asked.query.get("associatedPolicyArn")
-        found = [
+        entries = [
             one
             for one in self._entries.principals()
             if wanted is None or wanted in (self._entries.find(one) or {"policies": {}})["policies"]
         ]
-        return page("accessEntries", found, asked)
+        return page("accessEntries", entries, asked)
 
     def _create_entry(self, facts: ClusterFacts, asked: Asked) -> Json:
         principal, body = str(asked.body.get("principalArn", "")), asked.body

@@ -103,11 +103,11 @@ def not_found(message: str, **members: str) -> EksError:
     return EksError(404, "ResourceNotFoundException", message, **members)
 
 
-def page(member: str, found: Sequence[str], asked: Asked) -> Json:
+def page(member: str, names: Sequence[str], asked: Asked) -> Json:
     """Up to `maxResults` names after the token, which is the last name of the page before."""
     given = asked.query.get("maxResults", str(_LONGEST_PAGE))
     if not given.isdigit() or not 1 <= int(given) <= _LONGEST_PAGE:
         raise EksError(400, "InvalidParameterException", f"maxResults must be 1 to {_LONGEST_PAGE}, not {given}")
-    after = [one for one in sorted(found) if one > asked.query.get("nextToken", "")]
+    after = [one for one in sorted(names) if one > asked.query.get("nextToken", "")]
     kept = after[: int(given)]
     return {member: kept} | ({"nextToken": kept[-1]} if len(after) > len(kept) else {})
