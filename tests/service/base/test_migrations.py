@@ -2,19 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-import pytest_asyncio
 from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
 from pydantic import SecretStr
-from sqlalchemy import Connection, Executable, delete, insert, inspect, select, text, update
+from sqlalchemy import Connection, Engine, Executable, delete, event, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import SQLModel
 
 from service.access.actions import Action, Step
 from service.base.clock import new_id, utcnow
@@ -31,8 +34,8 @@ from tests.service.calls import intent, make_call
 pytestmark = pytest.mark.asyncio
 
 
-@pytest_asyncio.fixture
-async def empty_settings(engine: str, postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[Settings]:
+@pytest.fixture
+def empty_settings(engine: str, postgres: PostgresServer, tmp_path: Path) -> Iterator[Settings]:
     """Of a database without any table."""
     if engine == "sqlite":
         yield Settings(data_dir=tmp_path)
@@ -212,6 +215,7 @@ async def test_who_asked_for_what_stays_as_it_was_opened(database: Database) -> 
         "replay_of": "a twin",
         "client_address": "::1",
         "subjects": [],
+        "item": "another",
     }
     row = operations.c.id == operation_id
     for name, value in forged.items():
@@ -267,5 +271,52 @@ async def test_a_step_of_the_version_before_is_one_row_on_tables_that_were_upgra
     child = await ledger.open_child(who, Step.APPLY_SERVICE, {}, within=timedelta(minutes=1), guard=allow)
     async with database.read() as connection:
         found = (await connection.execute(select(operations.c.id).order_by(operations.c.id))).scalars().all()
+        [left] = await connection.run_sync(_differences)
     await database.close()
     assert (child.id, found) == ("before", ["before", "parent"])
+    # What replicas of the version before insert by: the release after this one drops it.
+    assert (left[0], left[1].name) == ("remove_index", "ix_operations_child")
+
+
+def _differences(connection: Connection) -> Sequence[Any]:
+    """What the tables of the code lack, or have beyond the database's."""
+    return compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
+
+
+@pytest.mark.parametrize("cut", ["CREATE INDEX ix_jobs_actor", "UPDATE alembic_version SET version_num='0007'"])
+async def test_a_migration_that_is_cut_off_leaves_nothing_and_is_made_at_the_next_start(
+    empty_settings: Settings, cut: str
+) -> None:
+    database = Database(empty_settings)
+    async with database.write() as connection:
+        await connection.run_sync(lambda found: command.upgrade(config(found), "0006"))
+    before = await _tables(database)
+
+    def die(_: object, __: object, statement: str, *___: object) -> None:
+        if statement.startswith(cut):
+            raise ZeroDivisionError
+
+    event.listen(Engine, "before_cursor_execute", die)
+    with pytest.raises(ZeroDivisionError):
+        await migrate(database)
+    event.remove(Engine, "before_cursor_execute", die)
+
+    assert await _tables(database) == before
+    await migrate(database)
+    async with database.read() as connection:
+        assert await connection.run_sync(_differences) == []
+    await database.close()
+
+
+async def _tables(database: Database) -> dict[str, list[str]]:
+    """Their columns and indexes."""
+
+    def look(connection: Connection) -> dict[str, list[str]]:
+        found = inspect(connection)
+        return {
+            table: sorted(str(one["name"]) for one in (*found.get_columns(table), *found.get_indexes(table)))
+            for table in found.get_table_names()
+        }
+
+    async with database.read() as connection:
+        return await connection.run_sync(look)
