@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -46,7 +47,22 @@ async def one(unhurried: Settings, serve: Serve) -> AsyncIterator[ASGIApp]:
         yield started
 
 
-async def caught(client: httpx.AsyncClient, aws: Sandbox, call: str) -> tuple[Hold, str]:
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """A rollout that is stopped at a call."""
+
+    path: str
+    hold: Hold
+    task: asyncio.Task[Any]
+
+    async def let_go(self) -> None:
+        """Release it, and wait until nothing works on it here any more."""
+        self.hold.release()
+        await asyncio.wait([self.task], timeout=_WITHIN)
+        assert self.task.done()
+
+
+async def caught(client: httpx.AsyncClient, aws: Sandbox, call: str) -> Caught:
     """Deploy, and stop the rollout at this call, which the checks before it is accepted make as well."""
     dry_run = aws.hold("PATCH deployments")
     request = asyncio.create_task(client.post("/v1/deployments", json=BODY))
@@ -56,14 +72,8 @@ async def caught(client: httpx.AsyncClient, aws: Sandbox, call: str) -> tuple[Ho
     made = await request
     assert made.status_code == 202, made.text
     assert await asyncio.to_thread(hold.reached, _WITHIN)
-    return hold, made.headers["location"]
-
-
-async def give_up() -> None:
-    """Until no rollout is at work in this process."""
-    at_work = [task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") == "_run"]
-    # None, where the replica has looked after its claims meanwhile.
-    await asyncio.wait_for(asyncio.gather(*at_work, return_exceptions=True), _WITHIN)
+    [task] = [task for task in asyncio.all_tasks() if task.get_name() == f"job {made.json()['id']}"]
+    return Caught(made.headers["location"], hold, task)
 
 
 def changes(aws: Sandbox, operation: str) -> list[Call]:
@@ -75,14 +85,13 @@ async def test_a_replica_whose_rollout_went_to_another_takes_no_further_step(
     one: ASGIApp, connect: Connect, make_key: MakeKey, database: Database, aws: Sandbox
 ) -> None:
     deployer = connect(one, await make_key("deployer"))
-    hold, path = await caught(deployer, aws, "PATCH deployments")
+    rollout = await caught(deployer, aws, "PATCH deployments")
     taken = {"lease_owner": "another", "lease_until": utcnow() + timedelta(hours=1), "epoch": 2}
     async with database.write() as connection:
         await connection.execute(update(jobs).values(taken))
-    hold.release()
-    await give_up()
+    await rollout.let_go()
     assert changes(aws, "PATCH services") == []
-    stream = await deployer.get(path)
+    stream = await deployer.get(rollout.path)
     assert (stream.json()["status"], stream.json()["progress"]) == ("progressing", None)
 
 
@@ -91,17 +100,16 @@ async def test_a_replica_that_is_late_does_not_write_over_what_is_newer(  # noqa
     one: ASGIApp, unhurried: Settings, serve: Serve, connect: Connect, make_key: MakeKey, aws: Sandbox
 ) -> None:
     secret = await make_key("deployer")
-    hold, path = await caught(connect(one, secret), aws, "GET deployments")
+    rollout = await caught(connect(one, secret), aws, "GET deployments")
     async with serve(unhurried) as other:
         newer = await connect(other, secret).post(
             "/v1/deployments", params={"wait": "30"}, json=BODY | {"image": "myapp:2"}
         )
         assert newer.status_code == 200, newer.text
-    hold.release()
-    await give_up()
+    await rollout.let_go()
     assert len(changes(aws, "PATCH deployments")) == 1
     async with administrator(aws) as kube:
         running = (await kube.get(f"{DEPLOYMENTS}/myapp")).json()
     assert running["spec"]["template"]["spec"]["containers"][0]["image"] == newer.json()["image_uri"]
-    older = (await connect(one, secret).get(path)).json()
+    older = (await connect(one, secret).get(rollout.path)).json()
     assert (older["status"], older["superseded_by"], older["reason"]) == ("superseded", newer.json()["id"], None)

@@ -101,7 +101,11 @@ async def test_a_lease_ends_though_the_clock_was_set_back_since(database: Databa
             await connection.execute(insert(deployments).values(_unfinished(deployment)))
     machine.wall -= HOUR
     with running(machine.boot()):
-        assert await Handover(database=database, lease=LEASE).left() == [deployment]
+        handover = Handover(database=database, lease=LEASE)
+        assert await handover.left() == [deployment]
+        async with database.write() as connection:
+            await handover.take(connection, deployment)
+        assert await handover.left() == []
 
 
 def _unfinished(deployment: str) -> dict[str, object]:

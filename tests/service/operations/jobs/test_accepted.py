@@ -1,6 +1,8 @@
 """Accepted: in the commit of the operation that asks for it, once at a time, and claimed by who accepts it."""
 
 import asyncio
+from collections import Counter
+from datetime import timedelta
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -8,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.base.clock import utcnow
 from service.models.audit import Status
 from service.models.jobs import JobState
-from service.operations.jobs.values import Ending, Job, JobRunningError
+from service.operations.jobs.values import Accepted, Ending, Job, JobRunningError
 from tests.service.conftest import Rows
 from tests.service.operations.jobs.conftest import Accept, MakeReplica
 from tests.service.operations.jobs.kinds import Held, Made, ended, kind, log_of
@@ -49,7 +51,7 @@ async def test_of_many_that_are_accepted_together_one_is_done(replica: MakeRepli
     replicas = [replica(kind(held)) for _ in range(3)]
     asked = (accept(replicas[number % 3]) for number in range(9))
     answers = await asyncio.gather(*asked, return_exceptions=True)
-    assert sum(not isinstance(answer, JobRunningError) for answer in answers) == 1
+    assert Counter(map(type, answers)) == {Accepted: 1, JobRunningError: 8}
 
 
 async def test_a_job_supersedes_the_one_that_is_about_the_same(replica: MakeReplica, accept: Accept) -> None:
@@ -81,6 +83,15 @@ async def test_a_job_of_later_waits_for_its_time(replica: MakeReplica, accept: A
     await jobs.runner.claim()
     assert accepted.job.state == JobState.WAITING
     assert made.runs == []
+
+
+async def test_what_is_due_for_the_longest_time_is_claimed_first(replica: MakeReplica, accept: Accept) -> None:
+    now = utcnow()
+    jobs = replica(kind(Held(), concurrency=2), is_working=False)
+    for key, ago in {"a": 1, "b": 3, "c": 2}.items():
+        await accept(jobs, key, run_at=now - timedelta(minutes=ago))
+    await jobs.runner.claim()
+    assert sorted(job.key for job in jobs.runner.held) == ["b", "c"]
 
 
 async def test_a_job_that_is_accepted_where_nobody_works_is_run_elsewhere(replica: MakeReplica, accept: Accept) -> None:

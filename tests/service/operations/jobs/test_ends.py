@@ -18,6 +18,7 @@ from service.base.tables import jobs as job_rows
 from service.models.jobs import JobState
 from service.operations.calls import Json
 from service.operations.jobs.jobs import Jobs
+from service.operations.jobs.store import CLOSED
 from service.operations.jobs.values import Item, Retry
 from service.operations.jobs.work import Work
 from tests.service.conftest import Rows
@@ -192,6 +193,26 @@ async def test_a_step_at_work_is_completed_and_no_other_is_begun_once_the_job_is
     assert [row["status"] for row in await rows()] == ["succeeded", "succeeded"]
 
 
+async def test_a_step_at_work_when_its_job_is_superseded_is_closed_as_unknown(
+    replica: MakeReplica, accept: Accept, rows: Rows
+) -> None:
+    held = Held()
+
+    async def run(work: Work) -> Json:
+        async def act() -> Json:
+            return await held(work)
+
+        return await work.step(Step.APPLY_SERVICE, {}, act, within=PATIENCE)
+
+    jobs = replica(kind(Made(run)), is_working=False)
+    job_id = (await accept(jobs)).job.id
+    await jobs.runner.claim()
+    await held.begun.wait()
+    await accept(jobs, supersede=True)
+    [step] = [row for row in await rows() if row["parent_id"] == job_id]
+    assert (step["status"], step["settled_by"], step["note"]) == ("unknown", "request", CLOSED)
+
+
 async def test_what_a_replica_leaves_is_taken_over_at_once_and_is_no_attempt(
     replica: MakeReplica, accept: Accept
 ) -> None:
@@ -209,6 +230,7 @@ async def test_what_a_replica_that_died_had_is_taken_over_and_a_step_that_was_do
     replica: MakeReplica, accept: Accept, forsake: Forsake, rows: Rows
 ) -> None:
     acts: list[str] = []
+    is_done = asyncio.Event()
 
     async def run(work: Work) -> Json:
         async def act() -> Json:
@@ -217,15 +239,15 @@ async def test_what_a_replica_that_died_had_is_taken_over_and_a_step_that_was_do
 
         made = await work.step(Step.APPLY_SERVICE, {}, act, within=PATIENCE)
         if work.job.epoch == 1:
+            is_done.set()
             await asyncio.Event().wait()
         return made
 
     first, second = (replica(kind(Made(run)), is_working=False) for _ in range(2))
     job_id = (await accept(first)).job.id
     await first.runner.claim()
-    async with asyncio.timeout(10):
-        while [row["status"] for row in await rows()] != ["succeeded", "succeeded"]:
-            pass
+    await asyncio.wait_for(is_done.wait(), 10)
+    assert [row["status"] for row in await rows()] == ["succeeded", "succeeded"]
     await forsake(job_id)
     await second.runner.claim()
     assert (await ended(second, job_id)).state == JobState.SUCCEEDED
@@ -306,4 +328,6 @@ async def test_a_kind_of_a_newer_version_is_left_to_its_replicas(replica: MakeRe
     older, newer = replica(kind(Made(), "old")), replica(kind(Made(), "new"), is_working=False)
     job_id = (await accept(newer, kind="new")).job.id
     await older.runner.claim()
-    assert ((await newer.store.get(job_id)) or (await accept(newer)).job).state == JobState.WAITING
+    job = await newer.store.get(job_id)
+    assert job
+    assert job.state == JobState.WAITING

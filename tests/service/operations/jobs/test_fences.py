@@ -103,7 +103,32 @@ async def test_a_step_that_was_at_work_when_the_job_was_lost_is_completed_by_who
     assert (child["status"], child["result"]) == ("succeeded", {"applied": True})
 
 
-async def test_two_replicas_claim_each_job_once(replica: MakeReplica, accept: Accept) -> None:
+async def test_who_has_lost_a_job_stops_and_gives_back_nothing(
+    replica: MakeReplica, accept: Accept, forsake: Forsake
+) -> None:
+    paused, leaving, taking = Held(), Held(), Held()
+    first, second = (replica(kind(held), is_working=False) for held in (paused, leaving))
+    third = replica(kind(taking), is_working=False)
+    job_id = (await accept(first)).job.id
+    for one in (first, second, third):
+        await one.runner.claim()
+        await forsake(job_id)
+    for held in (paused, leaving, taking):
+        await held.begun.wait()
+    await third.runner.renew()
+    taken = await third.store.get(job_id)
+
+    await first.runner.renew()
+    await idle(first)
+    await second.runner.close()
+
+    assert await third.store.get(job_id) == taken
+    await first.runner.claim()
+    assert [one.runner.held for one in (first, second)] == [[], []]
+    assert [job.epoch for job in third.runner.held] == [3]
+
+
+async def test_replicas_claim_each_job_once(replica: MakeReplica, accept: Accept) -> None:
     made = Made(Held())
     serving = replica(kind(made), is_working=False)
     replicas = [replica(kind(made, concurrency=5), is_working=False) for _ in range(3)]

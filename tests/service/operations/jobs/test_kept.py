@@ -52,14 +52,16 @@ async def test_each_pause_is_twice_the_one_before_less_a_part_up_to_the_longest(
 async def test_a_lease_of_a_clock_that_was_set_back_since_does_not_hold(
     replica: MakeReplica, accept: Accept, database: Database, engine: str
 ) -> None:
-    jobs = replica(kind(Made()), is_working=False)
+    jobs, other = (replica(kind(Made(Held())), is_working=False) for _ in range(2))
     job_id = (await accept(jobs)).job.id
     async with database.write() as connection:
         ahead = {"lease_owner": "a process before", "lease_until": database.clock(timedelta(hours=1))}
         await connection.execute(update(job_rows).values(ahead))
     await jobs.runner.claim()
+    await other.runner.claim()
     # PostgreSQL's clock is one for all replicas: such a lease is a kind's own.
     assert [job.id for job in jobs.runner.held] == ([job_id] if engine == "sqlite" else [])
+    assert other.runner.held == []
 
 
 async def test_logs_and_items_of_what_ended_long_ago_are_dropped_and_its_row_stays(
