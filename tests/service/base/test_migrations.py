@@ -280,7 +280,8 @@ async def test_a_step_of_the_version_before_is_one_row_on_tables_that_were_upgra
 
 def _differences(connection: Connection) -> Sequence[Any]:
     """What the tables of the code lack, or have beyond the database's."""
-    return compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
+    found: Sequence[Any] = compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
+    return found
 
 
 @pytest.mark.parametrize("cut", ["CREATE INDEX ix_jobs_actor", "UPDATE alembic_version SET version_num='0007'"])
