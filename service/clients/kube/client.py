@@ -15,11 +15,13 @@ from lightkube import ApiError, AsyncClient
 from lightkube.config.client_adapter import user_auth, verify_cluster
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.config.models import Cluster, Context, User
+from lightkube.core.exceptions import ConfigError
 from lightkube.core.resource import api_info
 from lightkube.resources.apps_v1 import Deployment, ReplicaSet
 from lightkube.resources.authorization_v1 import SelfSubjectAccessReview
 from lightkube.resources.core_v1 import Node, Pod, Service
 from lightkube.types import PatchType
+from yaml import MarkedYAMLError
 
 from service.base.errors import AnswerLostError, ClusterUnavailableError, NotFoundError, WharfingerError
 from service.base.permits import permit
@@ -180,6 +182,13 @@ class Kube:
             if error.response.status_code == _UNAUTHORIZED:
                 raise self._unauthorized() from error
             raise from_status(error.response.status_code, {}, self.name) from error
+        except ConfigError as error:
+            # Credentials are had as a request goes out: from a file, or by a command, whose words are for the operator.
+            self.is_doubted = True
+            log.warning("cluster_credentials_missing", cluster=self.name, text=str(error))
+            raise ClusterUnavailableError(
+                f"The credentials of {self._identity} for cluster {self.name} can't be had.", retry_after=5
+            ) from error
         except (httpx2.HTTPError, OSError, TimeoutError) as error:
             self.is_doubted = True
             if is_change and not isinstance(error, _NEVER_SENT):
@@ -225,10 +234,19 @@ def of_file(name: str, file: Path, context: str | None, *, manager: str) -> Kube
         if configured is not None:
             whole = configured if configured.user else configured._replace(user=User())
             return Kube(name, whole, manager=manager, identity=f"the user of {file}")
-    except Exception as error:
-        # The library trips over a malformed file in any way; whichever it is, the file is what has to be mended.
-        raise ClusterUnavailableError(f"The kubeconfig {file} can't be used: {error}") from error
+    except Exception as error:  # noqa: BLE001 - the library trips over a malformed file in any way
+        # Without its cause, which may quote the file, and so a token.
+        raise ClusterUnavailableError(f"The kubeconfig {file} can't be used: {_mistake_of(error)}") from None
     raise ClusterUnavailableError(f"The kubeconfig {file} has no context {context or 'that is current'}.")
+
+
+def _mistake_of(error: Exception) -> str:
+    """What has to be mended in a kubeconfig, without anything that stands in it beside names."""
+    if isinstance(error, ConfigError | OSError):
+        return str(error)
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        return f"it is no YAML at line {error.problem_mark.line + 1}."
+    return "it is not as kubectl writes one."
 
 
 def _require_permit(what: str) -> None:

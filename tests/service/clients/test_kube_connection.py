@@ -157,6 +157,41 @@ async def test_a_kubeconfig_that_is_none_is_said(admin_of: AdminOf, file: Path, 
 
 
 @only_sqlite
+@pytest.mark.parametrize(
+    ("content", "mistake"),
+    [
+        ("users:\n- name: u\n  user:\n    token: hush: hush\n", "no YAML at line 4"),
+        ("users:\n- name: u\n  user: {token: {hush: 1}}\nclusters: []\ncontexts: []\n", "not as kubectl"),
+    ],
+    ids=["no-yaml", "no-token"],
+)
+async def test_what_is_wrong_with_a_kubeconfig_is_said_without_what_stands_in_it(
+    admin_of: AdminOf, file: Path, capsys: pytest.CaptureFixture[str], content: str, mistake: str
+) -> None:
+    admin = await admin_of(ClusterSettings(name="kind", kubeconfig=written(file, content)))
+    about = (await admin.get("/v1/clusters/kind")).json()
+    assert mistake in about["detail"]
+    refused = await admin.post("/v1/deployments", json=BODY)
+    assert (refused.status_code, refused.json()["code"]) == (503, "cluster_unavailable")
+    assert "hush" not in about["detail"] + refused.text + capsys.readouterr().err
+
+
+@only_sqlite
+@pytest.mark.usefixtures("pushed")
+async def test_credentials_that_a_command_does_not_give_are_told_of_without_its_words(
+    admin_of: AdminOf, aws: Sandbox, file: Path
+) -> None:
+    document = yaml.safe_load(aws.kubeconfig())
+    command = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", "echo hush >&2; false"]}
+    document["users"][0]["user"] = {"exec": command}
+    admin = await admin_of(ClusterSettings(name="kind", kubeconfig=written(file, yaml.safe_dump(document))))
+    answer = await admin.post("/v1/deployments", json=BODY)
+    assert (answer.status_code, answer.json()["code"]) == (503, "cluster_unavailable"), answer.text
+    assert f"the user of {file} for cluster kind can't be had" in answer.json()["detail"]
+    assert "hush" not in answer.text
+
+
+@only_sqlite
 @pytest.mark.usefixtures("pushed")
 async def test_a_kubeconfig_whose_token_is_refused_is_named(admin_of: AdminOf, aws: Sandbox, file: Path) -> None:
     document = yaml.safe_load(aws.kubeconfig())
