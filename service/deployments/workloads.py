@@ -3,6 +3,7 @@
 What is not in them is not owned by us under server-side apply, so an autoscaler may set it.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,8 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 NAME = "app.kubernetes.io/name"
 DEPLOYMENT_ANNOTATION = OWN_LABEL_PREFIX + "deployment"
 GENERATION_ANNOTATION = OWN_LABEL_PREFIX + "generation"
+_GENERATION = re.compile(r"[0-9]{1,9}")
+"""As far as we count: whoever may edit the object may have written anything."""
 
 
 def selector(name: str) -> dict[str, str]:
@@ -39,9 +42,9 @@ def deployment_of(present: Object) -> str | None:
 
 
 def generation_of(present: Object) -> int:
-    """The generation an object was applied with last; 0 for one that was never ours."""
-    text = _annotations(present).get(GENERATION_ANNOTATION, "0")
-    return int(text) if text.isdigit() else 0
+    """The generation an object was applied with last; 0 for one that was never ours, or says what we never wrote."""
+    text = _annotations(present).get(GENERATION_ANNOTATION, "")
+    return int(text) if _GENERATION.fullmatch(text) else 0
 
 
 def deployment(

@@ -86,6 +86,16 @@ async def test_a_generation_that_this_database_does_not_know_is_counted_on_from(
     assert (made.status_code, made.json()["generation"]) == (200, 100), made.text
 
 
+@pytest.mark.parametrize("generation", ["²", "9" * 20, "9" * 5000], ids=["no-digit", "too-much", "endless"])
+async def test_a_generation_that_nobody_counted_stops_no_deploy(
+    admin: httpx.AsyncClient, aws: Sandbox, generation: str
+) -> None:
+    await deploy(admin)
+    await edit(aws, DEPLOYMENTS, {"metadata": {"annotations": {"wharfinger.dev/generation": generation}}})
+    made = await deploy(admin, image="myapp:2", force=True)
+    assert (made.status_code, made.json()["generation"]) == (200, 2), made.text
+
+
 async def test_what_the_cluster_said_of_the_rollout_before_is_not_held_against_the_next(
     deployer: httpx.AsyncClient,
 ) -> None:
