@@ -1,6 +1,5 @@
 """Whether a deployment that is asked for is possible: the image, its platforms, and the API server's own dry run."""
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -118,7 +117,7 @@ async def _dry_run(
     made = {"Deployment": deployment(asked.name, asked, uri, notes["Deployment"], there)}
     if asked.port is not None:
         made["Service"] = service(asked.name, asked, notes["Service"], chosen)
-    done = await asyncio.gather(*(_dry_apply(kube, asked, one, before[kind]) for kind, one in made.items()))
+    done = await all_of(_dry_apply(kube, asked, one, before[kind]) for kind, one in made.items())
     return dict.fromkeys(KINDS) | dict(zip(made, done, strict=True))
 
 

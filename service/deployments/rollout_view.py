@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from service.base.tasks import both
 from service.deployments.fencing import gone
 from service.deployments.record import DeploymentRecord
 from service.deployments.rollout_verdict import host_ips, newest
@@ -73,7 +74,7 @@ class RolloutView:
         namespace = self._record.place.namespace
         if (present := self.deployment) is None:
             return []
-        pods, sets = await asyncio.gather(
+        pods, sets = await both(
             self._kube.list("Pod", namespace, self._labels),
             self._kube.list("ReplicaSet", namespace, self._labels),
         )
@@ -91,7 +92,7 @@ class RolloutView:
             return [f"http://{place.name}.{place.namespace}.svc:{port}"]
         if self._type is ServiceType.LOAD_BALANCER:
             return [f"http://{name}:{port}" for name in self._balancers()]
-        pods, front = await asyncio.gather(self.newest_pods(), self._kube.find("Service", place.namespace, place.name))
+        pods, front = await both(self.newest_pods(), self._kube.find("Service", place.namespace, place.name))
         ports = ((front or {}).get("spec") or {}).get("ports") or [{}]
         if (node_port := ports[0].get("nodePort")) is None:
             raise gone("The node port of Service", place.name)

@@ -4,7 +4,6 @@ A document is sent to AWS as it was written. AWS may store it written otherwise,
 a hash of their canonical form, which is the ETag too.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from service.access import authz
 from service.access.actions import Action
 from service.access.authz import Caller, Target
 from service.base.errors import NotFoundError
-from service.base.tasks import or_none
+from service.base.tasks import both, or_none
 from service.clients.registry import Registry
 from service.models.documents import DocumentChange, DocumentDryRun
 from service.operations import verdicts
@@ -71,7 +70,7 @@ class _Place:
 
     async def state(self) -> _State:
         """:raises NotFoundError: the repository that would have it is not there."""
-        document, made_at = await asyncio.gather(self.document(), self._made_at())
+        document, made_at = await both(self.document(), self._made_at())
         return _State(None if document is None else self.kept(document), made_at)
 
     async def state_or_none(self) -> _State:

@@ -1,6 +1,5 @@
 """Images: list, get, tag, delete."""
 
-import asyncio
 from collections.abc import Mapping
 
 from service.access import authz
@@ -8,7 +7,7 @@ from service.access.actions import Action
 from service.access.authz import Caller, Target
 from service.base import paging
 from service.base.errors import ConflictError, FieldError, ParameterError
-from service.base.tasks import or_none
+from service.base.tasks import both, or_none
 from service.clients.oci.manifests import Manifest
 from service.clients.registry import Registry
 from service.models.images import Image, ImagePage, ImageTagging, TaggedImage, Withheld
@@ -63,7 +62,7 @@ class Images:
         chosen = self._registries.find(registry)
         authz.require(caller, Action.REPOSITORY_READ, Target(chosen.name, image.repository))
         await references.require(chosen, image)
-        summary, uri = await asyncio.gather(chosen.images.describe(image), chosen.repositories.uri(image.repository))
+        summary, uri = await both(chosen.images.describe(image), chosen.repositories.uri(image.repository))
         # By digest: the tag may be moved in between.
         read = await _manifest(chosen, Reference(image.repository, None, summary.digest))
         manifest = read if isinstance(read, Manifest) else None
@@ -87,7 +86,8 @@ class Images:
 
         async def act(operation_id: str) -> Outcome[TaggedImage]:
             await references.require(chosen, image, source)
-            state, manifest = await asyncio.gather(_state(chosen, moved), chosen.images.manifest(source))
+            # Both end before an error is told: what reads on under the permit of a row that has failed could import.
+            state, manifest = await both(_state(chosen, moved), chosen.images.manifest(source))
             _require_match(call, moved, state)
             await self._operations.keep(operation_id, state | {"wanted": manifest.digest})
             await chosen.images.put(image.repository, tag, manifest)
@@ -134,7 +134,7 @@ class Images:
 
 async def _state(registry: Registry, image: Reference) -> Json:
     """What the reference stands for; and when image and repository were made, which tells them from later ones."""
-    summary, repository = await asyncio.gather(
+    summary, repository = await both(
         or_none(registry.images.describe(image)), or_none(registry.repositories.creation_time(image.repository))
     )
     pushed_at = summary.pushed_at.isoformat() if summary and summary.pushed_at else None

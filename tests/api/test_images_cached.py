@@ -1,5 +1,6 @@
 """Images under a rule of the pull-through cache: what reads them must not import them."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -74,6 +75,25 @@ async def test_where_the_rules_cannot_be_read_nothing_that_may_import_is_sent(
     shown = (await viewer.get(f"/v1/images/{OWN}:1")).json()
     assert (shown["manifest_withheld"], shown["layers"]) == ("cache_rules_unknown", [])
     assert imports(aws) == set()
+
+
+async def test_a_tag_that_fails_is_told_of_once_nothing_of_it_may_import_any_more(
+    aws: Sandbox, ecr: Client, developer: httpx.AsyncClient
+) -> None:
+    await rule(ecr, "docker-hub")
+    deny = {"Effect": "Deny", "Action": "ecr:DescribeRepositories", "Resource": "*"}
+    async with sdk("iam", aws) as iam:
+        document = json.dumps({"Version": "2012-10-17", "Statement": deny})
+        await iam.put_role_policy(RoleName="wharfinger", PolicyName="no-look", PolicyDocument=document)
+    reading, looking = aws.hold("BatchGetImage"), aws.hold("DescribeRepositories")
+    asking = asyncio.create_task(developer.put(f"/v1/images/{CACHED}:stable", json={"source": "1"}))
+    assert await asyncio.to_thread(reading.reached, 10)
+    assert await asyncio.to_thread(looking.reached, 10)
+    looking.release()
+    answered, _ = await asyncio.wait({asking}, timeout=0.3)
+    reading.release()
+    assert not answered
+    assert (await asking).json()["code"] == "aws_permission_missing"
 
 
 async def test_the_rules_are_asked_for_once_for_many(aws: Sandbox, ecr: Client, viewer: httpx.AsyncClient) -> None:

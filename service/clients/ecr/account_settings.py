@@ -1,7 +1,6 @@
 """Settings of an account in a Region at Amazon ECR, translated."""
 
-import asyncio
-
+from service.base.tasks import all_of
 from service.clients.aws.answers import as_text
 from service.clients.aws.sessions import RegistryClients
 from service.clients.aws.translation import translated
@@ -18,5 +17,5 @@ class EcrAccountSettings:
     async def get(self) -> dict[str, str]:
         """By ECR's names for them."""
         with translated("GetAccountSetting"):
-            answers = await asyncio.gather(*(self._ecr.get_account_setting(name=name) for name in _NAMES))
+            answers = await all_of(self._ecr.get_account_setting(name=name) for name in _NAMES)
             return {answer["name"]: as_text(answer["value"]) for answer in answers}

@@ -1,9 +1,9 @@
 """Repositories at Amazon ECR, translated: our values in, our values out. Decides nothing."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from service.base.tasks import both
 from service.clients.aws.answers import as_text
 from service.clients.aws.sessions import RegistryClients
 from service.clients.aws.translation import translated
@@ -43,7 +43,7 @@ class EcrRepositories:
 
     async def get(self, name: str) -> Repository:
         """One repository with its tags, those of wharfinger's own among them left out."""
-        described, tags = await asyncio.gather(self._describe(name), self.tags(name))
+        described, tags = await both(self._describe(name), self.tags(name))
         return _with_tags(described, {key: tags[key] for key in tags if not key.startswith(OWN_TAG_PREFIX)})
 
     async def creation_time(self, name: str) -> str:
