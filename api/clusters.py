@@ -9,12 +9,14 @@ from api.http.deps import RegistryName
 from api.http.problems import declare
 from api.http.routing import KeyedRoute
 from service.base.errors import NotFoundError
+from service.gates.gates import GATES
 from service.models.clusters import ClusterList, ClusterStatus
 from service.models.deployments import ImageText, NamespaceName
 from service.models.preflights import Preflight
 from service.models.references import Reference
 
 router = APIRouter(prefix="/v1/clusters", tags=["clusters"], route_class=KeyedRoute)
+_CHECKS = ", ".join(f"`{one.name}`" for one in GATES)
 Name = Annotated[str, Path(max_length=64, examples=["demo"], description="As the settings name it")]
 
 
@@ -43,10 +45,7 @@ async def get_cluster(name: Name, http: Http) -> ClusterStatus:
     "/{name}/preflight",
     operation_id="check_cluster",
     summary="Look into whether a cluster could run an image",
-    description=(
-        "Checks `platforms`, `permissions` in the namespace, `node_roles`, `repository_policy` and `region`: each is "
-        "ok, failed or unknown, with what to do. Nothing is changed."
-    ),
+    description=(f"Checks {_CHECKS}: each is ok, failed or unknown, with what to do. Nothing is changed."),
     responses=declare(NotFoundError),
 )
 async def check_cluster(

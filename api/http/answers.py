@@ -59,7 +59,7 @@ class Http(Request):
     """One request and its answer, with who asks and the services that stand between.
 
     A request of our own, which FastAPI hands to a route as it is: as a dependency it would cost every request as much
-    as the route itself. `api.routing` sets the caller and the deadline before there is a route.
+    as the route itself. `api.http.routing` sets the caller and the deadline before there is a route.
     """
 
     caller: Caller
@@ -77,7 +77,7 @@ class Http(Request):
 
         :raises ParameterError: the Idempotency-Key is none.
         """
-        # Its headers are described in `api.openapi`: as parameters of the framework's they would take longer to read.
+        # Described in `api.http.openapi`: as parameters of the framework's, headers would take longer to read.
         key = self.headers.get(KEY_HEADER)
         if key is not None and not _KEY.fullmatch(key):
             mistake = FieldError(f"header.{KEY_HEADER}", f"must match {KEY_PATTERN}, like build-17")

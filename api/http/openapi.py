@@ -124,7 +124,7 @@ def _declare_headers(document: dict[str, Any]) -> None:
 
 
 def _declare_media_types(document: dict[str, Any]) -> None:
-    """`api.bodies` refuses a body that is not JSON, whatever the route."""
+    """`api.http.bodies` refuses a body that is not JSON, whatever the route."""
     for operations in document["paths"].values():
         for operation in operations.values():
             if "requestBody" in operation:

@@ -9,6 +9,9 @@ from service.gates.findings import Finding
 from service.gates.subject import Subject
 from service.models.preflights import Verdict
 
+_TELLS_AGAIN = 10
+"""Seconds after which to ask a gate again that could not tell."""
+
 
 class Enforcement(Enum):
     """What a deploy makes of a gate. An error that a gate trips over is the deploy's own, whichever it is of these."""
@@ -44,7 +47,3 @@ class Gate(ABC):
             text = f"Gate {self.name} can't tell yet: {finding.reason}"
             return ConflictError(text, code="gate_undecided", retryable=True, retry_after=_TELLS_AGAIN)
         return None
-
-
-_TELLS_AGAIN = 10
-"""Seconds after which to ask a gate again that could not tell."""
