@@ -16,9 +16,6 @@ from api.http.deps import READINESS
 from api.http.logs import configure_logs
 from service.base.settings import Settings
 
-_GARBAGE = 10_000
-"""Objects made, and not freed, until the collector looks at the young ones."""
-
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; then say not ready, let requests in flight finish, and return."""
@@ -57,8 +54,6 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         # What start-up made stays: the collector need not look at it again and again.
         gc.freeze()
-        # Most objects of a request go by themselves: looking for cycles less often takes a sixth off a vend.
-        gc.set_threshold(_GARBAGE, 50, 100)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Not ready at once; the listener closes `delay` later, when load balancers have seen it."""

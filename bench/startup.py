@@ -12,7 +12,7 @@ from bench.rig import process
 
 _ROUNDS = 5
 _LIBRARIES = (
-    "aiobotocore.session, aiobotocore.httpsession, aiosqlite, alembic.command, fastapi, prometheus_client, "
+    "aiobotocore.session, aiobotocore.httpsession, aiosqlite, fastapi, prometheus_client, "
     "pydantic_settings, sqlalchemy.ext.asyncio, sqlmodel, stamina, structlog, typer, uuid_utils, uvicorn, uvloop, "
     "httptools, yaml"
 )

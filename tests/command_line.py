@@ -14,7 +14,14 @@ from api.cli.main import main
 
 _forked = multiprocessing.get_context("forkserver")
 _forked.set_forkserver_preload(
-    [__name__, "api.server", "service.base.migrate", "service.credentials.keys", "service.operations.core"]
+    [
+        __name__,
+        "api.server",
+        "service.base.migrate",
+        "service.base.revisions",
+        "service.credentials.keys",
+        "service.operations.core",
+    ]
 )
 
 

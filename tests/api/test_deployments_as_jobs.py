@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from sandbox.server import Sandbox
 from service.base.db import Database
-from service.base.migrate import config, migrate
+from service.base.migrate import migrate
+from service.base.revisions import config
 from service.base.settings import Settings
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish

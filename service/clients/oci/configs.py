@@ -19,11 +19,11 @@ class Configs:
     """Reads configs for all registries of the process. It has no credentials, keeps no cookies, is led nowhere else."""
 
     def __init__(self) -> None:
-        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-        self._http = httpx.AsyncClient(timeout=_SECONDS, verify=_trust(), cookies=no_cookies)
+        self._opened: httpx.AsyncClient | None = None
 
     async def close(self) -> None:
-        await self._http.aclose()
+        if self._opened is not None:
+            await self._opened.aclose()
 
     async def read(self, url: str) -> object:
         """The document at `url`, or None where that is no JSON or too much of it.
@@ -32,7 +32,7 @@ class Configs:
         """
         content = bytearray()
         try:
-            async with self._http.stream("GET", url) as answer:
+            async with self._http().stream("GET", url) as answer:
                 answer.raise_for_status()
                 async for part in answer.aiter_bytes(_PART_BYTES):
                     content += part
@@ -41,6 +41,13 @@ class Configs:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise AwsUnavailableError("The image's config could not be read.", retry_after=5) from error
         return _json(bytes(content))
+
+    def _http(self) -> httpx.AsyncClient:
+        """Opened for the first config: its transport and whom to trust take 50 ms to load, for which no start waits."""
+        if self._opened is None:
+            no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+            self._opened = httpx.AsyncClient(timeout=_SECONDS, verify=_trust(), cookies=no_cookies)
+        return self._opened
 
 
 def _json(content: bytes) -> object:

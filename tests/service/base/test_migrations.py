@@ -13,6 +13,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, Executable, delete, event, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
@@ -22,7 +23,8 @@ from sqlmodel import SQLModel
 from service.access.actions import Action, Step
 from service.base.clock import new_id, utcnow
 from service.base.db import Database
-from service.base.migrate import config, migrate
+from service.base.migrate import _ADVISORY_LOCK, _latest, migrate
+from service.base.revisions import config
 from service.base.settings import DatabaseSettings, Settings
 from service.base.tables import keys, operation_subjects, operations
 from service.models.audit import Status
@@ -64,6 +66,22 @@ async def test_replicas_that_start_together_migrate_once(empty_settings: Setting
     async with replicas[0].read() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM alembic_version"))).scalar_one() == 1
     await asyncio.gather(*(replica.close() for replica in replicas))
+
+
+async def test_the_last_migration_is_the_one_that_a_start_looks_for(database: Database) -> None:
+    async with database.read() as connection:
+        head = await connection.run_sync(lambda found: ScriptDirectory.from_config(config(found)).get_current_head())
+        assert (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalars().all() == [head]
+    assert _latest() == head
+
+
+async def test_who_finds_nothing_to_do_waits_for_nobody(database: Database, bare_settings: Settings) -> None:
+    starting = Database(bare_settings)
+    async with database.write() as connection:
+        if not database.is_sqlite:  # where any writer is in the way
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+        await migrate(starting)
+    await starting.close()
 
 
 async def test_a_database_that_a_newer_version_migrated_is_left_as_it_is(database: Database) -> None:
