@@ -7,6 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from service.access.actions import Action
 from service.base.errors import Noun
 from service.base.settings import RegistrySettings
+from service.clients.aws.lengths import Length
 from service.clients.aws.sessions import RegistryClients
 from service.models.common import Model
 from service.operations.calls import Json
@@ -17,6 +18,10 @@ P = TypeVar("P", bound=Model)
 
 class DocumentClient(Protocol):
     """Where a registry keeps the documents of a kind, by the name of what has one: a repository, or the registry."""
+
+    @property
+    def length(self) -> Length:
+        """Of a text that AWS takes."""
 
     async def get(self, name: str, /) -> Document | None: ...
     async def put(self, name: str, text: str, /) -> Document: ...

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from service.access import authz
 from service.access.actions import Action
 from service.access.authz import Caller, Target
-from service.base.errors import NotFoundError
+from service.base.errors import FieldError, InvalidError, NotFoundError
 from service.base.tasks import both, or_none
 from service.clients.registry import Registry
 from service.models.documents import DocumentChange, DocumentDryRun
@@ -77,6 +77,14 @@ class _Place:
         """Without the repository there is no document either."""
         return await or_none(self.state()) or _State(None, None)
 
+    def parsed(self, content: bytes) -> Document:
+        """:raises InvalidError: it is none of the kind, or of a length that AWS does not take."""
+        document, text = self._kind.parse(content, self.settings), content.decode()
+        if not self._client.length.allows(text):
+            why = f"has {len(text):,} characters; AWS takes {self._client.length}"
+            raise InvalidError(f"No {self._kind.words} has that length.", errors=[FieldError("body", why)])
+        return document
+
     def kept(self, document: Document) -> Kept:
         return Kept(document, self._kind.hash_of(document))
 
@@ -126,7 +134,7 @@ class Documents:
         :raises PreconditionError: `If-Match` names one that is gone.
         """
         place = self._place(registry, name)
-        document = self._kind.parse(content, place.settings)
+        document = place.parsed(content)
 
         async def act(operation_id: str) -> Outcome[Kept]:
             await self._keep(call, operation_id, place)
@@ -154,7 +162,7 @@ class Documents:
     async def preview_put(self, call: Call, registry: str | None, name: str | None, content: bytes) -> DocumentDryRun:
         """What `put` would change: refused as that would be, as far as AWS need not be asked to do it."""
         place = self._place(registry, name)
-        document = self._kind.parse(content, place.settings)
+        document = place.parsed(content)
         authz.require(call.caller, self._kind.put_as(document, place.settings), place.target)
         state = await place.state()
         place.require_match(call, state)

@@ -22,8 +22,11 @@ from service.access.actions import Action
 from service.base.clock import running
 from service.base.errors import AnswerLostError, InvalidError
 from service.base.settings import RegistrySettings, Settings
+from service.clients.aws.lengths import Length, length_of
+from service.clients.aws.sessions import RegistryClients
+from service.clients.aws.translation import translated
 from service.container import Container
-from service.operations.document_kinds import Change, Document, DocumentKind
+from service.operations.document_kinds import Change, Document, DocumentClient, DocumentKind
 from service.operations.documents import Documents
 from service.operations.settlement import Settlement
 from tests.conftest import Connect, MakeKey
@@ -43,6 +46,7 @@ class Aws:
     """Keeps a motto for each registry, in capitals."""
 
     texts: dict[str, str] = field(default_factory=dict)
+    length: Length = field(default=Length(14, 60))
     lost: list[str] = field(default_factory=list)
     """What becomes of the next changes whose answers are lost: they are made, or not."""
 
@@ -68,6 +72,28 @@ class Aws:
             raise AnswerLostError("It was lost.")
 
 
+class Lifecycles:
+    """At ECR, whose model says how short a lifecycle policy may be."""
+
+    def __init__(self, clients: RegistryClients) -> None:
+        self._ecr = clients.ecr
+
+    @property
+    def length(self) -> Length:
+        return length_of(self._ecr, "PutLifecyclePolicy", "lifecyclePolicyText")
+
+    async def get(self, _: str, /) -> Document | None:
+        return None
+
+    async def put(self, name: str, text: str, /) -> Document:
+        with translated("PutLifecyclePolicy", repository=name):
+            put = await self._ecr.put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=text)
+        return dict(json.loads(put["lifecyclePolicyText"]))
+
+    async def delete(self, _: str, /) -> None:
+        """There is none."""
+
+
 def parse(content: bytes, _: RegistrySettings) -> Document:
     document = json.loads(content)
     if set(document) != {"words"}:
@@ -84,14 +110,15 @@ def at_aws() -> Aws:
     return Aws()
 
 
-def kind_of(at_aws: Aws, *, is_deleted: bool = True) -> DocumentKind:
+def kind_of(at_aws: DocumentClient | None, *, is_deleted: bool = True) -> DocumentKind:
+    """:param at_aws: what keeps it; None: ECR, as a lifecycle policy."""
     return DocumentKind(
         noun="policy",
         is_of_registry=True,
         read=Action.REPOSITORY_READ,
         put=Change(Action.POLICY_PUT_FOREIGN, "PutMotto"),
         delete=Change(Action.POLICY_DELETE, "DeleteMotto") if is_deleted else None,
-        client=lambda _: at_aws,
+        client=(lambda _: at_aws) if at_aws else Lifecycles,
         parse=parse,
         hash_of=hash_of,
     )
@@ -234,3 +261,27 @@ async def test_what_is_never_deleted_has_neither_route_nor_settling_for_it(
     _, container = services
     of_kind = Documents(kind, find=container.registries.find, operations=container.operations)
     assert set(of_kind.settling) == {Action.POLICY_PUT_FOREIGN}
+
+
+@pytest.mark.parametrize(("motto", "says"), [([], "has 12 characters"), (["wharf"] * 9, "has 83 characters")])
+async def test_one_of_a_length_that_aws_does_not_take_is_refused(
+    admin: httpx.AsyncClient, at_aws: Aws, motto: list[str], says: str
+) -> None:
+    for params in ({}, {"dry_run": "true"}):
+        refused = await admin.put(PATH, json={"words": motto}, params=params)
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid_body")
+        assert refused.json()["errors"] == [{"path": "body", "reason": f"{says}; AWS takes 14 to 60"}]
+    assert at_aws.texts == {}
+
+
+async def test_one_that_is_too_short_for_the_sdk_is_the_callers_mistake_and_no_defect(
+    settings: Settings, connect: Connect, make_key: MakeKey
+) -> None:
+    kind = kind_of(None)
+    async with opened(app_with(kind, settings), settings) as (app, container):
+        of_kind = Documents(kind, find=container.registries.find, operations=container.operations)
+        container.documents[kind] = of_kind
+        container.operations.settles(of_kind.settling)
+        refused = await connect(app, await make_key("admin")).put(PATH, json=MOTTO)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_body")
+    assert refused.json()["errors"] == [{"path": "body", "reason": "has 19 characters; AWS takes 100 to 30,720"}]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from service.clients.aws.answers import as_document
+from service.clients.aws.lengths import Length, length_of
 from service.clients.aws.sessions import RegistryClients
 from service.clients.aws.translation import translated
 
@@ -15,6 +16,10 @@ class EcrPolicies:
     def __init__(self, clients: RegistryClients) -> None:
         self.settings = clients.settings
         self._ecr = clients.ecr
+
+    @property
+    def length(self) -> Length:
+        return length_of(self._ecr, "SetRepositoryPolicy", "policyText")
 
     async def get(self, repository: str) -> Document | None:
         with translated("GetRepositoryPolicy", repository=repository):

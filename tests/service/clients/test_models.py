@@ -6,7 +6,10 @@ import pytest
 import pytest_asyncio
 
 from service.base.settings import DeadlineSettings, RegistrySettings
+from service.clients.aws.lengths import Length
 from service.clients.aws.sessions import Aws, RegistryClients
+from service.clients.ecr.policies import EcrPolicies
+from service.iam.documents import MOST_CHARACTERS
 
 pytestmark = pytest.mark.asyncio
 
@@ -44,3 +47,7 @@ async def test_every_client_of_ecr_has_the_operations_that_the_pinned_botocore_l
 async def test_archived_images_can_be_asked_for(clients: RegistryClients) -> None:
     shape = clients.ecr.meta.service_model.operation_model("DescribeImages").input_shape
     assert shape.members["filter"].members["imageStatus"].enum == ["ACTIVE", "ARCHIVED", "ACTIVATING", "ANY"]
+
+
+async def test_policies_are_held_to_the_length_that_the_model_has(clients: RegistryClients) -> None:
+    assert EcrPolicies(clients).length == Length(0, MOST_CHARACTERS)
