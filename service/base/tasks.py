@@ -1,7 +1,7 @@
-"""Work done side by side, or for what may not be there."""
+"""Work done side by side, again, or for what may not be there."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -31,6 +31,14 @@ async def both(first: Awaitable[_Answer], second: Awaitable[_Other]) -> tuple[_A
     """As `all_of`, for two that are not alike."""
     answers: list[Any] = await all_of((first, second))
     return answers[0], answers[1]
+
+
+def longer_pauses() -> Iterator[float]:
+    """Seconds between two tries of what is away and comes back: each twice as long, up to three."""
+    pause = 0.2
+    while True:
+        yield pause
+        pause = min(pause * 2, 3.0)
 
 
 async def or_none(asked: Awaitable[_Answer]) -> _Answer | None:

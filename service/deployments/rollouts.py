@@ -11,6 +11,7 @@ from service.base.beats import Beat
 from service.base.clock import utcnow
 from service.base.db import Database, when_committed
 from service.base.errors import DatabaseError, UnavailableError, WharfingerError
+from service.base.tasks import longer_pauses
 from service.base.telemetry import ROLLOUTS
 from service.clusters.clusters import Clusters
 from service.deployments.acceptance import KIND, Acceptance
@@ -30,8 +31,6 @@ from service.operations.jobs.values import Ending, Job, JobRunningError, LostErr
 from service.operations.jobs.work import Work
 from service.operations.ledger import Ledger
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 3.0
-"""Seconds, while the cluster is away."""
 _CLEANING, _KEEPING_UP = timedelta(hours=1), timedelta(seconds=15)
 _AT_ONCE = 1000
 """In one replica: a rollout does little but wait, and one that nobody follows fails nobody."""
@@ -122,7 +121,7 @@ class Rollouts:
 
     async def run(self, work: Work) -> None:
         """Bring a deployment to its end, whatever becomes of the cluster meanwhile."""
-        pause = _FIRST_PAUSE
+        pauses = longer_pauses()
         while (record := await self._unfinished(work)) is not None:
             rollout = self._rollout(work, record)
             try:
@@ -133,8 +132,7 @@ class Rollouts:
                 if not error.retryable:
                     await rollout.fail(Reason(code=error.code, message=error.whole_detail))
                 elif not await rollout.wait_for_cluster(error):
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, _LONGEST_PAUSE)
+                    await asyncio.sleep(next(pauses))
             except Exception:
                 log.exception("rollout_defect", deployment=record.id)
                 await rollout.fail(Reason(code="internal_error", message="A defect of wharfinger; its log has more."))

@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.base.errors import DatabaseError, InternalError, WharfingerError
+from service.base.tasks import longer_pauses
 from service.models.jobs import JobState
 from service.operations.calls import Json
 from service.operations.jobs.kinds import Kind
@@ -15,8 +16,6 @@ from service.operations.jobs.store import JobStore
 from service.operations.jobs.values import CancelledJobError, Ending, LostError, Retry
 from service.operations.jobs.work import Work
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 3.0
-"""Seconds, while the database is away."""
 _EXHAUSTED = {"code": "job_given_up", "detail": "Whoever began it went away in the midst of it, each time."}
 _OVERDUE = {"code": "job_overdue", "detail": "It took longer than such a job may."}
 
@@ -34,7 +33,7 @@ class Attempt:
 
         While the database is away, it is begun again here: nobody else can claim it then.
         """
-        pause = _FIRST_PAUSE
+        pauses = longer_pauses()
         while True:
             try:
                 return await self._once()
@@ -43,8 +42,7 @@ class Attempt:
                 return None
             except DatabaseError:
                 log.warning("job_waits", job=self._work.job.id, reason="database_unavailable")
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            await asyncio.sleep(next(pauses))
 
     async def _once(self) -> timedelta | None:
         job = self._work.job

@@ -1,10 +1,11 @@
 """Work done side by side: an error waits for the rest, so that nothing goes on behind a caller's back."""
 
 import asyncio
+from itertools import islice
 
 import pytest
 
-from service.base.tasks import all_of, once
+from service.base.tasks import all_of, longer_pauses, once
 
 pytestmark = pytest.mark.asyncio
 
@@ -58,3 +59,7 @@ async def test_what_several_want_is_asked_for_once() -> None:
     first, second = Question(), Question()
     assert await all_of([want(first), want(first), want(second)]) == [1, 1, 1]
     assert await first.answer == 1
+
+
+async def test_pauses_double_up_to_three_seconds() -> None:
+    assert list(islice(longer_pauses(), 6)) == [0.2, 0.4, 0.8, 1.6, 3.0, 3.0]
