@@ -17,10 +17,8 @@ from service.clusters.clusters import Clusters
 from service.credentials.bootstrap import adopt_key
 from service.credentials.keys import Keys
 from service.credentials.tokens import Tokens
-from service.deployments.checks import DeploymentChecks
 from service.deployments.deployments import Deployments
 from service.deployments.rollouts import Rollouts
-from service.deployments.store import DeploymentStore
 from service.gates.preflight import Preflights
 from service.operations.audit import Audit
 from service.operations.core import Core
@@ -71,21 +69,12 @@ class Container:
     @classmethod
     async def open(cls, settings: Settings) -> "Container":
         core = Core.open(settings)
-        database, ledger, operations = core.database, core.ledger, core.operations
+        database, operations = core.database, core.operations
         aws = Aws(settings.registries, settings.deadlines)
         registries = Registries(clients=await aws.open(), default=settings.registry_by_default)
-        jobs = Jobs(database=database, ledger=ledger, owner=new_id())
+        jobs = Jobs(database=database, ledger=core.ledger, owner=new_id())
         clusters = Clusters(settings=settings.clusters, registries=registries, own_namespace=settings.own_namespace)
-        store = DeploymentStore(database=database)
-        rollouts = Rollouts(
-            database=database,
-            ledger=ledger,
-            clusters=clusters,
-            store=store,
-            jobs=jobs,
-            lease=settings.rollouts.lease,
-            keep=settings.rollouts.keep,
-        )
+        rollouts = Rollouts.of(settings.rollouts, core, clusters=clusters, jobs=jobs)
         opened = cls(
             settings=settings,
             database=database,
@@ -102,19 +91,11 @@ class Container:
             tokens=Tokens(registries=registries, operations=operations),
             clusters=clusters,
             preflights=Preflights(registries=registries, clusters=clusters),
-            deployments=Deployments(
-                registries=registries,
-                clusters=clusters,
-                checks=DeploymentChecks(registries=registries, clusters=clusters),
-                store=store,
-                rollouts=rollouts,
-                waiters=jobs.store.waiters,
-                operations=operations,
-            ),
+            deployments=Deployments.of(core, registries=registries, clusters=clusters, rollouts=rollouts, jobs=jobs),
             jobs=jobs,
-            schedules=Schedules(database=database, ledger=ledger, jobs=jobs),
+            schedules=Schedules(database=database, ledger=core.ledger, jobs=jobs),
             job_requests=JobRequests(jobs=jobs, operations=operations),
-            _ledger=ledger,
+            _ledger=core.ledger,
             _rollouts=rollouts,
             _aws=aws,
         )

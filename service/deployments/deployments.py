@@ -41,6 +41,8 @@ from service.models.deployments import (
     DryRun,
 )
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, nothing
+from service.operations.core import Core
+from service.operations.jobs.jobs import Jobs
 from service.operations.jobs.values import Accepted
 from service.operations.jobs.waiters import Waiters
 from service.operations.operations import Act, Operations, Settling
@@ -79,6 +81,18 @@ class Deployments:
         self._rights = Rights(clusters=clusters)
         self._waiters = waiters
         self._operations = operations
+
+    @classmethod
+    def of(cls, core: Core, *, registries: Registries, clusters: Clusters, rollouts: Rollouts, jobs: Jobs) -> Self:
+        return cls(
+            registries=registries,
+            clusters=clusters,
+            checks=DeploymentChecks(registries=registries, clusters=clusters),
+            store=DeploymentStore(database=core.database),
+            rollouts=rollouts,
+            waiters=jobs.store.waiters,
+            operations=core.operations,
+        )
 
     @property
     def settling(self) -> Mapping[Action, Settling]:

@@ -11,6 +11,7 @@ from service.base.beats import Beat
 from service.base.clock import utcnow
 from service.base.db import Database, when_committed
 from service.base.errors import DatabaseError, UnavailableError, WharfingerError
+from service.base.settings import RolloutSettings
 from service.base.tasks import longer_pauses
 from service.base.telemetry import ROLLOUTS
 from service.clusters.clusters import Clusters
@@ -25,6 +26,7 @@ from service.deployments.steps import Steps
 from service.deployments.store import DeploymentStore
 from service.models.deployments import DeploymentStatus, Reason
 from service.models.jobs import JobState
+from service.operations.core import Core
 from service.operations.jobs.jobs import Jobs
 from service.operations.jobs.kinds import Kind
 from service.operations.jobs.values import Ending, Job, JobRunningError, LostError
@@ -66,6 +68,18 @@ class Rollouts:
             Beat("rollouts_adopted", self.adopt, lease / 5),
             Beat("rollouts_kept_up", self.keep_up, _KEEPING_UP),
             Beat("rollouts_cleaned", self._clean, _CLEANING),
+        )
+
+    @classmethod
+    def of(cls, settings: RolloutSettings, core: Core, *, clusters: Clusters, jobs: Jobs) -> "Rollouts":
+        return cls(
+            database=core.database,
+            ledger=core.ledger,
+            clusters=clusters,
+            store=DeploymentStore(database=core.database),
+            jobs=jobs,
+            lease=settings.lease,
+            keep=settings.keep,
         )
 
     def _kind(self, lease: timedelta) -> Kind:
