@@ -17,7 +17,8 @@ from api.http.logs import configure_logs
 from api.http.wording import examples_of, reason_of
 from service.access.actions import Role
 from service.access.authz import Binding
-from service.base.clock import Deadline, new_id, utcnow
+from service.base.clock import new_id, utcnow
+from service.base.deadlines import Deadline
 from service.base.settings import Settings, load
 from service.models.keys import Key, KeyCreate, KeyPage, KeyRotate, NewKey
 

@@ -17,7 +17,7 @@ from api.http.deps import KEY_HEADER, KEY_PATTERN, MATCH_HEADER, services_of
 from api.http.negotiation import JSON, preferred
 from api.http.streams import Event, lines_of
 from service.access.authz import Caller
-from service.base.clock import Deadline
+from service.base.deadlines import Deadline
 from service.base.errors import FieldError, LongWork, ParameterError
 from service.models.common import Model, Page, etag_of
 from service.operations.calls import Call, Done

@@ -9,7 +9,7 @@ import anyio
 from fastapi import Request
 
 from api.http.deps import bearer_of, readiness_of, services_of
-from service.base.clock import unbounded
+from service.base.deadlines import unbounded
 from service.base.errors import (
     CallerGoneError,
     DatabaseError,

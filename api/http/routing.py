@@ -12,7 +12,7 @@ from api.http.answers import Http
 from api.http.bodies import require_json
 from api.http.deps import bearer_of, query_names, refuse_unknown_parameters
 from api.http.negotiation import conform
-from service.base.clock import Deadline, bounded
+from service.base.deadlines import Deadline, bounded
 from service.base.errors import DeadlineError
 
 Handler = Callable[[Http], Coroutine[Any, Any, Response]]

@@ -5,7 +5,8 @@ from pathlib import Path
 from service.access.actions import Role
 from service.access.authz import Binding
 from service.access.identity import is_well_formed, operator
-from service.base.clock import Deadline, new_id
+from service.base.clock import new_id
+from service.base.deadlines import Deadline
 from service.base.settings import Settings, StartupError
 from service.credentials.keys import Keys
 from service.models.keys import KeyCreate

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.access.actions import Action
 from service.access.authz import Caller, Target
-from service.base.clock import Deadline
+from service.base.deadlines import Deadline
 from service.base.errors import PreconditionError
 from service.models.audit import Status
 from service.models.common import Model

@@ -18,7 +18,7 @@ import structlog
 
 from service.access import authz
 from service.access.actions import Action
-from service.base.clock import unbounded
+from service.base.deadlines import unbounded
 from service.base.errors import (
     AnswerLostError,
     ConflictError,

@@ -12,7 +12,8 @@ from starlette.types import ASGIApp
 from api.http.deps import CONTAINER
 from service.access.actions import Action
 from service.access.authz import Target
-from service.base.clock import Deadline, utcnow
+from service.base.clock import utcnow
+from service.base.deadlines import Deadline
 from service.base.errors import AwsRejectedError
 from service.container import Container
 from service.operations.calls import Call, Intent, Json, Outcome, Parent, as_recorded

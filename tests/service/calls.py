@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from service.access.actions import Action, Role
 from service.access.authz import Binding, Caller, Target
-from service.base.clock import Deadline
+from service.base.deadlines import Deadline
 from service.operations.calls import Call, Intent, Json, as_recorded
 
 CALLER = Caller("caller-1", "ci", (Binding(role=Role.DEVELOPER, repository="team"),))

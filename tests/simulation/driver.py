@@ -10,7 +10,7 @@ import pytest
 
 from service.access.actions import Role
 from service.access.authz import Binding, Caller
-from service.base.clock import Deadline, bounded
+from service.base.deadlines import Deadline, bounded
 from service.base.errors import DatabaseError, DeadlineError, WharfingerError
 from service.base.settings import RegistrySettings
 from service.clients.aws.sessions import Aws, RegistryClients
