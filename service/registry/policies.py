@@ -4,8 +4,8 @@ from service.access.actions import Action
 from service.base.errors import FieldError, InvalidError
 from service.base.settings import RegistrySettings
 from service.clients.ecr.policies import EcrPolicies
+from service.iam.broker_role import places_of_broker
 from service.iam.documents import Document, hash_of, names_others, parse
-from service.iam.reach import places_of_broker
 from service.iam.templates import REPOSITORY_POLICIES
 from service.operations.document_kinds import Change, DocumentKind
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.iam.reach import places_of_broker
+from service.iam.broker_role import places_of_broker
 
 OWN, OTHER = "111111111111", "222222222222"
 BROKER = f"arn:aws:iam::{OWN}:role/ci/Broker"
