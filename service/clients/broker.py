@@ -1,8 +1,6 @@
 """Docker credentials, narrowed: a broker role assumed with a session policy, then turned into a registry login."""
 
 import base64
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,14 +8,10 @@ from typing import TYPE_CHECKING
 from service.clients.aws.answers import as_text
 from service.clients.aws.sessions import RegistryClients, lent
 from service.clients.aws.translation import translated
-from service.clients.ecr.actions import LOGIN
 from service.models.tokens import SESSION_SECONDS
 
 if TYPE_CHECKING:
     from types_aiobotocore_ecr import ECRClient
-
-MOST_POLICY_CHARACTERS = 2048
-"""Of an inline session policy (STS API reference, AssumeRole)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +30,6 @@ class Broker:
     def __init__(self, clients: RegistryClients) -> None:
         self.settings = clients.settings
         self._clients = clients
-
-    def policy(self, repositories: Sequence[str], actions: Sequence[str]) -> str:
-        """The session policy for ECR actions on repositories (`team/*` and `*` too); compact, as its size is limited.
-
-        What it does not grant it denies: a repository's policy can let a session in past what is merely left out (IAM
-        User Guide, "How AWS enforcement code logic evaluates requests to allow or deny access"), but not past a Deny.
-        So the Allow says nothing that the Deny does not, and is wide where naming all twice would not fit.
-        """
-        names = _single([self.settings.repository_arn(name) for name in repositories])
-        deny = [
-            {"Effect": "Deny", "NotAction": [LOGIN, *actions], "Resource": "*"},
-            {"Effect": "Deny", "NotAction": LOGIN, "NotResource": names},
-        ]
-        login = {"Effect": "Allow", "Action": LOGIN, "Resource": "*"}
-        exact = _document([login, {"Effect": "Allow", "Action": list(actions), "Resource": names}, *deny])
-        if len(exact) <= MOST_POLICY_CHARACTERS:
-            return exact
-        return _document([{"Effect": "Allow", "Action": "ecr:*", "Resource": "*"}, *deny])
 
     async def vend(self, policy: str, session_name: str) -> Credential:
         """A credential under the broker role, no wider than `policy`. It ends with the session, an hour at most."""
@@ -80,11 +56,3 @@ async def _login(ecr: "ECRClient", session_ends: datetime | None) -> Credential:
         # AWS says 12 hours for every token and nothing of the session it came from: the earlier end is the safe one.
         ends = min(login["expiresAt"], session_ends or login["expiresAt"])
         return Credential(username, password, as_text(login["proxyEndpoint"]), ends)
-
-
-def _document(statements: Sequence[object]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
-
-
-def _single(values: list[str]) -> str | list[str]:
-    return values[0] if len(values) == 1 else values

@@ -13,9 +13,11 @@ from service.access.actions import Action
 from service.access.authz import Caller, Target
 from service.base.clock import utcnow
 from service.base.errors import ConflictError, DeadlineError, FieldError, InvalidError
+from service.base.settings import RegistrySettings
 from service.base.telemetry import VENDS
-from service.clients.broker import MOST_POLICY_CHARACTERS, Broker, Credential
+from service.clients.broker import Broker, Credential
 from service.clients.ecr.actions import LIST_TAGS, PULL, PUSH
+from service.iam.session_policies import MOST_CHARACTERS, session_policy
 from service.models.audit import Status
 from service.models.tokens import Token, TokenAction, TokenRequest, TokenScope
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled
@@ -135,17 +137,22 @@ async def _from_aws(broker: Broker, key: _Key, caller: Caller) -> Credential:
             "(deploy/iam/broker-policy.json), or ask an admin for scope registry.",
             code="broker_role_missing",
         )
+    return await broker.vend(_policy(broker.settings, key), _session_name(caller))
+
+
+def _policy(settings: RegistrySettings, key: _Key) -> str:
+    """:raises InvalidError: these repositories don't fit in one."""
     wanted = {TokenAction.PULL: (*PULL, LIST_TAGS), TokenAction.PUSH: PUSH}
     actions = dict.fromkeys(name for action in key.actions for name in wanted[action])
-    policy = broker.policy(key.repositories or ("*",), list(actions))
-    if len(policy) > MOST_POLICY_CHARACTERS:
+    policy = session_policy([settings.repository_arn(name) for name in key.repositories or ("*",)], list(actions))
+    if len(policy) > MOST_CHARACTERS:
         mistake = FieldError(
             "body.repositories",
-            f"too many: their session policy has {len(policy):,} characters of {MOST_POLICY_CHARACTERS:,}; "
+            f"too many: their session policy has {len(policy):,} characters of {MOST_CHARACTERS:,}; "
             "name a prefix, as `team/*`, or ask for several credentials",
         )
         raise InvalidError("These repositories don't fit in one credential.", errors=[mistake])
-    return await broker.vend(policy, _session_name(caller))
+    return policy
 
 
 def _session_name(caller: Caller) -> str:

@@ -1,6 +1,5 @@
 """When a credential that is known is given again: that takes some that end soon, as the stand-in for AWS makes none."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -8,11 +7,13 @@ from typing import Any
 import pytest
 
 from service.base.clock import utcnow
+from service.base.settings import RegistrySettings
 from service.clients.broker import Credential
 from service.credentials.tokens import Tokens
 from service.models.audit import Status
 from service.models.tokens import TokenRequest
 from service.operations.operations import Operations
+from tests.conftest import ACCOUNT, REGION
 from tests.service.calls import make_call
 from tests.service.conftest import Rows
 
@@ -22,14 +23,13 @@ pytestmark = pytest.mark.asyncio
 class SoonOver:
     """Stands for AWS: each credential has the next of the given minutes to live."""
 
-    settings = SimpleNamespace(name="local", broker_role="arn:aws:iam::111111111111:role/broker")
+    settings = RegistrySettings(
+        name="local", account_id=ACCOUNT, region=REGION, broker_role=f"arn:aws:iam::{ACCOUNT}:role/broker"
+    )
 
     def __init__(self, *minutes: float) -> None:
         self._lives = [timedelta(minutes=one) for one in minutes]
         self.vended = 0
-
-    def policy(self, repositories: Sequence[str], actions: Sequence[str]) -> str:
-        return f"{repositories} {actions}"
 
     async def vend(self, policy: str, session_name: str) -> Credential:
         ends = utcnow() + self._lives[self.vended]
