@@ -34,7 +34,7 @@ from service.base.errors import (
     UndeterminedError,
     WharfingerError,
 )
-from service.base.permits import Permit, permit
+from service.base.permits import Permit, Term, permit
 from service.models.audit import Status
 from service.operations.calls import Call, Done, Intent, Json, Open, Outcome, Settled, Twin
 from service.operations.ledger import Ledger
@@ -185,7 +185,7 @@ class Operations:
         self, call: Call, intent: Intent[T], operation_id: str, act: Act[T], *, applied: Sequence[str] = ()
     ) -> Done[T]:
         """Act and record, each in its time: cut off in between by anybody else, the answer would not be true."""
-        leave = Permit(operation_id, until=call.deadline.act_until, applied=applied)
+        leave = Permit(operation_id, Term(call.deadline.act_until), applied)
         with unbounded():
             try:
                 async with asyncio.timeout_at(call.deadline.loop_time):

@@ -1,6 +1,7 @@
 """Replicas that break a promise each: the oracle must find them out."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from service.base.clock import new_id
 from service.base.permits import Permit
@@ -70,7 +71,7 @@ class BelievesItsFirstLook(Replica):
 
 class _Late(Operations):
     async def _act_once(self, call: Call, intent: Intent[T], leave: Permit, act: Act[T]) -> Done[T]:
-        leave.until = None
+        leave.term.until = datetime.max.replace(tzinfo=UTC)
         return await super()._act_once(call, intent, leave, act)
 
 

@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from service.base.clock import utcnow
 from service.base.errors import DeadlineError
-from service.base.permits import Permit, permit
+from service.base.permits import permit
 from service.clients.aws.errors import is_throttle
 from service.clients.aws.reads import HARMLESS_TWICE, MAY_IMPORT, READS
 from service.clients.aws.translation import is_never_connected, without_answer
@@ -37,21 +36,16 @@ def _require_permit(model: "OperationModel", **_: object) -> None:
     current = permit.get()
     if current is None:
         raise UnrecordedCallError(f"{model.name} outside an open operation")
-    _require_time(current)
+    current.require_time()
     current.is_sent = True
     current.is_doubtful = False
-
-
-def _require_time(current: Permit) -> None:
-    if current.until is not None and utcnow() > current.until:
-        raise DeadlineError("The deadline passed before AWS was asked.", retry_after=5)
 
 
 def _name_operation(request: "AWSRequest", operation_name: str, **_: object) -> None:
     """CloudTrail keeps the User-Agent, so its events and the audit trail can be joined."""
     current = permit.get()
     if current is not None and (operation_name not in READS or operation_name in MAY_IMPORT):
-        _require_time(current)
+        current.require_time()
         named = f"{request.headers['User-Agent']} {OPERATION_IN_USER_AGENT}{current.operation_id}"
         request.headers.replace_header("User-Agent", named)
 
@@ -62,7 +56,13 @@ def _note_doubt(
     caught_exception: Exception | None,
     **_: object,
 ) -> None:
-    """:raises AnswerLostError: there was no definite answer, and to send it again could do harm."""
+    """Judge one attempt.
+
+    :raises AnswerLostError: there was no definite answer, and to send it again could do harm.
+    :raises DeadlineError: it was not sent, as its time was over.
+    """
+    if caught_exception is not None and isinstance(held_back := caught_exception.__context__, DeadlineError):
+        raise held_back  # which aiobotocore took for trouble with the connection
     current = permit.get()
     if current is None or operation.name in READS:
         return

@@ -26,6 +26,7 @@ from service.clients.aws.imports import guard_imports
 from service.clients.aws.models import OVERLAY
 from service.clients.aws.on_first_use import OnFirstUse
 from service.clients.aws.telemetry import count_calls
+from service.clients.aws.transport import TimelySession
 from service.clients.oci.configs import Configs
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Aws:
             read_timeout=deadlines.aws_read.total_seconds(),
             retries={"mode": "standard", "total_max_attempts": deadlines.aws_attempts},
             user_agent_extra="wharfinger",
+            http_session_cls=TimelySession,
         )
         self._own = _session()
         self._lent = _session_of(_Lent())

@@ -253,6 +253,7 @@ def _require_permit(what: str) -> None:
     current = permit.get()
     if current is None:
         raise UnrecordedChangeError(f"{what} outside an open operation")
+    current.require_time()
     current.is_sent = True
 
 

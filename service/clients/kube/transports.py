@@ -2,18 +2,22 @@
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import httpx2
 
-from service.base.permits import permit
+from service.base.permits import Permit, permit
 from service.clients.aws.guard import OPERATION_IN_USER_AGENT
 from service.clients.kube.telemetry import CountingTransport
 
 _UNAUTHORIZED = 401
 _CLOSING_SECONDS = 1.0
 _AGENT = "wharfinger"
+_GOING_OUT = ("send_request_headers.started", "send_request_body.started")
+"""https://www.python-httpx.org/advanced/extensions/#trace: no byte of it is written yet."""
 
 
 class Tokens(Protocol):
@@ -31,7 +35,10 @@ def transport_to(context: ssl.SSLContext, tokens: Tokens | None) -> httpx2.Async
 
 
 class _NamingTransport(httpx2.AsyncBaseTransport):
-    """Names the operation that a change belongs to: the cluster's audit log keeps the User-Agent of each request."""
+    """Names the operation that a change belongs to: the cluster's audit log keeps the User-Agent of each request.
+
+    Past the time of its permit a change is not sent: that is looked at once more when a connection is there.
+    """
 
     def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
         self._inner = inner
@@ -41,10 +48,16 @@ class _NamingTransport(httpx2.AsyncBaseTransport):
         request.headers["User-Agent"] = _AGENT
         if current is not None and request.method != "GET":
             request.headers["User-Agent"] += f" {OPERATION_IN_USER_AGENT}{current.operation_id}"
+            request.extensions["trace"] = partial(_look_again, current)
         return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+async def _look_again(current: Permit, event: str, _: Mapping[str, Any]) -> None:
+    if event.endswith(_GOING_OUT):
+        current.require_time()
 
 
 class _BearerTransport(httpx2.AsyncBaseTransport):

@@ -13,7 +13,7 @@ from service.models.jobs import JobState
 from service.operations.calls import Json
 from service.operations.jobs.kinds import Kind
 from service.operations.jobs.store import JobStore
-from service.operations.jobs.values import CancelledJobError, Ending, LostError, Retry
+from service.operations.jobs.values import CancelledJobError, Ending, LapsedError, LostError, Retry
 from service.operations.jobs.work import Work
 
 _EXHAUSTED = {"code": "job_given_up", "detail": "Whoever began it went away in the midst of it, each time."}
@@ -31,12 +31,15 @@ class Attempt:
     async def run(self) -> timedelta | None:
         """Bring the job to its end; or give it back, for the pause that is returned. A job that is lost stays as it is.
 
-        While the database is away, it is begun again here: nobody else can claim it then.
+        While the database is away, it is begun again here: nobody else can claim it then. So it is where the lease has
+        ended: whether anybody has claimed it is seen once it is renewed, or written to.
         """
         pauses = longer_pauses()
         while True:
             try:
                 return await self._once()
+            except LapsedError:
+                log.warning("job_waits", job=self._work.job.id, reason="lease_ended")
             except LostError:
                 log.info("job_lost", job=self._work.job.id, kind=self._kind.name, epoch=self._work.job.epoch)
                 return None

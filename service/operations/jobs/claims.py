@@ -1,6 +1,8 @@
 """Who works on which job: claimed for the length of a lease, kept by renewing it, given back at the end.
 
-Each claim raises the job's epoch. By it a worker proves at each write that nobody has claimed the job after it.
+Each claim raises the job's epoch. By it a worker proves at each write that nobody has claimed the job after it. What
+it does outside asks for no epoch: there its term holds it back, which is counted from before the database is asked, and
+so ends before the lease does, by however long that took to answer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +14,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from service.base.clock import utcnow
 from service.base.db import Database
+from service.base.permits import Term
 from service.base.tables import jobs
 from service.models.jobs import JobState
 from service.operations.calls import Json
@@ -27,9 +30,10 @@ class Claims:
         self._owner = owner
         self._kinds = kinds
 
-    def born(self, kind: Kind) -> Json:
-        """The columns of a job that this replica claims as it accepts it."""
-        return {
+    def born(self, kind: Kind) -> tuple[Json, Term]:
+        """The columns of a job that this replica claims as it accepts it, and the term that it has by them."""
+        term = Term(utcnow() + _held(kind))
+        columns = {
             "state": JobState.RUNNING,
             "attempts": 1,
             "epoch": 1,
@@ -37,6 +41,7 @@ class Claims:
             "lease_owner": self._owner,
             "lease_until": self._database.clock(_held(kind)),
         }
+        return columns, term
 
     async def due(self, kinds: Sequence[str]) -> Sequence[str]:
         """Of these kinds, those that have something to claim."""
@@ -50,8 +55,9 @@ class Claims:
         """Up to `most` jobs that nobody works on, those that are due for the longest time first."""
         async with self._database.write() as connection:
             # Made here, as the time in it is: a lease that is given while this waits to begin ends later than any.
+            until = utcnow() + _held(kind)
             rows = (await connection.execute(self._claim(kind, most))).all()
-        return sorted(map(job_of, rows), key=lambda job: job.id)
+        return sorted((job_of(row, Term(until)) for row in rows), key=lambda job: job.id)
 
     def _claim(self, kind: Kind, most: int) -> ReturningUpdate[Any]:
         is_due = self._is_due(kind)
@@ -77,10 +83,15 @@ class Claims:
     async def renew(self, held: Sequence[Job]) -> Mapping[str, bool]:
         """Keep the leases of all that is held here; gives what is still ours, and whether it is asked to end."""
         async with self._database.write() as connection:
+            asked_at = utcnow()
             lease = case(*((jobs.c.kind == one.name, self._database.clock(_held(one))) for one in self._kinds.values()))
             kept = update(jobs).where(*_are(held)).values(lease_until=lease)
             rows = (await connection.execute(kept.returning(jobs.c.id, jobs.c.cancel_requested_at))).all()
-        return {row.id: row.cancel_requested_at is not None for row in rows}
+        ours = {row.id: row.cancel_requested_at is not None for row in rows}
+        for job in held:
+            if job.id in ours:
+                job.term.until = asked_at + _held(self._kinds[job.kind])
+        return ours
 
     async def release(self, held: Sequence[Job]) -> None:
         """Let others take these over at once; that they were begun here does not count as an attempt."""

@@ -77,12 +77,12 @@ class Jobs:
         is_ours = run_at is None and self.runner.is_working
         values: Json = {"kind": kind, "key": key, "payload": payload, "max_attempts": declared.retry.attempts}
         values |= {"state": JobState.WAITING, "attempts": 0, "epoch": 0, "run_at": run_at or self._database.clock()}
-        values |= self._claims.born(declared) if is_ours else {}
+        born, term = self._claims.born(declared) if is_ours else ({}, None)
         superseded = None
         for _ in range(_MOST_RACES if supersede else 1):
             if supersede:
                 superseded = await self._supersede(connection, kind, key, parent.id) or superseded
-            if job := await self.store.insert(connection, parent, values):
+            if job := await self.store.insert(connection, parent, values | born, term):
                 if not is_ours:
                     await self._wakeups.announce(connection)
                 return Accepted(job, is_ours, superseded)

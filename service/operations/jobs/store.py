@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.base import paging
 from service.base.clock import utcnow
 from service.base.db import Database, when_committed
+from service.base.permits import Term
 from service.base.tables import job_events, job_items, jobs
 from service.base.telemetry import JOBS
 from service.models.jobs import JobEvent, JobState
@@ -34,8 +35,11 @@ class JobStore:
         self._ledger = ledger
         self.waiters = Waiters()
 
-    async def insert(self, connection: AsyncConnection, parent: Parent, values: Json) -> Job | None:
-        """A job of the operation `parent`; None where there is a live one about the same already."""
+    async def insert(self, connection: AsyncConnection, parent: Parent, values: Json, term: Term | None) -> Job | None:
+        """A job of the operation `parent`; None where there is a live one about the same already.
+
+        :param term: of who claims it by the same.
+        """
         who = {"id": parent.id, "actor": parent.actor, "actor_label": parent.actor_label}
         about = {"request_id": parent.request_id, "target": parent.target, "created_at": utcnow()}
         dialect = sqlite if self._database.is_sqlite else postgresql
@@ -46,7 +50,7 @@ class JobStore:
         if inserted is None:
             return None
         await _EVENTS.add(connection, parent.id, "accepted", {})
-        return job_of(inserted)
+        return job_of(inserted, term)
 
     async def get(self, job_id: str) -> Job | None:
         rows = await self._database.fetch(select(jobs).where(jobs.c.id == job_id))

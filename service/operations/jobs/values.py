@@ -1,18 +1,25 @@
 """The values of long work: a job, how it ends, and what is left of its many items."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row
 
 from service.base.errors import ConflictError
+from service.base.permits import Term
 from service.models.jobs import JobState
 from service.operations.calls import Json, Parent
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class LostError(Exception):
     """The job is over, or another worker's: whoever works on it here has to stop, and writes nothing more."""
+
+
+class LapsedError(LostError):
+    """A request was held back, as the lease had ended: perhaps the job is another's by now, and perhaps nobody's."""
 
 
 class CancelledJobError(Exception):
@@ -48,6 +55,8 @@ class Job:
     started_at: datetime | None
     cancel_requested_at: datetime | None
     finished_at: datetime | None
+    term: Term = field(compare=False)
+    """The lease as this process counts it: over, for one that was read and not claimed."""
 
     @property
     def parent(self) -> Parent:
@@ -99,6 +108,10 @@ class Item:
     key: str
 
 
-def job_of(row: Row[Any]) -> Job:
-    taken = {name: getattr(row, name) for name in Job.__dataclass_fields__}
-    return Job(**taken | {"state": JobState(row.state)})
+_COLUMNS = Job.__dataclass_fields__.keys() - {"term"}
+
+
+def job_of(row: Row[Any], term: Term | None = None) -> Job:
+    """:param term: of who claims it."""
+    taken = {name: getattr(row, name) for name in _COLUMNS} | {"state": JobState(row.state)}
+    return Job(**taken, term=term or Term(_NEVER))

@@ -30,7 +30,7 @@ class Work:
         self._longest = longest
         self._store = store
         self._items = items
-        self._steps = Steps(ledger=ledger, parent=job.parent, guard=self.write)
+        self._steps = Steps(ledger=ledger, job=job, guard=self.write)
 
     @property
     def is_overdue(self) -> bool:
@@ -75,7 +75,8 @@ class Work:
         that is not is the step's end, and raised again by whoever comes to it later.
 
         :param item: which of many, where the same is done with each.
-        :raises LostError: the job is over, or was claimed by another since.
+        :raises LostError: the job is over, or was claimed by another since; or its lease has ended, and something that
+            `act` asks for was not sent.
         :raises WharfingerError: of `act`, or the one that ended the step before.
         """
         self._require_wanted()

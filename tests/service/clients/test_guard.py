@@ -4,7 +4,7 @@ import asyncio
 import re
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,7 +24,7 @@ from service.base.errors import (
     NotFoundError,
     WharfingerError,
 )
-from service.base.permits import Permit, permit
+from service.base.permits import Permit, Term, permit
 from service.base.settings import DeadlineSettings, RegistrySettings
 from service.clients.aws.guard import UnrecordedCallError
 from service.clients.aws.models import OVERLAY
@@ -111,7 +111,7 @@ async def clients(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 @contextmanager
 def given(operation_id: str = "operation-1") -> Iterator[Permit]:
     """Within an open operation."""
-    leave = Permit(operation_id)
+    leave = Permit(operation_id, Term(utcnow() + timedelta(seconds=27)))
     token = permit.set(leave)
     yield leave
     permit.reset(token)
@@ -125,6 +125,11 @@ async def create(clients: RegistryClients) -> None:
 async def describe(clients: RegistryClients) -> None:
     with translated("DescribeRepositories", repository="app"):
         await clients.ecr.describe_repositories(repositoryNames=["app"])
+
+
+async def import_image(clients: RegistryClients) -> None:
+    with translated("BatchGetImage", repository="app"):
+        await clients.ecr.batch_get_image(repositoryName="app", imageIds=[{"imageTag": "1"}])
 
 
 async def test_a_change_outside_an_operation_is_refused_and_nothing_is_sent(
@@ -195,7 +200,7 @@ async def test_a_creation_may_be_sent_again_as_aws_refuses_to_do_it_twice(
 
 async def test_past_its_deadline_nothing_is_sent(clients: RegistryClients, answers: Answers) -> None:
     with given() as leave:
-        leave.until = utcnow() - timedelta(seconds=1)
+        leave.term.until = utcnow() - timedelta(seconds=1)
         with pytest.raises(DeadlineError):
             await create(clients)
     assert (leave.is_sent, answers.heads) == (False, [])
@@ -206,11 +211,41 @@ async def test_a_machine_that_slept_past_the_deadline_sends_nothing_though_its_t
 ) -> None:
     machine = Machine()
     with running(machine.boot()), given() as leave:
-        leave.until = utcnow() + timedelta(seconds=27)
         machine.wall += timedelta(seconds=60)
         with pytest.raises(DeadlineError):
             await create(clients)
     assert (leave.is_sent, answers.heads) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("ask", "answer"), [(create, '{"repository": {}}'), (import_image, '{"images": [], "failures": []}')]
+)
+async def test_what_waits_past_its_time_once_it_is_signed_is_not_sent(
+    clients: RegistryClients, answers: Answers, ask: Callable[[RegistryClients], Awaitable[None]], answer: str
+) -> None:
+    machine = Machine()
+
+    def wait(**_: object) -> None:
+        machine.wait(timedelta(minutes=1))
+
+    clients.ecr.meta.events.register("before-send", wait)
+    with running(machine.boot()), given() as leave:
+        with pytest.raises(DeadlineError):
+            await ask(clients)
+        assert (leave.is_held_back, leave.is_doubtful, answers.heads) == (True, False, [])
+        clients.ecr.meta.events.unregister("before-send", wait)
+        leave.term.until = utcnow() + timedelta(seconds=27)
+        answers.say((200, answer))
+        await ask(clients)
+    assert len(answers.heads) == 1
+
+
+async def test_a_read_goes_on_past_the_time_for_changes(clients: RegistryClients, answers: Answers) -> None:
+    answers.say((200, '{"repositories": []}'))
+    with given() as leave:
+        leave.term.until = utcnow() - timedelta(seconds=1)
+        await describe(clients)
+    assert len(answers.heads) == 1
 
 
 async def test_a_read_whose_answer_never_came_changed_nothing(clients: RegistryClients, answers: Answers) -> None:
