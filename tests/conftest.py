@@ -115,7 +115,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 def database_url(
     engine: str, sqlite_template: SqliteTemplate, postgres: PostgresServer, tmp_path: Path
 ) -> Iterator[str]:
-    """An empty, migrated database of this test alone."""
+    """An empty, migrated database, this test's alone while it runs."""
     with sqlite_template.database(tmp_path) if engine == "sqlite" else postgres.database() as url:
         yield url
 

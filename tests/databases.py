@@ -1,4 +1,4 @@
-"""Empty, migrated databases on both engines: each a copy of a template, as migrating takes longer than most tests."""
+"""Empty, migrated databases on both engines: copies of a template, as migrating takes longer than most tests."""
 
 import asyncio
 import shutil
@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from service.base.db import Database
 from service.base.migrate import migrate
 from service.base.settings import DatabaseSettings, Settings
+from tests.emptying import Schema, empty, schema_of
 
 with warnings.catch_warnings():
     # It warns of a missing XDG_RUNTIME_DIR on import, and falls back to a folder that serves as well.
@@ -47,28 +48,41 @@ class PostgresServer:
 
     def __init__(self) -> None:
         self._server: Server | None = None
+        self._empty: list[str] = []
+        self._schema: Schema = ()
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """The URL of a migrated database that is the caller's alone; dropped afterwards."""
+        """The URL of a migrated database that is the caller's alone, as good as new; emptied afterwards."""
+        server = self._started()
+        name = self._empty.pop() if self._empty else self._make(_TEMPLATE)
+        try:
+            yield server.get_uri(name)
+        finally:
+            if empty(server.get_uri(name), self._schema):
+                self._empty.append(name)
+            else:
+                self._drop(name)
+
+    @contextmanager
+    def new_database(self) -> Iterator[str]:
+        """As `database`, had by no test before and by none after; for those that kill who writes to it."""
         with self._made_from(_TEMPLATE) as url:
             yield url
 
     @contextmanager
-    def empty_database(self) -> Iterator[str]:
-        """As `database`, without any table."""
+    def bare_database(self) -> Iterator[str]:
+        """As `new_database`, without any table."""
         with self._made_from("template1") as url:
             yield url
 
     def stop(self) -> None:
         """Go away, with everything kept."""
-        assert self._server
-        self._server.stop()
+        self._started().stop()
 
     def resume(self) -> None:
         """Come back after `stop`, at the same URLs."""
-        assert self._server
-        self._server.ensure_postgres_running()
+        self._started().ensure_postgres_running()
 
     def close(self) -> None:
         if self._server:
@@ -76,23 +90,33 @@ class PostgresServer:
 
     @contextmanager
     def _made_from(self, template: str) -> Iterator[str]:
-        server = self._server or self._start()
-        name = f"test_{uuid4().hex}"
-        self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+        server = self._started()
+        name = self._make(template)
         try:
             yield server.get_uri(name)
         finally:
-            self._execute("DROP DATABASE {} WITH (FORCE)", name)
+            self._drop(name)
 
-    def _start(self) -> Server:
-        # Not in pytest's folder: other runs of pytest close that to the user whom the server runs as under root.
-        folder = tempfile.mkdtemp(prefix="wharfinger-postgresql-")
-        self._server = get_server(folder, cleanup_mode="delete")
-        self._execute("ALTER SYSTEM SET fsync = off")
-        self._execute("SELECT pg_reload_conf()")
-        self._execute("CREATE DATABASE {}", _TEMPLATE)
-        _migrate(self._server.get_uri(_TEMPLATE))
+    def _started(self) -> Server:
+        if self._server is None:
+            # Not in pytest's folder: other runs of pytest close that to the user whom the server runs as under root.
+            folder = tempfile.mkdtemp(prefix="wharfinger-postgresql-")
+            self._server = get_server(folder, cleanup_mode="delete")
+            self._execute("ALTER SYSTEM SET fsync = off")
+            self._execute("ALTER SYSTEM SET autovacuum = off")
+            self._execute("SELECT pg_reload_conf()")
+            self._execute("CREATE DATABASE {}", _TEMPLATE)
+            _migrate(self._server.get_uri(_TEMPLATE))
+            self._schema = schema_of(self._server.get_uri(_TEMPLATE))
         return self._server
+
+    def _make(self, template: str) -> str:
+        name = f"test_{uuid4().hex}"
+        self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+        return name
+
+    def _drop(self, name: str) -> None:
+        self._execute("DROP DATABASE {} WITH (FORCE)", name)
 
     def _execute(self, statement: str, *names: str) -> None:
         assert self._server

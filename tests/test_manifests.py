@@ -248,7 +248,7 @@ def test_replicas_that_start_at_once_migrate_one_after_another(
 ) -> None:
     [init] = pod["initContainers"]
     command = [sys.executable, "-m", "api.cli", *init["args"]]
-    with postgres.empty_database() as url, psycopg.connect(url, autocommit=True) as connection:
+    with postgres.bare_database() as url, psycopg.connect(url, autocommit=True) as connection:
         # As if a first one were at it, until two more wait for its end.
         connection.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_LOCK])
         variables = os.environ | environment | {"WHARFINGER__DATABASE__URL": url}

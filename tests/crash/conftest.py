@@ -1,11 +1,14 @@
-"""Waiting for what the sweep does."""
+"""Waiting for what the sweep does, and databases that are left behind as a kill leaves them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from tests.databases import PostgresServer, SqliteTemplate
 
 _SETTLED_WITHIN = 20.0
 _POLL = 0.05
@@ -15,6 +18,15 @@ Entries = dict[tuple[str, str], dict[str, Any]]
 
 
 Settle = Callable[[httpx.AsyncClient], Awaitable[Entries]]
+
+
+@pytest.fixture
+def database_url(
+    engine: str, sqlite_template: SqliteTemplate, postgres: PostgresServer, tmp_path: Path
+) -> Iterator[str]:
+    """A database that no other test has, before or after: whoever writes to it is killed."""
+    with sqlite_template.database(tmp_path) if engine == "sqlite" else postgres.new_database() as url:
+        yield url
 
 
 @pytest.fixture

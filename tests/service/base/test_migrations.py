@@ -42,7 +42,7 @@ def empty_settings(engine: str, postgres: PostgresServer, tmp_path: Path) -> Ite
     if engine == "sqlite":
         yield Settings(data_dir=tmp_path)
         return
-    with postgres.empty_database() as url:
+    with postgres.bare_database() as url:
         yield Settings(database=DatabaseSettings(url=SecretStr(url)))
 
 
