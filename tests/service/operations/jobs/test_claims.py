@@ -1,0 +1,53 @@
+"""Claims and renewals that wait for their turn to write: what they say of time, they say once it has come."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from service.base.clock import utcnow
+from service.base.db import Database
+from service.base.tables import jobs as job_rows
+from service.operations.jobs.claims import Claims
+from tests.service.operations.jobs.conftest import Accept, MakeReplica
+from tests.service.operations.jobs.kinds import Made, kind
+
+pytestmark = pytest.mark.asyncio
+
+MADE = kind(Made())
+GIVEN = timedelta(seconds=3.5)
+"""Of its lease of five: the rest is for who takes over, who looks once a second or so."""
+
+
+@pytest.fixture
+def claims(database: Database) -> Claims:
+    return Claims(database=database, owner="replica-1", kinds={MADE.name: MADE})
+
+
+async def test_a_lease_that_is_given_while_a_claim_waits_to_begin_is_not_taken_for_impossible(
+    replica: MakeReplica, accept: Accept, database: Database, claims: Claims
+) -> None:
+    await accept(replica(MADE, is_working=False))
+    async with database.write() as connection:
+        claim = asyncio.create_task(claims.claim(MADE, 1))
+        await asyncio.sleep(0)  # it waits for SQLite's one writer; PostgreSQL skips what is locked
+        await connection.execute(
+            update(job_rows).values(lease_owner="replica-2", lease_until=database.clock(MADE.lease))
+        )
+    assert await claim == []
+
+
+async def test_a_renewal_that_waited_to_begin_gives_a_whole_lease(
+    replica: MakeReplica, accept: Accept, database: Database, claims: Claims
+) -> None:
+    await accept(replica(MADE, is_working=False))
+    held = await claims.claim(MADE, 1)
+    async with database.write() as connection:
+        renewal = asyncio.create_task(claims.renew(held))
+        await asyncio.sleep(0)
+        whole = (await connection.execute(select(database.clock(GIVEN)))).scalar_one()
+        await connection.execute(update(job_rows).values(progress={"done": 1}))
+    assert await renewal == {held[0].id: False}
+    [row] = await database.fetch(select(job_rows.c.lease_until))
+    assert whole <= row.lease_until <= utcnow() + MADE.lease
