@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,6 +45,14 @@ _READ_ONLY = "25006"
 """read_only_sql_transaction: what a standby answers that was the primary before."""
 
 
+class _Ways:
+    """An engine, as it is read and written by."""
+
+    def __init__(self, engine: AsyncEngine, *, is_sqlite: bool) -> None:
+        self.reading = engine if is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.writing = engine.execution_options(**{_WRITES: True})
+
+
 class Database:
     """Short transactions only: nothing here is open while AWS is asked."""
 
@@ -57,17 +66,19 @@ class Database:
             connect_args: dict[str, Any] = {"timeout": timeout}
         else:
             connect_args = {"connect_timeout": max(1, round(timeout)), "prepare_threshold": 1}
-        self.engine: AsyncEngine = create_async_engine(
+        connecting = partial(
+            create_async_engine,
             url,
             connect_args=connect_args,
-            pool_size=settings.database.pool_size,
             max_overflow=0,
             pool_timeout=timeout,
             pool_pre_ping=not self.is_sqlite,
             hide_parameters=True,
         )
-        # SQLite has one writer: queueing here is fair, where its busy handler polls (p99 631 -> 40 ms).
-        self._writer: asyncio.Lock | nullcontext[None] = asyncio.Lock() if self.is_sqlite else nullcontext()
+        self.engine: AsyncEngine = connecting(pool_size=settings.database.pool_size)
+        # SQLite has one writer: queueing here is fair, where its busy handler polls (p99 631 -> 40 ms). Who is urgent
+        # waits for the writer alone, and not for those who queue to be the next one.
+        self._queue, self._writer = self._turns(), self._turns()
         # The asynchronous driver goes to its thread and back for each cursor, statement and fetch; this one goes once.
         self._blocking: Engine | None = None
         if self.is_sqlite:
@@ -76,47 +87,58 @@ class Database:
                 url.set(drivername="sqlite"), connect_args=connect_args, hide_parameters=True
             )
             _configure_sqlite(self._blocking, patience=timeout)
-        self._reading = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._writing = self.engine.execution_options(**{_WRITES: True})
+        self._usual = self._urgent = _Ways(self.engine, is_sqlite=self.is_sqlite)
+        if not self.is_sqlite:
+            self._urgent = _Ways(connecting(pool_size=1), is_sqlite=False)
+
+    def _turns(self) -> asyncio.Lock | nullcontext[None]:
+        return asyncio.Lock() if self.is_sqlite else nullcontext()
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self, *, is_urgent: bool = False) -> AsyncIterator[AsyncConnection]:
         """A connection for a single query, outside any transaction.
 
+        :param is_urgent: see `write`.
         :raises DatabaseError: the database is away or too busy.
         """
+        ways = self._urgent if is_urgent else self._usual
         with _typed_errors():
-            async with self._reading.connect() as connection:
+            async with ways.reading.connect() as connection:
                 yield connection
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, is_urgent: bool = False) -> AsyncIterator[AsyncConnection]:
         """A transaction, committed on exit.
 
+        :param is_urgent: wait for none of those that wait already: what keeps leases has a connection of its own, as
+            it would come too late behind all the work that they are for.
         :raises DatabaseError: the database is away or too busy; nothing was written.
         """
         with _typed_errors():
-            async with self._writer, AsyncExitStack() as stack:
-                yield await self._begin(stack)
+            async with nullcontext() if is_urgent else self._queue, self._writer, AsyncExitStack() as stack:
+                yield await self._begin(stack, self._urgent if is_urgent else self._usual)
 
-    async def _begin(self, stack: AsyncExitStack) -> AsyncConnection:
+    async def _begin(self, stack: AsyncExitStack, ways: _Ways) -> AsyncConnection:
         """Begin once no other process writes. SQLite's own wait is short, as it can't be cancelled in its thread."""
         ends = asyncio.get_running_loop().time() + self._timeout
         while True:
             try:
-                return await stack.enter_async_context(self._writing.begin())
+                return await stack.enter_async_context(ways.writing.begin())
             except OperationalError as error:
                 if not _is_locked(error) or asyncio.get_running_loop().time() >= ends:
                     raise
 
-    async def fetch(self, query: Query, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+    async def fetch(
+        self, query: Query, parameters: Mapping[str, Any] | None = None, *, is_urgent: bool = False
+    ) -> Sequence[Row[Any]]:
         """All rows of a hot query, outside any transaction.
 
+        :param is_urgent: see `write`.
         :raises DatabaseError: the database is away or too busy.
         """
         if self._blocking is not None:
             return await asyncio.to_thread(self._fetch, self._blocking, query, parameters)
-        async with self.read() as connection:
+        async with self.read(is_urgent=is_urgent) as connection:
             rows: Sequence[Row[Any]] = (await connection.execute(query, parameters)).all()
         return rows
 
@@ -129,7 +151,7 @@ class Database:
             async with self.write() as connection:
                 await connection.execute(insert(table), rows)
             return
-        async with self._writer:
+        async with self._queue, self._writer:
             await asyncio.to_thread(self._insert, self._blocking, table, rows)
 
     def _fetch(self, engine: Engine, query: Query, parameters: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
@@ -174,6 +196,7 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+        await self._urgent.writing.dispose()
         if self._blocking is not None:
             self._blocking.dispose()
 

@@ -66,13 +66,13 @@ class SimulatedDatabase(Database):
         self.is_sqlite = True
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[Any]:
+    async def read(self, *, is_urgent: bool = False) -> AsyncIterator[Any]:  # noqa: ARG002 - as the database's
         await self._reach("read")
         with self._store.engine.connect() as connection:
             yield _Asynchronous(connection)
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[Any]:
+    async def write(self, *, is_urgent: bool = False) -> AsyncIterator[Any]:  # noqa: ARG002 - as the database's
         name, fault = await self._reach("write")
         async with self._store.lock:
             with self._store.engine.connect() as connection:
@@ -85,8 +85,10 @@ class SimulatedDatabase(Database):
         # What is committed may still be unknown to its writer when that dies, or stands still.
         await asyncio.sleep(self._world.faults.pace(f"{name}/back"))
 
-    async def fetch(self, query: Query, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
-        async with self.read() as connection:
+    async def fetch(
+        self, query: Query, parameters: Mapping[str, Any] | None = None, *, is_urgent: bool = False
+    ) -> Sequence[Row[Any]]:
+        async with self.read(is_urgent=is_urgent) as connection:
             rows: Sequence[Row[Any]] = (await connection.execute(query, parameters)).all()
         return rows
 

@@ -49,11 +49,11 @@ class Claims:
             select(literal(name).label("kind")).where(exists().where(*self._is_due(self._kinds[name])))
             for name in kinds
         )
-        return [row.kind for row in await self._database.fetch(union_all(*free))]
+        return [row.kind for row in await self._database.fetch(union_all(*free), is_urgent=True)]
 
     async def claim(self, kind: Kind, most: int) -> Sequence[Job]:
         """Up to `most` jobs that nobody works on, those that are due for the longest time first."""
-        async with self._database.write() as connection:
+        async with self._database.write(is_urgent=True) as connection:
             # Made here, as the time in it is: a lease that is given while this waits to begin ends later than any.
             until = utcnow() + _held(kind)
             rows = (await connection.execute(self._claim(kind, most))).all()
@@ -82,7 +82,7 @@ class Claims:
 
     async def renew(self, held: Sequence[Job]) -> Mapping[str, bool]:
         """Keep the leases of all that is held here; gives what is still ours, and whether it is asked to end."""
-        async with self._database.write() as connection:
+        async with self._database.write(is_urgent=True) as connection:
             asked_at = utcnow()
             lease = case(*((jobs.c.kind == one.name, self._database.clock(_held(one))) for one in self._kinds.values()))
             kept = update(jobs).where(*_are(held)).values(lease_until=lease)

@@ -1,6 +1,7 @@
-"""Claims and renewals that wait for their turn to write: what they say of time, they say once it has come."""
+"""Claims and renewals that wait for their turn to write: sooner than work has it, and by the time at which it comes."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
@@ -8,8 +9,10 @@ from sqlalchemy import select, update
 
 from service.base.clock import utcnow
 from service.base.db import Database
+from service.base.settings import Settings
 from service.base.tables import jobs as job_rows
 from service.operations.jobs.claims import Claims
+from tests.marks import only_postgresql, only_sqlite
 from tests.service.operations.jobs.conftest import Accept, MakeReplica
 from tests.service.operations.jobs.kinds import Made, kind
 
@@ -51,3 +54,41 @@ async def test_a_renewal_that_waited_to_begin_gives_a_whole_lease(
     assert await renewal == {held[0].id: False}
     [row] = await database.fetch(select(job_rows.c.lease_until))
     assert whole <= row.lease_until <= utcnow() + MADE.lease
+
+
+@only_postgresql
+async def test_leases_are_kept_and_taken_while_work_has_all_connections(
+    replica: MakeReplica, accept: Accept, database: Database, claims: Claims, bare_settings: Settings
+) -> None:
+    for key in "ab":
+        await accept(replica(MADE, is_working=False), key=key)
+    held = await claims.claim(MADE, 1)
+    async with AsyncExitStack() as stack:
+        for _ in range(bare_settings.database.pool_size):
+            await stack.enter_async_context(database.write())
+        assert await claims.renew(held) == {held[0].id: False}
+        assert await claims.due([MADE.name]) == [MADE.name]
+        assert len(await claims.claim(MADE, 2)) == 1
+
+
+@only_sqlite
+async def test_leases_are_kept_before_what_waits_to_write(
+    replica: MakeReplica, accept: Accept, database: Database, claims: Claims
+) -> None:
+    await accept(replica(MADE, is_working=False))
+    held = await claims.claim(MADE, 1)
+    over: list[str] = []
+
+    async def work() -> None:
+        async with database.write():
+            over.append("work")
+
+    async def renew() -> None:
+        assert await claims.renew(held) == {held[0].id: False}
+        over.append("renewal")
+
+    async with database.write():
+        waiting = [asyncio.create_task(one()) for one in (work, work, work, renew)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    assert over == ["renewal", "work", "work", "work"]
