@@ -1,37 +1,44 @@
-"""What a run of jobs under trouble left behind, and what must hold of it."""
+"""What a run of jobs under trouble left behind, and how soon others went on with what some had to leave."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
 from itertools import pairwise
-from statistics import median
 from typing import Any
 
 from sqlalchemy import Row, Select, select
 
 from service.base.db import Database
 from service.base.tables import job_events, job_items, jobs, operations
-from service.models.audit import Status
-from service.models.jobs import JobState
-from tests.crash.job_worker import AT_ONCE, EACH, ITEMS, writes
+from tests.crash.job_worker import writes
 
-WITHIN = 5.0
-"""Seconds in which another has to go on with the job of one that died."""
+_GAP = 0.4
+"""Of a lease: a worker that tells for longer not that it is well may have lost what it had."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kill:
-    owner: str
-    at: float
-    held: Mapping[str, int]
-    """The epochs of what it had claimed, by job."""
+class Why(StrEnum):
+    KILLED = "killed"
+    STOPPED = "stopped"
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+@dataclass(slots=True)
+class Absence:
+    """A worker is dead, or stopped."""
+
+    why: Why
     owner: str
     begin: float
-    end: float
+    held: Mapping[str, int]
+    """The epochs of what it had claimed, by job."""
+    end: float = math.inf
+
+    @property
+    def is_over(self) -> bool:
+        return self.end < math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +53,29 @@ class Act:
     item: str
 
 
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """Of one job: by the first that another worker did of it, while who had it was away."""
+
+    why: Why
+    span: float
+    """Seconds since it was killed or stopped."""
+    idle: float
+    """For how many of them, in one piece, some worker was well and had not taken it over yet."""
+    is_met: bool
+    """Whether who had it came back before the job was over."""
+
+
 Rows = Sequence[Row[Any]]
 
 
-@dataclass(slots=True)
+@dataclass
 class Evidence:
-    kills: list[Kill] = field(default_factory=list)
-    stops: list[Stop] = field(default_factory=list)
+    absences: list[Absence] = field(default_factory=list)
+    drained: dict[str, float] = field(default_factory=dict)
+    """When workers were told to end."""
     cuts: list[float] = field(default_factory=list)
-    has_one_writer: bool = False
-    """Who is stopped in the midst of a transaction has all others wait."""
+    lease: float = math.inf
     acts: Sequence[Act] = ()
     jobs: Rows = ()
     items: Rows = ()
@@ -63,8 +83,8 @@ class Evidence:
     events: Rows = ()
     steps: Rows = ()
 
-    async def read(self, database: Database, acts: str) -> None:
-        self.has_one_writer = database.is_sqlite
+    async def read(self, database: Database, acts: str, *, lease: float) -> None:
+        self.lease = lease
         lines = (line.split() for line in acts.splitlines())
         self.acts = [Act(float(at), who, what, job, int(epoch), item) for at, who, what, job, epoch, item in lines]
         ordered: list[Select[Any]] = [
@@ -76,19 +96,47 @@ class Evidence:
         ]
         self.jobs, self.items, self.writes, self.events, self.steps = [await database.fetch(one) for one in ordered]
 
-    def takeovers(self) -> Sequence[float]:
-        """From each kill to the first that another did of each job: where neither it nor the database had trouble."""
-        runs = {(act.job, act.epoch): act for act in self.acts if act.what == "run"}
-        spans = []
-        for kill in self.kills:
-            for job, epoch in kill.held.items():
-                taken = runs.get((job, epoch + 1))
-                if taken and not self._is_troubled(taken.worker, kill.at, taken.at):
-                    spans.append(taken.at - kill.at)
-        return sorted(spans)
+    def of(self, why: Why) -> Sequence[Absence]:
+        return [absence for absence in self.absences if absence.why == why]
 
+    @cached_property
+    def runs(self) -> Mapping[str, Mapping[int, Act]]:
+        """The first line of each claim, by job and epoch."""
+        runs = defaultdict[str, dict[int, Act]](dict)
+        for act in self.acts:
+            if act.what == "run":
+                runs[act.job].setdefault(act.epoch, act)
+        return runs
+
+    @cached_property
+    def takeovers(self) -> Sequence[Takeover]:
+        ends = {job.id: job.finished_at.timestamp() for job in self.jobs if job.finished_at}
+        found = []
+        for absence in self.absences:
+            for job, epoch in absence.held.items():
+                taken = self.runs.get(job, {}).get(epoch + 1)
+                if taken and absence.begin < taken.at < absence.end and taken.worker != absence.owner:
+                    idle = self._longest_well(absence.begin, taken.at)
+                    is_met = absence.end < ends.get(job, math.inf)
+                    found.append(Takeover(absence.why, taken.at - absence.begin, idle, is_met))
+        return found
+
+    @cached_property
+    def wasted(self) -> Sequence[Act]:
+        """Claims of a job that a worker had who was well, and had not given it back."""
+        away = {(act.job, act.epoch) for act in self.acts if act.what == "away"}
+        found = []
+        for runs in self.runs.values():
+            for epoch, before in runs.items():
+                after = runs.get(epoch + 1)
+                if after and (before.job, epoch) not in away and not self._is_drained(before.worker, after.at):
+                    is_well = self.is_well(before.worker, after.at - self.lease, after.at)
+                    found += [after] if is_well else []
+        return found
+
+    @cached_property
     def late(self) -> Sequence[Act]:
-        """Acts outside that were begun by who had lost the job: paused between its record of the step and the act."""
+        """Acts outside that were begun by who had lost the job."""
         last, late = defaultdict[str, int](int), []
         for act in self.acts:
             if act.epoch < last[act.job] and act.what == "act":
@@ -96,102 +144,34 @@ class Evidence:
             last[act.job] = max(last[act.job], act.epoch)
         return late
 
-    def summary(self) -> str:
-        spans, claims = self.takeovers(), sum(row.epoch for row in self.jobs)
-        figures = f"{spans[0]:.2f} / {median(spans):.2f} / {spans[-1]:.2f} s" if spans else "none"
-        return (
-            f"{len(self.jobs)} jobs, {claims} claims, {len(self.kills)} kills, {len(self.stops)} stops, "
-            f"{len(self.cuts)} cuts; {len(spans)} takeovers after a kill, least / median / most {figures}; "
-            f"{len(self.late())} acts of who was paused amid a step"
-        )
+    def is_well(self, worker: str, begin: float, end: float) -> bool:
+        """Whether a worker would have renewed its leases all the while."""
+        told = self._well.get(worker, ())
+        points = [begin, *told[bisect_left(told, begin) : bisect_right(told, end)], end]
+        return all(after - before < _GAP * self.lease for before, after in pairwise(points))
 
-    def _is_troubled(self, worker: str, begin: float, end: float) -> bool:
-        mine = [stop for stop in self.stops if stop.owner == worker or self.has_one_writer]
-        is_stopped = any(stop.begin < end and stop.end > begin for stop in mine)
-        return is_stopped or any(begin < cut < end for cut in self.cuts)
+    def is_back(self, worker: str, at: float) -> float:
+        """When a worker was stopped for the last time before, it came back then; 0 where it never was."""
+        ends = (one.end for one in self.of(Why.STOPPED) if one.owner == worker and one.end < at)
+        return max(ends, default=0.0)
 
+    @cached_property
+    def _well(self) -> Mapping[str, Sequence[float]]:
+        well = defaultdict[str, list[float]](list)
+        for act in self.acts:
+            if act.what == "well":
+                well[act.worker].append(act.at)
+        return well
 
-def violations(evidence: Evidence, *, within: float = WITHIN) -> Sequence[str]:
-    """What does not hold that must, each in a few words.
+    def _longest_well(self, begin: float, end: float) -> float:
+        """For how long some worker was well, in one piece."""
+        longest = 0.0
+        for told in self._well.values():
+            since = last = -math.inf
+            for at in told[bisect_left(told, begin) : bisect_right(told, end)]:
+                since = at if at - last >= _GAP * self.lease else since
+                last, longest = at, max(longest, at - since)
+        return longest
 
-    :param within: seconds in which another has to have gone on with the job of one that died.
-    """
-    checks = (_lost, _effects, _steps, _epochs, _log, _repeated, _late)
-    late = [f"a takeover took {span:.2f} s" for span in evidence.takeovers() if span > within]
-    return [*(violation for check in checks for violation in check(evidence)), *late]
-
-
-def _lost(evidence: Evidence) -> Iterator[str]:
-    """None is lost."""
-    done = Counter(row.job_id for row in evidence.items if row.state == "done")
-    for job in evidence.jobs:
-        if job.state != JobState.SUCCEEDED or job.lease_owner is not None or done[job.id] != len(ITEMS):
-            yield f"job {job.id} is {job.state}, with {done[job.id]} items done: {job.error}"
-
-
-def _effects(evidence: Evidence) -> Iterator[str]:
-    """Each effect once."""
-    firsts = Counter((row.job_id, row.item) for row in evidence.writes if row.is_first)
-    wanted = {(job.id, item) for job in evidence.jobs for item in ITEMS}
-    for one in wanted | firsts.keys():
-        if firsts[one] != 1 or one not in wanted:
-            yield f"the effect of {one} is there {firsts[one]} times"
-
-
-def _steps(evidence: Evidence) -> Iterator[str]:
-    """Each step recorded once, and completed."""
-    steps = Counter((row.parent_id, row.action, row.item) for row in evidence.steps)
-    yield from (f"step {one} is recorded {many} times" for one, many in steps.items() if many != 1)
-    of_items = Counter(row.parent_id for row in evidence.steps if row.action == EACH)
-    yield from (f"job {job.id} has {of_items[job.id]} steps" for job in evidence.jobs if of_items[job.id] != len(ITEMS))
-    for row in evidence.steps:
-        if row.status != Status.SUCCEEDED:
-            yield f"step {row.item} of {row.parent_id} is {row.status}"
-
-
-def _epochs(evidence: Evidence) -> Iterator[str]:
-    """No claim writes once a later one has written."""
-    noted = [(row.job_id, row.data["epoch"]) for row in evidence.events if "epoch" in row.data]
-    for told, pairs in (("table", [(row.job_id, row.epoch) for row in evidence.writes]), ("log", noted)):
-        last = defaultdict[str, int](int)
-        for job, epoch in pairs:
-            if epoch < last[job]:
-                yield f"epoch {epoch} of {job} wrote to its {told} after epoch {last[job]}"
-            last[job] = max(last[job], epoch)
-    begun = {(act.job, act.epoch, act.worker) for act in evidence.acts if act.what == "run"}
-    of_each = Counter((job, epoch) for job, epoch, _ in begun)
-    yield from (f"epoch {epoch} of {job} is of {many} workers" for (job, epoch), many in of_each.items() if many > 1)
-
-
-def _log(evidence: Evidence) -> Iterator[str]:
-    """A job's log is numbered without a gap, from its acceptance to its one end."""
-    logs = defaultdict[str, list[Any]](list)
-    for row in evidence.events:
-        logs[row.job_id].append(row)
-    for job, log in logs.items():
-        types = [row.type for row in log]
-        ends = types.count(JobState.SUCCEEDED)
-        if types[0] != "accepted" or types[-1] != JobState.SUCCEEDED or ends != 1:
-            yield f"the log of {job} is {types}"
-        if any(after.number != before.number + 1 for before, after in pairwise(log)):
-            yield f"the log of {job} has a gap"
-
-
-def _repeated(evidence: Evidence) -> Iterator[str]:
-    """An act is begun again after a takeover alone, or where the database was cut off; never once it is recorded."""
-    begun = Counter((act.job, act.item, act.epoch) for act in evidence.acts if act.what == "act")
-    for one, many in begun.items():
-        if many > 1 + len(evidence.cuts):
-            yield f"act {one} was begun {many} times by one claim"
-    completed = {(row.parent_id, row.item or "all"): row for row in evidence.steps}
-    for act in evidence.acts:
-        step = completed.get((act.job, act.item)) if act.what == "act" else None
-        is_over = step and step.completed_at and step.completed_at.timestamp() < act.at
-        if step and is_over and act.epoch >= step.result["epoch"]:
-            yield f"act {act.item} of {act.job} was begun by epoch {act.epoch} though it was done"
-
-
-def _late(evidence: Evidence) -> Iterator[str]:
-    """Who has lost a job begins no act, but for those that it was about to begin when it was stopped."""
-    late = Counter((act.job, act.epoch) for act in evidence.late())
-    yield from (f"{one} did {many} acts after it had lost the job" for one, many in late.items() if many > AT_ONCE)
+    def _is_drained(self, worker: str, at: float) -> bool:
+        return self.drained.get(worker, math.inf) < at

@@ -6,143 +6,30 @@ By hand, at length: `python -m tests.crash.jobs --jobs 10000 --seed 1 [--engine 
 import argparse
 import asyncio
 import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from service.base.clock import new_id
 from service.base.errors import WharfingerError
 from service.base.tables import jobs
-from tests.crash.job_evidence import Evidence, Kill, Stop, violations
+from tests.crash.job_evidence import Evidence, Why
+from tests.crash.job_fleet import POLL, Fleet, Plan
+from tests.crash.job_violations import unproven, violations
 from tests.crash.job_worker import Replica, writes
 from tests.databases import PostgresServer, SqliteTemplate
 
-_POLL = 0.2
-_CUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+_SHARE = 20
+"""One job in so many, at least, has to be taken over from who was killed, and as many from who was stopped."""
 
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    jobs: int
-    """So many are accepted in the course of it; and a few by each worker, as it starts."""
-    replicas: int
-    seed: int
-    lease: float
-    """In seconds."""
-    troubles: int
-    pause: tuple[float, float]
-    """Seconds from one of them to the next."""
-    own: int = 3
-    """Jobs that each worker accepts itself."""
-
-
-Trouble = Callable[[random.Random, Replica], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class Worker:
-    owner: str
-    process: "subprocess.Popen[bytes]"
-    is_stopped: bool = False
-
-
-@dataclass(slots=True)
-class Fleet:
-    """The workers of a run, and the trouble that they have."""
-
-    url: str
-    folder: Path
-    plan: Plan
-    workers: list[Worker] = field(default_factory=list)
-    evidence: Evidence = field(default_factory=Evidence)
-
-    @property
-    def is_any_stopped(self) -> bool:
-        return any(worker.is_stopped for worker in self.workers)
-
-    @property
-    def acts(self) -> Path:
-        return self.folder / "acts"
-
-    def start(self) -> None:
-        owner = new_id()
-        told = (self.url, owner, str(self.acts), str(self.plan.lease), str(self.plan.own))
-        with (self.folder / "workers.log").open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 - ours
-                [sys.executable, "-m", "tests.crash.job_worker", *told], stdout=log, stderr=log
-            )
-        self.workers.append(Worker(owner, process))
-
-    def troubles(self, seeded: random.Random, *, is_sqlite: bool) -> Sequence[Trouble]:
-        """As many of each kind that there may be, in any order."""
-        kinds: tuple[Trouble, ...] = (self.kill, self.stop) if is_sqlite else (self.kill, self.stop, self.cut)
-        made = [kinds[number % len(kinds)] for number in range(self.plan.troubles)]
-        seeded.shuffle(made)
-        return made
-
-    async def kill(self, seeded: random.Random, replica: Replica) -> None:
-        """`kill -9`, and another in its place, as Kubernetes does."""
-        victim = seeded.choice(await self._working())
-        self.workers.remove(victim)
-        at = time.time()
-        victim.process.kill()
-        victim.process.wait()
-        mine = (jobs.c.lease_owner == victim.owner, jobs.c.finished_at.is_(None))
-        held = await replica.database.fetch(select(jobs.c.id, jobs.c.epoch).where(*mine))
-        self.evidence.kills.append(Kill(victim.owner, at, {row.id: row.epoch for row in held}))
-        if len(self.workers) < self.plan.replicas:
-            self.start()
-
-    async def stop(self, seeded: random.Random, _: Replica) -> None:
-        """SIGSTOP, for a while that may be longer than a lease; where it was the only one, another works meanwhile."""
-        working = await self._working()
-        victim = seeded.choice(working)
-        victim.is_stopped = True
-        if len(working) == 1:
-            self.start()
-        at = time.time()
-        victim.process.send_signal(signal.SIGSTOP)
-        asyncio.get_running_loop().call_later(seeded.uniform(0.5, 2) * self.plan.lease, self._resume, victim, at)
-
-    def _resume(self, victim: Worker, stopped_at: float) -> None:
-        victim.process.send_signal(signal.SIGCONT)
-        victim.is_stopped = False
-        self.evidence.stops.append(Stop(victim.owner, stopped_at, time.time()))
-
-    async def _working(self) -> Sequence[Worker]:
-        """Those that could have trouble: once there are any."""
-        while True:
-            found = [one for one in self.workers if not one.is_stopped and (self.folder / one.owner).exists()]
-            if found:
-                return found
-            await asyncio.sleep(_POLL / 10)
-
-    async def begin(self) -> None:
-        for _ in range(self.plan.replicas):
-            self.start()
-        while len(await self._working()) < self.plan.replicas:  # noqa: ASYNC110 - what other processes do
-            await asyncio.sleep(_POLL / 10)
-
-    async def cut(self, _: random.Random, replica: Replica) -> None:
-        """Every connection is ended, those that listen included."""
-        async with replica.database.read() as connection:
-            await connection.execute(text(_CUT))
-        self.evidence.cuts.append(time.time())
-
-    def end(self) -> None:
-        for worker in self.workers:
-            worker.process.kill()
-            worker.process.wait()
+_LEASES = 20
+"""For which no job ends: there is no more to wait for."""
 
 
 async def run(url: str, folder: Path, plan: Plan, *, is_telling: bool = False) -> Evidence:
@@ -155,28 +42,41 @@ async def run(url: str, folder: Path, plan: Plan, *, is_telling: bool = False) -
         await fleet.begin()
         troubles = fleet.troubles(seeded, is_sqlite=replica.database.is_sqlite)
         for made, trouble in enumerate(troubles):
-            accepting = asyncio.create_task(_accept(replica, range(made, plan.jobs, plan.troubles)))
+            accepting = asyncio.create_task(_accept(replica, range(made, plan.jobs, plan.troubles), plan.most))
             await asyncio.sleep(seeded.uniform(*plan.pause))
             await trouble(seeded, replica)
             await accepting
             if is_telling:
                 print(made + 1, "troubles;", await _live(replica), "jobs to do", flush=True)  # noqa: T201
-        while fleet.is_any_stopped or await _live(replica):  # noqa: ASYNC110 - what other processes do
-            await asyncio.sleep(_POLL)
+        await fleet.settle()
+        await _end(replica, plan)
         lines = await asyncio.to_thread(fleet.acts.read_text)
-        await fleet.evidence.read(replica.database, lines)
+        await fleet.evidence.read(replica.database, lines, lease=plan.lease)
     finally:
         fleet.end()
         await replica.database.close()
     return fleet.evidence
 
 
-async def _accept(replica: Replica, numbers: range) -> None:
+async def _end(replica: Replica, plan: Plan) -> None:
+    """Wait for all jobs to be over, unless none ends any more."""
+    left, latest = await _live(replica), time.monotonic() + _LEASES * plan.lease
+    while left and time.monotonic() < latest:
+        await asyncio.sleep(POLL)
+        before, left = left, await _live(replica)
+        latest = time.monotonic() + _LEASES * plan.lease if left < before else latest
+
+
+async def _accept(replica: Replica, numbers: range, most: int) -> None:
     for number in numbers:
+        for _ in range(_LEASES):
+            if await _live(replica) < most:
+                break
+            await asyncio.sleep(POLL)
         try:
             await replica.accept(str(number))
         except WharfingerError:  # the database was cut off; it is accepted or not, as its row says
-            await asyncio.sleep(_POLL)
+            await asyncio.sleep(POLL)
 
 
 async def _live(replica: Replica) -> int:
@@ -185,6 +85,32 @@ async def _live(replica: Replica) -> int:
         return int((await replica.database.fetch(query))[0].many)
     except WharfingerError:
         return -1
+
+
+def summary(evidence: Evidence) -> str:
+    claims = sum(job.epoch for job in evidence.jobs)
+    away = {why: len(evidence.of(why)) for why in Why}
+    return (
+        f"{len(evidence.jobs)} jobs, {claims} claims, {len(evidence.wasted)} of them wasted; "
+        f"{away[Why.KILLED]} kills, {away[Why.STOPPED]} stops, {len(evidence.drained)} drains, "
+        f"{len(evidence.cuts)} cuts; {len(evidence.late)} acts of who had lost the job\n"
+        + "\n".join(_spans(evidence, why) for why in Why)
+    )
+
+
+def _spans(evidence: Evidence, why: Why) -> str:
+    """How soon another went on, from the kill or the stop itself to the first that it did of the job."""
+    found = [one for one in evidence.takeovers if one.why == why]
+    if not found:
+        return f"no takeover of who was {why}"
+    spans, idle = sorted(one.span for one in found), sorted(one.idle for one in found)
+    told = f"{len(found)} takeovers of who was {why}, {len([one for one in found if one.is_met])} met by it; since then"
+    return f"{told} {_quantiles(spans)}; of it with another there all the while {_quantiles(idle)}"
+
+
+def _quantiles(ordered: Sequence[float]) -> str:
+    p50, p99 = (ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.99))
+    return f"p50 {p50:.2f} s, p99 {p99:.2f} s, most {ordered[-1]:.2f} s"
 
 
 @contextmanager
@@ -209,14 +135,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--lease", type=float, default=5.0)
     given = parser.parse_args(arguments)
     replicas = 3 if given.engine == "postgresql" else 1
-    # No more than the engine gets done meanwhile: what waits for its turn is taken over no sooner.
-    troubles = max(5, given.jobs // (50 if given.engine == "postgresql" else 10))
-    plan = Plan(given.jobs, replicas, given.seed, given.lease, troubles, pause=(1.0, 3.0))
+    troubles, pause = max(10, given.jobs // 100), (0.3 * given.lease, 0.7 * given.lease)
+    plan = Plan(given.jobs, replicas, given.seed, given.lease, troubles, pause)
     folder = Path(tempfile.mkdtemp(prefix="wharfinger-jobs-"))
     with _database(given.engine, folder) as url:
         evidence = asyncio.run(run(url, folder, plan, is_telling=True))
-    print(evidence.summary())  # noqa: T201
-    broken = violations(evidence)
+    print(summary(evidence))  # noqa: T201
+    broken = [*violations(evidence, within=given.lease), *unproven(evidence, least=given.jobs // _SHARE)]
     print(*broken, f"{len(broken)} violations; {folder}", sep="\n")  # noqa: T201
     return 1 if broken else 0
 
