@@ -67,7 +67,8 @@ class Attempt:
 
     async def _run_kind(self) -> None:
         job = self._work.job
-        if job.cancel_requested_at is not None or self._work.is_overdue:
+        # Asked before the claim, or since, where that could not be written at once.
+        if job.cancel_requested_at is not None or self._work.is_cancelled.is_set() or self._work.is_overdue:
             raise CancelledJobError(job.id)
         try:
             await self._succeed()

@@ -21,6 +21,7 @@ from service.operations.jobs.jobs import Jobs
 from service.operations.jobs.store import CLOSED
 from service.operations.jobs.values import Item, Retry
 from service.operations.jobs.work import Work
+from tests.service.acts import Outage
 from tests.service.conftest import Rows
 from tests.service.operations.jobs.conftest import Accept, Forsake, MakeReplica, Within
 from tests.service.operations.jobs.kinds import Held, Made, ended, idle, kind, log_of
@@ -140,6 +141,29 @@ async def test_who_works_on_a_job_is_asked_to_end_it(replica: MakeReplica, accep
     job_id = (await accept(jobs)).job.id
     await made.begun.wait()
     assert await _cancel(jobs, within, job_id) == JobState.RUNNING
+    assert (await ended(jobs, job_id)).state == JobState.CANCELLED
+
+
+async def test_a_job_that_is_asked_to_end_is_not_begun_again_where_the_database_was_away(
+    replica: MakeReplica, accept: Accept, within: Within, database: Database
+) -> None:
+    outage, held = Outage(database, attempts=1), Held()
+
+    async def run(work: Work) -> Json:
+        try:
+            return await held(work)
+        finally:
+            held.may_end.set()
+            await outage.begin()
+
+    jobs = replica(kind(run), is_working=False)
+    job_id = (await accept(jobs)).job.id
+    await jobs.runner.claim()
+    await held.begun.wait()
+    await _cancel(jobs, within, job_id)
+    await jobs.runner.renew()
+    await idle(jobs)
+    assert outage.refused == 1
     assert (await ended(jobs, job_id)).state == JobState.CANCELLED
 
 
