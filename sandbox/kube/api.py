@@ -67,7 +67,11 @@ class KubeApi:
         act = self._prepare(request, asked)
         try:
             await self._faults.meet(asked.operation, "before")
-            response = await act()
+            try:
+                response = await act()
+            except StatusError:  # an answer like any other
+                await self._faults.meet(asked.operation, "after")
+                raise
             await self._faults.meet(asked.operation, "after")
         except FaultError as fault:
             raise _refusal(fault) from fault

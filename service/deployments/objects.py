@@ -1,7 +1,7 @@
 """Writing the objects of a deployment, each only as it was read, and as long as no newer generation has written it.
 
 One that was not there when it was read is the exception: server-side apply has no way to say "only if there is still
-none".
+none". There, the lease alone holds back who was paused (`docs/decisions/0001`).
 """
 
 from collections.abc import Callable

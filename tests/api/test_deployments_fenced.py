@@ -1,7 +1,7 @@
 """A replica that lost a rollout, or is late with it: it changes nothing any more."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -9,13 +9,14 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from sqlalchemy import update
+from sqlalchemy import select, update
 from starlette.types import ASGIApp
+from structlog.testing import capture_logs
 
 from sandbox.calls import Call
 from sandbox.faults import Hold
 from sandbox.server import Sandbox
-from service.base.clock import utcnow
+from service.base.clock import running, utcnow
 from service.base.db import Database
 from service.base.settings import RolloutSettings, Settings
 from service.base.tables import jobs
@@ -24,10 +25,12 @@ from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
 from tests.marks import only_postgresql
 from tests.sandbox.kube.api_server import DEPLOYMENTS
+from tests.service.machine import Machine
 
 pytestmark = pytest.mark.asyncio
 BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 _WITHIN = 10
+_POLL = 0.01
 
 
 @pytest_asyncio.fixture(autouse=True)
@@ -39,6 +42,14 @@ async def pushed(aws: Sandbox) -> None:
 def unhurried(settings: Settings) -> Settings:
     """Leases that are not looked after while a test lasts: only what is written can tell a replica that it lost one."""
     return settings.model_copy(update={"rollouts": RolloutSettings(lease=timedelta(hours=1))})
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    """On which the service runs."""
+    made = Machine()
+    with running(made.boot()):
+        yield made
 
 
 @pytest_asyncio.fixture
@@ -93,6 +104,26 @@ async def test_a_replica_whose_rollout_went_to_another_takes_no_further_step(
     assert changes(aws, "PATCH services") == []
     stream = await deployer.get(rollout.path)
     assert (stream.json()["status"], stream.json()["progress"]) == ("progressing", None)
+
+
+async def test_a_step_whose_lease_is_not_renewed_sends_nothing_until_it_is(
+    machine: Machine, deployer: httpx.AsyncClient, database: Database, aws: Sandbox
+) -> None:
+    rollout = await caught(deployer, aws, "GET deployments")
+    with capture_logs() as lines:
+        async with database.write() as connection:  # which the renewal waits for
+            await connection.execute(select(jobs.c.id).with_for_update())
+            machine.wait(timedelta(seconds=10))
+            rollout.hold.release()
+            async with asyncio.timeout(_WITHIN):
+                while not changes(aws, "PATCH deployments") and "job_waits" not in {line["event"] for line in lines}:  # noqa: ASYNC110
+                    await asyncio.sleep(_POLL)
+            assert changes(aws, "PATCH deployments") == []
+    over = await deployer.get(rollout.path, params={"wait": "20"})
+    assert (over.status_code, over.json()["status"]) == (200, "succeeded"), over.text
+    assert [len(changes(aws, f"PATCH {plural}")) for plural in ("deployments", "services")] == [1, 1]
+    events = (await deployer.get(f"{rollout.path}/events")).text
+    assert "cluster_away" not in events
 
 
 @only_postgresql
