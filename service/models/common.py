@@ -2,7 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -42,6 +42,15 @@ class Page(Model):
     """One page of a list; without `next_cursor` it is the last."""
 
     next_cursor: str | None
+
+
+class WorkEvent(Model):
+    """Something that happened to long work; its number is the `id` of the server-sent event."""
+
+    number: int
+    at: AwareDatetime
+    type: str
+    data: dict[str, Any]
 
 
 def etag_of(model: BaseModel) -> str:

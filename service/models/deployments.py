@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, Field, StrictBool, StringConstraints
 
-from service.models.common import Model, Page
+from service.models.common import Model, Page, WorkEvent
 from service.models.references import MOST_REFERENCE, REFERENCE_FORMS, Reference
 from service.models.workloads import Security, WorkloadSpec
 
@@ -151,10 +151,7 @@ class DryRun(Model):
     changes: list[Change]
 
 
-class DeploymentEvent(Model):
+class DeploymentEvent(WorkEvent):
     """Something that happened to a deployment; its number is the `id` of the server-sent event."""
 
-    number: int
-    at: AwareDatetime
     type: str = Field(examples=["progress"])
-    data: dict[str, Any]

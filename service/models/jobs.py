@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, Field
 from typing_extensions import TypeAliasType
 
-from service.models.common import Model, Page
+from service.models.common import Model, Page, WorkEvent
 
 
 class JobState(StrEnum):
@@ -60,10 +60,7 @@ class JobPage(Page):
     items: list[Job]
 
 
-class JobEvent(Model):
+class JobEvent(WorkEvent):
     """Something that happened to a job; its number is the `id` of the server-sent event."""
 
-    number: int
-    at: AwareDatetime
     type: str = Field(examples=["postponed"])
-    data: dict[str, Any]

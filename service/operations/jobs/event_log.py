@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.base.clock import utcnow
 from service.base.db import Database
-from service.models.common import Model
+from service.models.common import WorkEvent
 
-_Event = TypeVar("_Event", bound=Model)
+_Event = TypeVar("_Event", bound=WorkEvent)
 
 
 class EventLog(Generic[_Event]):

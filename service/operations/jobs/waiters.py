@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from service.base.errors import LongWork, WaitTimeoutError
+from service.models.common import WorkEvent
 
 _POLL = 0.5
 """How soon a change by another replica is seen, in seconds; our own are told at once."""
@@ -16,13 +17,8 @@ class _State(Protocol):
     def is_final(self) -> bool: ...
 
 
-class _Numbered(Protocol):
-    @property
-    def number(self) -> int: ...
-
-
 _Work = TypeVar("_Work")
-_Event = TypeVar("_Event", bound=_Numbered)
+_Event = TypeVar("_Event", bound=WorkEvent)
 
 
 class Waiters:
