@@ -1,6 +1,5 @@
 """A cluster that goes away while a deployment is under way."""
 
-import json
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +15,7 @@ from service.base.settings import Settings
 from service.base.tables import deployments
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
-from tests.sandbox.clients import sdk
+from tests.sandbox.clients import deny_us, sdk
 
 pytestmark = pytest.mark.asyncio
 BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
@@ -77,10 +76,8 @@ async def test_aws_that_fails_while_a_rollout_looks_for_its_cluster_is_waited_fo
 
 
 async def test_a_permission_that_the_role_lacks_is_named(deployer: httpx.AsyncClient, aws: Sandbox) -> None:
-    denied = {"Effect": "Deny", "Action": "eks:DescribeCluster", "Resource": "*"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [denied]})
     async with sdk("iam", aws) as iam:
-        await iam.put_role_policy(RoleName="wharfinger", PolicyName="deny", PolicyDocument=policy)
+        await deny_us(iam, "eks:DescribeCluster")
     refused = await deploy(deployer)
     assert (refused.status_code, refused.json()["code"]) == (502, "aws_permission_missing")
     assert refused.json()["detail"] == "Wharfinger's role lacks eks:DescribeCluster on demo: grant it."

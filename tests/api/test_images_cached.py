@@ -1,7 +1,6 @@
 """Images under a rule of the pull-through cache: what reads them must not import them."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +12,7 @@ from sandbox.server import Sandbox
 from service.clients.aws.reads import MAY_IMPORT
 from tests.images import publish
 from tests.marks import only_sqlite
-from tests.sandbox.clients import sdk
+from tests.sandbox.clients import deny_us, sdk
 
 pytestmark = [pytest.mark.asyncio, only_sqlite]
 
@@ -68,10 +67,8 @@ async def test_where_the_rules_cannot_be_read_nothing_that_may_import_is_sent(
     aws: Sandbox, ecr: Client, viewer: httpx.AsyncClient
 ) -> None:
     await rule(ecr, "docker-hub")
-    deny = {"Effect": "Deny", "Action": "ecr:DescribePullThroughCacheRules", "Resource": "*"}
     async with sdk("iam", aws) as iam:
-        document = json.dumps({"Version": "2012-10-17", "Statement": deny})
-        await iam.put_role_policy(RoleName="wharfinger", PolicyName="no-rules", PolicyDocument=document)
+        await deny_us(iam, "ecr:DescribePullThroughCacheRules")
     shown = (await viewer.get(f"/v1/images/{OWN}:1")).json()
     assert (shown["manifest_withheld"], shown["layers"]) == ("cache_rules_unknown", [])
     assert imports(aws) == set()
@@ -81,10 +78,8 @@ async def test_a_tag_that_fails_is_told_of_once_nothing_of_it_may_import_any_mor
     aws: Sandbox, ecr: Client, developer: httpx.AsyncClient
 ) -> None:
     await rule(ecr, "docker-hub")
-    deny = {"Effect": "Deny", "Action": "ecr:DescribeRepositories", "Resource": "*"}
     async with sdk("iam", aws) as iam:
-        document = json.dumps({"Version": "2012-10-17", "Statement": deny})
-        await iam.put_role_policy(RoleName="wharfinger", PolicyName="no-look", PolicyDocument=document)
+        await deny_us(iam, "ecr:DescribeRepositories")
     reading, looking = aws.hold("BatchGetImage"), aws.hold("DescribeRepositories")
     asking = asyncio.create_task(developer.put(f"/v1/images/{CACHED}:stable", json={"source": "1"}))
     assert await asyncio.to_thread(reading.reached, 10)

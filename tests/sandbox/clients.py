@@ -1,5 +1,6 @@
 """AWS SDK clients of the sandbox."""
 
+import json
 from contextlib import AbstractAsyncContextManager
 from functools import cache
 from typing import Any
@@ -49,3 +50,10 @@ def _session() -> AioSession:
     session = AioSession()
     session.get_component("data_loader").search_paths.insert(0, str(OVERLAY))
     return session
+
+
+async def deny_us(iam: Any, action: str) -> None:  # noqa: ANN401 - the SDK's client
+    """Take an action from wharfinger's own role."""
+    denied = {"Effect": "Deny", "Action": action, "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [denied]})
+    await iam.put_role_policy(RoleName="wharfinger", PolicyName="deny", PolicyDocument=document)

@@ -23,16 +23,8 @@ def describe_pull_through_cache_rules(registry: Registry, asked: Json) -> Json:
     paging.refuse_both(asked, "ecrRepositoryPrefixes")
     if prefixes := asked.get("ecrRepositoryPrefixes"):
         return {"pullThroughCacheRules": [_told(registry, _required(registry, prefix)) for prefix in prefixes]}
-    after = paging.start(asked)
-    rows = registry.state.all(
-        "SELECT * FROM cache_rules WHERE account = ? AND region = ? AND prefix > ? ORDER BY prefix LIMIT ?",
-        *_place(registry),
-        after[0] if after else "",
-        asked.get("maxResults", paging.DEFAULT_PAGE) + 1,
-    )
-    kept, last = paging.page(asked, rows)
-    answer: Json = {"pullThroughCacheRules": [_told(registry, row) for row in kept]}
-    return answer | ({"nextToken": paging.token_after(last["prefix"])} if last else {})
+    rows, following = paging.of_registry(registry, "cache_rules", "prefix", asked)
+    return {"pullThroughCacheRules": [_told(registry, row) for row in rows]} | following
 
 
 def delete_pull_through_cache_rule(registry: Registry, asked: Json) -> Json:

@@ -3,10 +3,12 @@
 import base64
 import binascii
 import json
+import sqlite3
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from sandbox.aws.ecr.errors import invalid
+from sandbox.aws.ecr.registry import Json, Registry
 
 Row = TypeVar("Row")
 DEFAULT_PAGE = 100
@@ -40,6 +42,20 @@ def page(asked: dict[str, Any], rows: Sequence[Row]) -> tuple[Sequence[Row], Row
     most = asked.get("maxResults", DEFAULT_PAGE)
     kept = rows[:most]
     return kept, kept[-1] if len(rows) > most else None
+
+
+def of_registry(registry: Registry, table: str, key: str, asked: Json) -> tuple[Sequence[sqlite3.Row], Json]:
+    """A page of a registry's rows of a table, by their key, and what the answer says of the next."""
+    after = start(asked)
+    rows = registry.state.all(
+        f"SELECT * FROM {table} WHERE account = ? AND region = ? AND {key} > ? ORDER BY {key} LIMIT ?",  # noqa: S608 - our own words
+        registry.place.account,
+        registry.place.region,
+        after[0] if after else "",
+        asked.get("maxResults", DEFAULT_PAGE) + 1,
+    )
+    kept, last = page(asked, rows)
+    return kept, {"nextToken": token_after(last[key])} if last else {}
 
 
 def token_after(*key: str) -> str:

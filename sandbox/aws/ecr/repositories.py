@@ -45,17 +45,8 @@ def describe_repositories(registry: Registry, asked: Json) -> Json:
     paging.refuse_both(asked, "repositoryNames")
     if names := asked.get("repositoryNames"):
         return {"repositories": [_described(registry, registry.repository(name)) for name in names]}
-    after = paging.start(asked)
-    rows = registry.state.all(
-        "SELECT * FROM repositories WHERE account = ? AND region = ? AND name > ? ORDER BY name LIMIT ?",
-        registry.place.account,
-        registry.place.region,
-        after[0] if after else "",
-        asked.get("maxResults", paging.DEFAULT_PAGE) + 1,
-    )
-    kept, last = paging.page(asked, rows)
-    answer: Json = {"repositories": [_described(registry, row) for row in kept]}
-    return answer | ({"nextToken": paging.token_after(last["name"])} if last else {})
+    rows, following = paging.of_registry(registry, "repositories", "name", asked)
+    return {"repositories": [_described(registry, row) for row in rows]} | following
 
 
 def delete_repository(registry: Registry, asked: Json) -> Json:

@@ -37,8 +37,3 @@ async def look(client: httpx.AsyncClient, image_name: str = "myapp:1", **paramet
 
 def verdicts(found: dict[str, Any]) -> dict[str, str]:
     return {name: one["verdict"] for name, one in found.items() if name != "verdict"}
-
-
-async def deny_us(iam: Sdk, action: str) -> None:
-    text = document({"Effect": "Deny", "Action": action, "Resource": "*"})
-    await iam.put_role_policy(RoleName="wharfinger", PolicyName="deny", PolicyDocument=text)

@@ -8,10 +8,10 @@ import pytest
 
 from sandbox.server import Sandbox
 from service.base.settings import ClusterSettings, Settings
-from tests.api.gates.preflights import GOOD, NODE_ROLE, PULL, PULL_ONLY, Sdk, deny_us, document, look, verdicts
+from tests.api.gates.preflights import GOOD, NODE_ROLE, PULL, PULL_ONLY, Sdk, document, look, verdicts
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey, Serve
 from tests.marks import only_sqlite
-from tests.sandbox.clients import sdk
+from tests.sandbox.clients import deny_us, sdk
 
 pytestmark = [pytest.mark.asyncio, only_sqlite]
 

@@ -7,10 +7,10 @@ import pytest
 
 from sandbox.places import OTHER_ACCOUNT
 from sandbox.server import Sandbox
-from tests.api.gates.preflights import NODE_ROLE, PULL, Sdk, deny_us, document, look
+from tests.api.gates.preflights import NODE_ROLE, PULL, Sdk, document, look
 from tests.conftest import ACCOUNT
 from tests.marks import only_sqlite
-from tests.sandbox.clients import sdk
+from tests.sandbox.clients import deny_us, sdk
 
 pytestmark = [pytest.mark.asyncio, only_sqlite]
 
