@@ -16,8 +16,7 @@ from sandbox.aws.eks.nodes import NodeSources
 from sandbox.aws.eks.shapes import ClusterFacts
 from sandbox.aws.identities import Identities
 from sandbox.aws.issuer import Issuer
-from sandbox.calls import Asked, Call, Calls
-from sandbox.clock import CLOCK
+from sandbox.calls import Asked, Calls
 from sandbox.faults import TRANSPORT, CutError, FaultError, Faults
 from sandbox.oci import api as oci
 from sandbox.oci.errors import of_ecr
@@ -110,21 +109,5 @@ class Application:
             asked.error, status = fault.code, fault.status
             return refuse(fault)
         finally:
-            self._note(request, asked, status)
+            self._world.calls.note(asked, request.headers.get("user-agent", ""), status, self._place)
         return response
-
-    def _note(self, request: Request, asked: Asked, status: int) -> None:
-        self._world.calls.note(
-            Call(
-                service=asked.service,
-                operation=asked.operation,
-                account=self._place.account,
-                region=self._place.region,
-                at=CLOCK.time(),
-                principal=asked.principal,
-                user_agent=request.headers.get("user-agent", ""),
-                status=status,
-                error=asked.error,
-                parameters=asked.parameters,
-            )
-        )

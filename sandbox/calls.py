@@ -1,8 +1,11 @@
 """The log of what was asked of the sandbox, as CloudTrail would have it."""
 
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from sandbox.clock import CLOCK
+from sandbox.places import Place
 
 _MOST_KEPT = 100_000
 
@@ -27,22 +30,6 @@ class Call:
         return asdict(self)
 
 
-class Calls:
-    """The latest calls, oldest first; safe to read from another thread."""
-
-    def __init__(self) -> None:
-        self._kept: deque[Call] = deque(maxlen=_MOST_KEPT)
-
-    def note(self, call: Call) -> None:
-        self._kept.append(call)
-
-    def all(self) -> list[Call]:
-        return list(self._kept)
-
-    def forget(self) -> None:
-        self._kept.clear()
-
-
 @dataclass(slots=True)
 class Asked:
     """What a request turns out to be, filled in while it is answered."""
@@ -52,3 +39,22 @@ class Asked:
     principal: str | None = None
     error: str | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
+
+
+class Calls:
+    """The latest calls, oldest first; safe to read from another thread."""
+
+    def __init__(self) -> None:
+        self._kept: deque[Call] = deque(maxlen=_MOST_KEPT)
+
+    def note(self, asked: Asked, user_agent: str, status: int, place: Place | None = None) -> None:
+        """Keep what a request has turned out to be, now that it is answered."""
+        facts = {one.name: getattr(asked, one.name) for one in fields(asked)}
+        facts |= {"account": place.account if place else "", "region": place.region if place else ""}
+        self._kept.append(Call(**facts, at=CLOCK.time(), user_agent=user_agent, status=status))
+
+    def all(self) -> list[Call]:
+        return list(self._kept)
+
+    def forget(self) -> None:
+        self._kept.clear()

@@ -9,8 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from sandbox.calls import Asked, Call, Calls
-from sandbox.clock import CLOCK
+from sandbox.calls import Asked, Calls
 from sandbox.faults import TRANSPORT, CutError, FaultError, Faults
 from sandbox.kube import discovery, reads, reviews
 from sandbox.kube.errors import StatusError, forbidden
@@ -60,7 +59,7 @@ class KubeApi:
             asked.error, status = error.reason or str(error.code), error.code
             return JSONResponse(error.body(), error.code)
         finally:
-            self._note(request, asked, status)
+            self._calls.note(asked, request.headers.get("user-agent", ""), status)
         return response
 
     async def _met(self, request: Request, asked: Asked) -> Response:
@@ -112,22 +111,6 @@ class KubeApi:
         identity = self._authenticate(token.strip() if scheme.lower() == "bearer" else None)
         asked.principal = identity.username
         return identity
-
-    def _note(self, request: Request, asked: Asked, status: int) -> None:
-        self._calls.note(
-            Call(
-                service=asked.service,
-                operation=asked.operation,
-                account="",
-                region="",
-                at=CLOCK.time(),
-                principal=asked.principal,
-                user_agent=request.headers.get("user-agent", ""),
-                status=status,
-                error=asked.error,
-                parameters=asked.parameters,
-            )
-        )
 
 
 def _authorize(identity: Identity, target: Target, verb: Verb) -> None:
