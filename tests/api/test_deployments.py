@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from sandbox.server import Sandbox
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey
+from tests.held import rollout_held
 from tests.images import image, publish, push_image
 
 BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
@@ -273,13 +274,7 @@ async def test_the_steps_of_rollouts_can_be_searched_for(deployer: httpx.AsyncCl
 async def test_a_step_at_work_when_its_deployment_ends_is_closed_in_the_trail(
     deployer: httpx.AsyncClient, aws: Sandbox
 ) -> None:
-    dry_run = aws.hold("PATCH deployments")
-    request = asyncio.create_task(deployer.post("/v1/deployments", json=BODY))
-    assert await asyncio.to_thread(dry_run.reached, 10)
-    step = aws.hold("PATCH deployments")
-    dry_run.release()
-    made = await request
-    assert await asyncio.to_thread(step.reached, 10)
+    step, made = await rollout_held(deployer, aws, "PATCH deployments", BODY)
     assert (await deployer.post(f"{made.headers['location']}/cancel")).status_code == 200
     step.drop()
     trail = (await deployer.get("/v1/audit")).json()["items"]

@@ -22,6 +22,7 @@ from service.base.settings import RolloutSettings, Settings
 from service.base.tables import jobs
 from tests.administrator import administrator
 from tests.conftest import Connect, MakeKey, Serve
+from tests.held import rollout_held
 from tests.images import publish
 from tests.marks import only_postgresql
 from tests.sandbox.kube.api_server import DEPLOYMENTS
@@ -75,14 +76,7 @@ class Caught:
 
 async def caught(client: httpx.AsyncClient, aws: Sandbox, call: str) -> Caught:
     """Deploy, and stop the rollout at this call, which the checks before it is accepted make as well."""
-    dry_run = aws.hold("PATCH deployments")
-    request = asyncio.create_task(client.post("/v1/deployments", json=BODY))
-    assert await asyncio.to_thread(dry_run.reached, _WITHIN)
-    hold = aws.hold(call)
-    dry_run.release()
-    made = await request
-    assert made.status_code == 202, made.text
-    assert await asyncio.to_thread(hold.reached, _WITHIN)
+    hold, made = await rollout_held(client, aws, call, BODY)
     [task] = [task for task in asyncio.all_tasks() if task.get_name() == f"job {made.json()['id']}"]
     return Caught(made.headers["location"], hold, task)
 

@@ -1,6 +1,5 @@
 """Why a deployment failed: each reason by its code and in the words of who said it, also in the problem's own text."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest_asyncio
 
 from sandbox.server import Sandbox
 from tests.administrator import administrator
+from tests.held import rollout_held
 from tests.images import publish
 from tests.marks import only_sqlite
 from tests.sandbox.clients import sdk
@@ -36,13 +36,7 @@ async def reason_of(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
 
 
 async def test_an_image_that_is_deleted_before_the_nodes_pull_it(deployer: httpx.AsyncClient, aws: Sandbox) -> None:
-    dry_run = aws.hold("PATCH deployments")
-    request = asyncio.create_task(deployer.post("/v1/deployments", json=BODY))
-    assert await asyncio.to_thread(dry_run.reached, 10)
-    step = aws.hold("PATCH deployments")
-    dry_run.release()
-    made = await request
-    assert await asyncio.to_thread(step.reached, 10)
+    step, made = await rollout_held(deployer, aws, "PATCH deployments", BODY)
     async with sdk("ecr", aws) as ecr:
         await ecr.batch_delete_image(repositoryName="myapp", imageIds=[{"imageTag": "1"}])
     step.release()

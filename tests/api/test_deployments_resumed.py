@@ -15,6 +15,7 @@ from service.base.settings import Settings
 from service.base.tables import deployments, jobs
 from tests.administrator import administrator
 from tests.conftest import Connect, MakeKey, Serve
+from tests.held import rollout_held
 from tests.images import publish
 from tests.marks import only_sqlite
 from tests.sandbox.kube.api_server import DEPLOYMENTS, deployment
@@ -30,19 +31,9 @@ async def pushed(aws: Sandbox) -> None:
     await publish(aws, "myapp", "1", "2")
 
 
-async def reached(hold: Hold) -> None:
-    assert await asyncio.to_thread(hold.reached, _WITHIN)
-
-
 async def accepted(client: httpx.AsyncClient, aws: Sandbox, before: str, **changes: object) -> tuple[Hold, str]:
     """Deploy, and stop at this call of the rollout; gives the path of the deployment too."""
-    dry_run = aws.hold("PATCH deployments")
-    request = asyncio.create_task(client.post("/v1/deployments", json=BODY | changes))
-    await reached(dry_run)
-    hold = aws.hold(before)
-    dry_run.release()
-    made = await request
-    await reached(hold)
+    hold, made = await rollout_held(client, aws, before, BODY | changes)
     return hold, made.headers["location"]
 
 
@@ -118,7 +109,7 @@ async def test_an_object_that_changes_all_the_time_is_waited_for(deployer: httpx
             assert (await kube.patch(f"{DEPLOYMENTS}/myapp", json=touched, headers=media)).is_success
             last, hold = hold, aws.hold("PATCH deployments")
             last.release()
-            await reached(hold)
+            assert await asyncio.to_thread(hold.reached, _WITHIN)
     away = (await deployer.get(path)).json()
     assert (away["status"], away["cluster_away_since"] is None) == ("progressing", False)
     hold.release()

@@ -8,6 +8,7 @@ import pytest
 
 from sandbox.server import Sandbox
 from tests.databases import PostgresServer
+from tests.held import rollout_held
 from tests.images import publish
 from tests.marks import only_postgresql
 from tests.service_process import ServiceProcess
@@ -34,13 +35,7 @@ async def test_a_rollout_goes_on_when_the_database_is_back(
     await publish(aws, "myapp", "1")
     service.start()
     async with service.client(secret) as client:
-        dry_run = aws.hold("PATCH deployments")
-        request = asyncio.create_task(client.post("/v1/deployments", json=BODY))
-        assert await asyncio.to_thread(dry_run.reached, _WITHIN)
-        hold = aws.hold(call)
-        dry_run.release()
-        made = await request
-        assert await asyncio.to_thread(hold.reached, _WITHIN)
+        hold, made = await rollout_held(client, aws, call, BODY, within=_WITHIN)
         await asyncio.to_thread(postgres.stop)
         hold.release()
         async with asyncio.timeout(_WITHIN):
