@@ -130,8 +130,8 @@ async def _analyse(database: Database) -> None:
 async def _rate(claim: Callable[[], Awaitable[Sequence[object]]]) -> float:
     """Jobs in a second, until none is left."""
     claimed, began = 0, time.perf_counter()
-    while found := await claim():
-        claimed += len(found)
+    while jobs := await claim():
+        claimed += len(jobs)
     took = time.perf_counter() - began
     if claimed != _MANY:
         raise RuntimeError(f"{claimed} of {_MANY} jobs were claimed")

@@ -48,9 +48,9 @@ async def _measure(engine: str, url: str) -> None:
         audit = Audit(database=database)
         by_key = await _p99(lambda _: audit.get(_AUDITOR, _id(random.randrange(_ROWS))))  # noqa: S311 - no secret
         for name, asked, caller in _filters():
-            found = await _p99(_pages(audit, caller, asked))
+            by_filter = await _p99(_pages(audit, caller, asked))
             what = f"trail of {_ROWS:,}, {name}, {engine}, p99"
-            line(what, f"{found:.1f} ms", f"{by_key:.1f} ms", f"{found / by_key:.1f}x", _GOAL)
+            line(what, f"{by_filter:.1f} ms", f"{by_key:.1f} ms", f"{by_filter / by_key:.1f}x", _GOAL)
 
 
 def _pages(audit: Audit, caller: Caller, asked: Callable[[], AuditFilter]) -> Callable[[int], Awaitable[object]]:

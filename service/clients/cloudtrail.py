@@ -43,9 +43,9 @@ class CloudTrail:
 
 def _event(event: dict[str, Any], operation_id: str) -> Event | None:
     """None: it is of another operation, or of somebody else's."""
-    said = read_json(event["CloudTrailEvent"])
-    if OPERATION_IN_USER_AGENT + operation_id not in str(said.get("userAgent")):
+    record = read_json(event["CloudTrailEvent"])
+    if OPERATION_IN_USER_AGENT + operation_id not in str(record.get("userAgent")):
         return None
     # A batch is answered 200 with what it could not do.
-    failures = (said.get("responseElements") or {}).get("failures")
-    return Event(event["EventId"], said.get("errorCode") or (failures[0].get("failureCode") if failures else None))
+    failures = (record.get("responseElements") or {}).get("failures")
+    return Event(event["EventId"], record.get("errorCode") or (failures[0].get("failureCode") if failures else None))

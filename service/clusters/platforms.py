@@ -8,13 +8,13 @@ Node = Mapping[str, Any]
 
 def platforms_of(nodes: Sequence[Node]) -> list[str]:
     """`os/architecture` of the nodes that tell theirs, each once."""
-    return sorted({told for one in nodes if (told := _platform_of(one))})
+    return sorted({platform for one in nodes if (platform := _platform_of(one))})
 
 
 def are_unfit(nodes: Sequence[Node], built: Sequence[str]) -> bool:
     """Whether none of the nodes can run an image: where one does not tell, or there is none, it is not known."""
-    told = [_platform_of(one) for one in nodes]
-    return bool(built and told) and None not in told and not fitting(built, platforms_of(nodes))
+    named = [_platform_of(one) for one in nodes]
+    return bool(built and named) and None not in named and not fitting(built, platforms_of(nodes))
 
 
 def _platform_of(node: Node) -> str | None:

@@ -35,20 +35,20 @@ class Endings:
         """:raises LostError: it is over, or not ours any more."""
         goal = await goal_by_itself(self._store, record) if status is DeploymentStatus.FAILED else None
         rollback: Accepted | None = None
-        told: Json = values | ({"reason": reason.model_dump(mode="json")} if reason else {})
+        data: Json = values | ({"reason": reason.model_dump(mode="json")} if reason else {})
 
         async def write(connection: AsyncConnection) -> None:
             nonlocal rollback
             by = await self._add_rollback(connection, record, goal) if goal else None
-            ended = told | {"status": status, "finished_at": utcnow(), "cluster_away_since": None, "rolled_back_by": by}
+            ended = data | {"status": status, "finished_at": utcnow(), "cluster_away_since": None, "rolled_back_by": by}
             await self._store.write(
-                connection, record.id, status, told | ({"rolled_back_by": by} if by else {}), **ended
+                connection, record.id, status, data | ({"rolled_back_by": by} if by else {}), **ended
             )
             if goal and by:
                 rollback = await self._acceptance.accept(connection, record.place, _facts_of_rollback(record, goal, by))
 
         error = {"code": reason.code, "detail": reason.message} if reason else None
-        await work.finish(JobState(status), told, error=error, write=write)
+        await work.finish(JobState(status), data, error=error, write=write)
         ROLLOUTS.labels(status).inc()
         if rollback is not None:
             self._acceptance.begin(rollback)

@@ -50,9 +50,9 @@ def is_out_of_time(deployment: Object) -> bool:
     progressing = _condition(deployment, "Progressing")
     if not is_observed(deployment) or progressing.get("reason") != "ProgressDeadlineExceeded":
         return False
-    applied, said = applied_at(dict(deployment)), progressing.get("lastUpdateTime")
+    applied, reported = applied_at(dict(deployment)), progressing.get("lastUpdateTime")
     # Times are in whole seconds, and so is the shortest deadline: what was said of our own rollout is later.
-    return applied is None or not said or datetime.fromisoformat(said) > applied
+    return applied is None or not reported or datetime.fromisoformat(reported) > applied
 
 
 def newest(deployment: Object, replica_sets: Sequence[Object], pods: Sequence[Object]) -> list[Object]:

@@ -45,8 +45,8 @@ class DeploymentStore:
         row = asdict(place) | facts | {"generation": generation, "status": DeploymentStatus.ACCEPTED, "urls": []}
         row |= {"keeps_values": bool(facts["spec"].get("env")), "accepted_at": utcnow()}
         await connection.execute(insert(deployments).values(row))
-        told = {"generation": generation, "image_uri": facts["image_uri"]}
-        await _EVENTS.add(connection, facts["id"], "accepted", told)
+        data = {"generation": generation, "image_uri": facts["image_uri"]}
+        await _EVENTS.add(connection, facts["id"], "accepted", data)
         over = {"status": DeploymentStatus.SUPERSEDED, "superseded_by": facts["id"], "finished_at": utcnow()}
         older = (*_of(place), deployments.c.generation < generation, deployments.c.finished_at.is_(None))
         ended = update(deployments).where(*older).values(over).returning(deployments.c.id)

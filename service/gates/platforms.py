@@ -17,13 +17,13 @@ class Platforms(Gate):
     async def judge(self, subject: Subject) -> Finding:
         await subject.checked
         built, nodes = await subject.platforms, await subject.nodes
-        told = platforms_of(nodes)
-        evidence = {"digest": (await subject.summary).digest, "platforms": list(built), "nodes": told}
+        runnable = platforms_of(nodes)
+        evidence = {"digest": (await subject.summary).digest, "platforms": list(built), "nodes": runnable}
         reason = (
             f"The image is built for {', '.join(built) or 'no platform it names'}; "
-            f"nodes are {', '.join(told) or 'none that tell their platform'}."
+            f"nodes are {', '.join(runnable) or 'none that tell their platform'}."
         )
-        if fitting(built, told):
+        if fitting(built, runnable):
             return Finding(Verdict.PASSED, reason, evidence=evidence)
         verdict = Verdict.FAILED if are_unfit(nodes, built) else Verdict.UNKNOWN
         return Finding(verdict, reason, "Build the image for a platform of the nodes.", evidence)

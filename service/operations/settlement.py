@@ -81,9 +81,9 @@ class Settlement:
 
     async def sweep(self) -> int:
         """Settle what is overdue, and wait for it; says how many rows got their outcome."""
-        told = await self._settle_told()
+        settled = await self._settle_told()
         looks = await self._begin_looks()
-        return told + sum(await asyncio.gather(*looks))
+        return settled + sum(await asyncio.gather(*looks))
 
     async def _begin_sweep(self) -> None:
         await self._settle_told()

@@ -42,18 +42,18 @@ def fields(operation: Open, now: Json, asked: Json, *, result: Json) -> Settled:
     is_same = now["created_at"] == before.get("created_at")
     changed = [name for name in left if not is_same or now[name] != before[name]]
     if changed:
-        told = _told(operation, asked, left, changed)
-        return Settled(Status.UNKNOWN, f"{_OTHERWISE}: {', '.join(changed)}", told, result)
+        by_outcome = _fields_by_outcome(operation, asked, left, changed)
+        return Settled(Status.UNKNOWN, f"{_OTHERWISE}: {', '.join(changed)}", by_outcome, result)
     if all(now[name] == before[name] for name in asked):
         left = list(asked)
     is_part = operation.applied or len(left) < len(asked)
-    told = _told(operation, asked, left, changed)
+    by_outcome = _fields_by_outcome(operation, asked, left, changed)
     return Settled(
-        Status.PARTIAL if is_part else Status.FAILED, f"as it was before: {', '.join(left)}", told, found=result
+        Status.PARTIAL if is_part else Status.FAILED, f"as it was before: {', '.join(left)}", by_outcome, found=result
     )
 
 
-def _told(operation: Open, asked: Json, left: Sequence[str], changed: Sequence[str]) -> Json:
+def _fields_by_outcome(operation: Open, asked: Json, left: Sequence[str], changed: Sequence[str]) -> Json:
     return {
         "applied": [*operation.applied, *(name for name in asked if name not in left)],
         "not_applied": [name for name in left if name not in changed],

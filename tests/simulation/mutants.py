@@ -61,8 +61,8 @@ class WritesNothing(Replica):
 
 
 class _Hasty(Settlement):
-    async def _believe(self, row: Row, found: Settled) -> bool:
-        return await self._ledger.settle(row, found)
+    async def _believe(self, row: Row, settled: Settled) -> bool:
+        return await self._ledger.settle(row, settled)
 
 
 class BelievesItsFirstLook(Replica):
