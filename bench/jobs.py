@@ -1,4 +1,4 @@
-"""Jobs claimed by one replica, on both engines, beside the same statement sent by the driver alone.
+"""Jobs claimed by one replica, on both engines, beside such a statement sent by the driver alone.
 
 As many jobs that wait are claimed in each way, so many at a time as a kind allows by default.
 """

@@ -10,11 +10,12 @@ from service.base.settings import Settings
 from service.container import Container
 from service.operations.calls import Parent
 from service.operations.ledger import Ledger
+from tests.crash.kinds import KINDS
 from tests.marks import only_sqlite
 
-pytestmark = [pytest.mark.asyncio, only_sqlite]
 
-
+@only_sqlite
+@pytest.mark.asyncio
 async def test_every_change_has_its_way_to_be_settled_and_nothing_else_has(settings: Settings) -> None:
     container = await Container.open(settings)
     known = container.operations
@@ -25,6 +26,15 @@ async def test_every_change_has_its_way_to_be_settled_and_nothing_else_has(setti
     await container.close()
 
 
+def test_every_change_that_aws_is_asked_for_is_cut_off_by_a_kill_in_its_midst() -> None:
+    asked = {one for one in CHANGES if not one.startswith(("key.", "deployment.", "job."))}
+    # By the calls of others: a wider right to the same, and other scopes of the same credential.
+    same = {Action.POLICY_PUT_FOREIGN, Action.TOKEN_PUSH, Action.TOKEN_REGISTRY}
+    assert {kind.action for kind in KINDS} == asked - same
+
+
+@only_sqlite
+@pytest.mark.asyncio
 async def test_a_step_of_a_rollout_is_left_to_whoever_takes_that_over(ledger: Ledger) -> None:
     async def unguarded(_: object) -> None:
         """Nobody else has the rollout."""
