@@ -14,6 +14,8 @@ help: ## Show this list
 demo: $(VENV)/demo ## Walk the story on this machine, without a cloud; PORT=8090 moves it, ONCE=1 ends after it
 	exec $(RUN) -m api.cli demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
 
+# Whatever the environment says of bytecode: each of the many processes would compile all modules anew.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/dev ## Run the tests
 	$(RUN) -m pytest -n auto --dist worksteal $(ARGS)
 

@@ -21,6 +21,7 @@ _forked.set_forkserver_preload(
         "service.base.revisions",
         "service.credentials.keys",
         "service.operations.core",
+        "tests.warm",
     ]
 )
 
