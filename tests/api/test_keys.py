@@ -1,39 +1,28 @@
-"""`/v1/keys`: made, shown once, listed, rotated, revoked; the last admin stays."""
+"""`/v1/keys`: made, shown once, listed; who may, and what a key reaches."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlmodel import SQLModel
 from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 
 from service.access.actions import Role
 from service.access.authz import Binding
-from service.access.identity import hash_secret, new_secret
-from service.base.clock import utcnow
+from service.access.identity import hash_secret
 from service.base.db import Database
-from service.base.settings import Settings, StartupError
-from service.base.tables import key_secrets, keys
-from tests.conftest import Connect, Serve
+from tests.api.key_requests import ADMIN, ASKED, make, shown_as_used, status_of
+from tests.conftest import Connect
 from tests.keys import store
 from tests.marks import only_sqlite
 
 pytestmark = pytest.mark.asyncio
 
-ASKED: dict[str, object] = {"label": "ci of team", "bindings": [{"role": "developer", "repository": "team"}]}
-ADMIN: dict[str, object] = {"label": "another admin", "bindings": [{"role": "admin"}]}
 NOBODY = "01a20000-0000-7000-8000-000000000000"
 PLAIN = {"Accept": "text/plain"}
-
 Dump = Callable[[], Awaitable[str]]
 
 
@@ -47,37 +36,6 @@ def dump(database: Database) -> Dump:
         return repr(tables)
 
     return read
-
-
-@pytest_asyncio.fixture
-async def own_id(bare_admin: httpx.AsyncClient) -> str:
-    """The id of the admin's own key, which is the only one."""
-    return await only_id(bare_admin)
-
-
-async def only_id(client: httpx.AsyncClient) -> str:
-    [key] = (await client.get("/v1/keys")).json()["items"]
-    return str(key["id"])
-
-
-async def make(client: httpx.AsyncClient, **asked: object) -> dict[str, Any]:
-    answer = await client.post("/v1/keys", json=ASKED | asked)
-    assert answer.status_code == 201, answer.text
-    return dict(answer.json())
-
-
-async def status_of(app: ASGIApp, connect: Connect, secret: str) -> int:
-    """What a caller with this key is answered where everybody with a key may read."""
-    return (await connect(app, secret).get("/v1/audit")).status_code
-
-
-async def shown_as_used(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
-    """A key once its use is noted, which nobody waits for who uses it."""
-    async with asyncio.timeout(10):
-        while True:
-            shown: dict[str, Any] = (await client.get(url)).json()
-            if shown["last_used_at"] is not None:
-                return shown
 
 
 async def test_a_key_is_made_and_works(bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect) -> None:
@@ -162,125 +120,6 @@ async def test_a_cursor_that_was_never_given_is_refused(bare_admin: httpx.AsyncC
         assert [mistake["path"] for mistake in answer.json()["errors"]] == ["query.cursor"]
 
 
-async def test_a_rotated_key_overlaps_with_its_old_secret(
-    bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect, database: Database
-) -> None:
-    made = await make(bare_admin)
-
-    answer = await bare_admin.post(f"/v1/keys/{made['id']}/rotations")
-
-    assert answer.status_code == 201
-    rotated = answer.json()
-    assert rotated["id"] == made["id"]
-    overlap = datetime.fromisoformat(rotated["previous_until"]) - utcnow()
-    assert timedelta(minutes=59) < overlap <= timedelta(hours=1)
-    assert await status_of(bare_app, connect, made["secret"]) == 200
-    assert await status_of(bare_app, connect, rotated["secret"]) == 200
-
-    await end_secret(database, made["secret"])
-
-    assert await status_of(bare_app, connect, made["secret"]) == 401
-    assert await status_of(bare_app, connect, rotated["secret"]) == 200
-
-
-async def end_secret(database: Database, secret: str) -> None:
-    """Let the overlap of a secret be over."""
-    async with database.write() as connection:
-        ended = key_secrets.c.sha256 == hash_secret(secret)
-        done = await connection.execute(update(key_secrets).where(ended).values(expires_at=utcnow()))
-    assert done.rowcount == 1
-
-
-async def test_without_an_overlap_every_old_secret_ends_at_once(
-    bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect
-) -> None:
-    made = await make(bare_admin)
-    rotations = f"/v1/keys/{made['id']}/rotations"
-    second = (await bare_admin.post(rotations, json={"overlap_seconds": 604_800})).json()
-
-    third = (await bare_admin.post(rotations, json={"overlap_seconds": 0})).json()
-
-    assert await status_of(bare_app, connect, made["secret"]) == 401
-    assert await status_of(bare_app, connect, second["secret"]) == 401
-    assert await status_of(bare_app, connect, third["secret"]) == 200
-
-
-async def test_a_longer_overlap_does_not_prolong_one_that_was_promised(
-    bare_admin: httpx.AsyncClient, database: Database
-) -> None:
-    made = await make(bare_admin)
-    rotations = f"/v1/keys/{made['id']}/rotations"
-    await bare_admin.post(rotations, json={"overlap_seconds": 60})
-
-    await bare_admin.post(rotations, json={"overlap_seconds": 604_800})
-
-    query = select(key_secrets.c.expires_at).where(key_secrets.c.sha256 == hash_secret(made["secret"]))
-    async with database.read() as connection:
-        assert (await connection.execute(query)).scalar_one() < utcnow() + timedelta(minutes=2)
-
-
-@only_sqlite
-@pytest.mark.parametrize("seconds", [-1, 604_801, 1.5, "soon"])
-async def test_an_overlap_is_a_week_at_most(bare_admin: httpx.AsyncClient, own_id: str, seconds: object) -> None:
-    answer = await bare_admin.post(f"/v1/keys/{own_id}/rotations", json={"overlap_seconds": seconds})
-
-    assert answer.status_code == 422
-    assert [mistake["path"] for mistake in answer.json()["errors"]] == ["body.overlap_seconds"]
-
-
-async def test_a_revoked_key_ends_at_once_with_all_its_secrets(
-    bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect
-) -> None:
-    made = await make(bare_admin)
-    rotated = (await bare_admin.post(f"/v1/keys/{made['id']}/rotations")).json()
-
-    answer = await bare_admin.delete(f"/v1/keys/{made['id']}")
-
-    assert (answer.status_code, answer.content) == (204, b"")
-    assert await status_of(bare_app, connect, made["secret"]) == 401
-    assert await status_of(bare_app, connect, rotated["secret"]) == 401
-    revoked_at = (await bare_admin.get(f"/v1/keys/{made['id']}")).json()["revoked_at"]
-    again = await bare_admin.post(f"/v1/keys/{made['id']}/rotations")
-    assert (again.status_code, again.json()["code"]) == (409, "key_revoked")
-    assert (await bare_admin.delete(f"/v1/keys/{made['id']}")).status_code == 204
-    assert (await bare_admin.get(f"/v1/keys/{made['id']}")).json()["revoked_at"] == revoked_at
-
-
-async def test_an_expired_key_ends_by_itself_and_is_not_rotated(
-    bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect, database: Database
-) -> None:
-    made = await make(bare_admin, expires_at=(utcnow() + timedelta(hours=1)).isoformat())
-    assert await status_of(bare_app, connect, made["secret"]) == 200
-
-    async with database.write() as connection:
-        await connection.execute(update(keys).where(keys.c.id == made["id"]).values(expires_at=utcnow()))
-
-    assert await status_of(bare_app, connect, made["secret"]) == 401
-    answer = await bare_admin.post(f"/v1/keys/{made['id']}/rotations")
-    assert (answer.status_code, answer.json()["code"]) == (409, "key_expired")
-
-
-async def test_the_last_admin_key_stays(
-    bare_app: ASGIApp, bare_admin: httpx.AsyncClient, connect: Connect, own_id: str, database: Database
-) -> None:
-    """Neither a narrower admin, nor one that is revoked or expired, can make another admin."""
-    await make(bare_admin, bindings=[{"role": "admin", "repository": "team"}])
-    revoked = await make(bare_admin, **ADMIN)
-    assert (await bare_admin.delete(f"/v1/keys/{revoked['id']}")).status_code == 204
-    await store(database, "expired", [Binding(role=Role.ADMIN)], expires_at=utcnow())
-
-    refused = await bare_admin.delete(f"/v1/keys/{own_id}")
-
-    assert (refused.status_code, refused.json()["code"]) == (409, "last_admin_key")
-    assert (await bare_admin.get(f"/v1/keys/{own_id}")).json()["revoked_at"] is None
-    [entry] = (await bare_admin.get("/v1/audit", params={"target": own_id})).json()["items"]
-    assert (entry["action"], entry["status"], entry["code"]) == ("key.revoke", "failed", "last_admin_key")
-
-    successor = await make(bare_admin, **ADMIN)
-    assert (await bare_admin.delete(f"/v1/keys/{own_id}")).status_code == 204
-    assert await status_of(bare_app, connect, successor["secret"]) == 200
-
-
 @pytest.mark.parametrize("path", ["/v1/keys", "/v1/keys/{id}/rotations"])
 async def test_a_secret_is_not_replayed(bare_admin: httpx.AsyncClient, own_id: str, path: str) -> None:
     url, body = path.format(id=own_id), ASKED if path == "/v1/keys" else {}
@@ -292,28 +131,6 @@ async def test_a_secret_is_not_replayed(bare_admin: httpx.AsyncClient, own_id: s
     assert (repeat.status_code, repeat.json()["code"]) == (409, "secret_not_replayable")
     assert first.headers["Operation-Id"] in repeat.json()["detail"]
     assert first.json()["secret"] not in repeat.text
-
-
-async def test_a_repeated_revocation_is_answered_from_the_record(bare_admin: httpx.AsyncClient) -> None:
-    url = f"/v1/keys/{(await make(bare_admin))['id']}"
-
-    first = await bare_admin.delete(url, headers={"Idempotency-Key": "once"})
-    repeat = await bare_admin.delete(url, headers={"Idempotency-Key": "once"})
-
-    assert (first.status_code, repeat.status_code) == (204, 204)
-    assert "Idempotency-Replayed" not in first.headers
-    assert repeat.headers["Idempotency-Replayed"] == "true"
-
-
-async def test_a_change_of_a_key_that_has_changed_is_refused(bare_admin: httpx.AsyncClient) -> None:
-    url = f"/v1/keys/{(await make(bare_admin))['id']}"
-    etag = (await bare_admin.get(url)).headers["ETag"]
-
-    stale = {"If-Match": '"another state"'}
-    assert (await bare_admin.post(f"{url}/rotations", headers=stale)).status_code == 412
-    assert (await bare_admin.delete(url, headers=stale)).status_code == 412
-    assert (await bare_admin.get(url)).json()["revoked_at"] is None
-    assert (await bare_admin.delete(url, headers={"If-Match": etag})).status_code == 204
 
 
 @only_sqlite
@@ -413,54 +230,3 @@ async def test_no_secret_is_in_the_database_or_the_logs(
     assert hash_secret(made["secret"]) in held
     assert rotations in logged
     assert [secret for secret in secrets if secret in held + logged] == []
-
-
-@pytest.fixture
-def bootstrapped(bare_settings: Settings, tmp_path: Path) -> tuple[Settings, str]:
-    """Settings with the file of a bootstrap key, and that key."""
-    secret, file = new_secret(), tmp_path / "key"
-    file.write_text(secret + "\n")
-    return bare_settings.model_copy(update={"bootstrap_key_file": file}), secret
-
-
-async def test_the_bootstrap_key_is_the_first_admin_on_however_many_replicas(
-    serve: Serve, connect: Connect, bootstrapped: tuple[Settings, str]
-) -> None:
-    settings, secret = bootstrapped
-    async with AsyncExitStack() as stack:
-        replicas = await asyncio.gather(*(stack.enter_async_context(serve(settings)) for _ in range(3)))
-        admin = connect(replicas[0], secret)
-
-        key = (await admin.get(f"/v1/keys/{await only_id(admin)}")).json()
-        [entry] = (await admin.get("/v1/audit", params={"status": "succeeded"})).json()["items"]
-
-    assert (key["label"], key["created_by"], key["bindings"][0]["role"]) == ("bootstrap", "bootstrap", "admin")
-    assert (entry["action"], entry["actor"]["id"], entry["target"]) == ("key.create", "bootstrap", key["id"])
-
-
-async def test_a_revoked_bootstrap_key_does_not_come_back(
-    serve: Serve, connect: Connect, bootstrapped: tuple[Settings, str]
-) -> None:
-    settings, secret = bootstrapped
-    async with serve(settings) as app:
-        admin = connect(app, secret)
-        own_id = await only_id(admin)
-        await make(admin, **ADMIN)
-        assert (await admin.delete(f"/v1/keys/{own_id}")).status_code == 204
-
-    async with serve(settings) as app:
-        assert await status_of(app, connect, secret) == 401
-
-
-@only_sqlite
-@pytest.mark.parametrize("content", [b"", b"whf_short", b"\xff\xfe", b"whf_" + b"x" * 43 + b"\nanother"])
-async def test_a_file_without_a_key_does_not_start(
-    serve: Serve, bootstrapped: tuple[Settings, str], content: bytes
-) -> None:
-    settings, _ = bootstrapped
-    assert settings.bootstrap_key_file
-    settings.bootstrap_key_file.write_bytes(content)
-
-    with pytest.raises(StartupError, match=r"^bootstrap_key_file: .*key"):
-        async with serve(settings):
-            pytest.fail("it started")
