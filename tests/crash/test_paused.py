@@ -1,21 +1,18 @@
 """SIGSTOP in the midst of a step, past the lease: what the process read before is old by the time that it goes on."""
 
-import asyncio
 import signal
 from typing import Any
 
-import httpx
 import pytest
 
-from sandbox.faults import Hold
 from sandbox.server import Sandbox
 from tests.administrator import administrator
+from tests.held import rollout_held
 from tests.images import publish
 from tests.marks import only_postgresql
 from tests.sandbox.kube.api_server import DEPLOYMENTS
 from tests.service_process import ServiceProcess
 
-_WITHIN = 10.0
 BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 
 
@@ -29,7 +26,9 @@ async def test_a_replica_that_was_stopped_past_its_lease_sends_nothing_of_its_st
     service.start()
     replica.start()
     async with service.client(secret) as one, replica.client(secret) as other:
-        hold, path = await _read_and_not_applied(one, aws)
+        # About to be told that there is no Deployment yet: it would apply the first.
+        hold, made = await rollout_held(one, aws, "GET deployments", BODY, when="after")
+        path = made.headers["location"]
         service.tell(signal.SIGSTOP)
         taken_over = await other.get(path, params={"wait": "10"})
         newer = await other.post("/v1/deployments", params={"wait": "10"}, json=BODY | {"image": "myapp:2"})
@@ -42,18 +41,6 @@ async def test_a_replica_that_was_stopped_past_its_lease_sends_nothing_of_its_st
     async with administrator(aws) as kube:
         running = (await kube.get(f"{DEPLOYMENTS}/myapp")).json()
     assert running["spec"]["template"]["spec"]["containers"][0]["image"] == newer.json()["image_uri"]
-
-
-async def _read_and_not_applied(client: httpx.AsyncClient, aws: Sandbox) -> tuple[Hold, str]:
-    """Deploy, until the rollout is about to be told that there is no Deployment yet: it would apply the first."""
-    dry_run = aws.hold("PATCH deployments")
-    request = asyncio.create_task(client.post("/v1/deployments", json=BODY))
-    assert await asyncio.to_thread(dry_run.reached, _WITHIN)
-    hold = aws.hold("GET deployments", when="after")
-    dry_run.release()
-    made = await request
-    assert await asyncio.to_thread(hold.reached, _WITHIN)
-    return hold, made.headers["location"]
 
 
 def _applied(aws: Sandbox) -> int:

@@ -2,6 +2,7 @@
 
 import httpx2
 
+from service.base.errors import DeadlineError
 from service.base.telemetry import CLUSTER_CALLS
 
 _VERBS = {"GET": "get", "PATCH": "apply", "POST": "create", "DELETE": "delete"}
@@ -10,7 +11,7 @@ _REFUSED, _SERVER_ERROR = 400, 500
 
 
 class CountingTransport(httpx2.AsyncBaseTransport):
-    """Counts what passes through it, each attempt by itself."""
+    """Counts what passes through it, each attempt by itself; not what was held back, as that was never sent."""
 
     def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
         self._inner = inner
@@ -19,6 +20,8 @@ class CountingTransport(httpx2.AsyncBaseTransport):
         labels = _verb(request), resource_of(request.url.path)
         try:
             response = await self._inner.handle_async_request(request)
+        except DeadlineError:
+            raise
         except Exception:
             CLUSTER_CALLS.labels(*labels, "lost").inc()
             raise

@@ -15,6 +15,7 @@ from sandbox.kube.tls import Certificates, certificates
 from service.base.clock import running, utcnow
 from service.base.errors import DeadlineError
 from service.base.permits import Permit, Term, permit
+from service.base.telemetry import CLUSTER_CALLS
 from service.clients.kube.client import Kube, eks_config
 from service.models.workloads import MANAGER
 from tests.service.machine import Machine
@@ -73,14 +74,21 @@ async def kube(slow: Slow, tmp_path: Path) -> AsyncIterator[Kube]:
     await made.close()
 
 
+def counted() -> float:
+    """Requests to clusters, whatever came of them."""
+    samples = (sample for metric in CLUSTER_CALLS.collect() for sample in metric.samples)
+    return sum(sample.value for sample in samples if sample.name.endswith("_total"))
+
+
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_change_whose_time_passes_in_the_handshake_is_not_sent(slow: Slow, kube: Kube, change: str) -> None:
-    leave = Permit("operation-1", Term(utcnow() + timedelta(seconds=3)))
+    before, leave = counted(), Permit("operation-1", Term(utcnow() + timedelta(seconds=3)))
     token = permit.set(leave)
     with pytest.raises(DeadlineError):
         await CHANGES[change](kube)
     permit.reset(token)
     assert leave.is_held_back
+    assert counted() == before
     assert await slow.received.get() == b""
 
 
