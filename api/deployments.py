@@ -158,8 +158,9 @@ async def roll_back_deployment(
     responses=declare(NotFoundError, ConflictError),
 )
 async def cancel_deployment(deployment_id: WorkId, http: Http) -> Deployment:
-    http.note(await http.services.deployments.cancel(await http.call(), str(deployment_id)))
-    return http.tagged(await http.services.deployments.get(http.caller, str(deployment_id)))
+    deployments, work = http.services.deployments, LongWork("deployment", str(deployment_id))
+    http.note(await deployments.cancel(await http.call(), work.id))
+    return http.tagged(await http.seen(deployments.get(http.caller, work.id), work))
 
 
 @router.delete(
@@ -185,9 +186,10 @@ async def delete_deployment(
 async def _answer(http: Http, call: Call, done: Done[str], wait: float | None) -> object:
     """Where to look; or with `wait`, what came of it."""
     http.note(done)
-    http.set_location(path_of(LongWork("deployment", done.value)))
+    work = LongWork("deployment", done.value)
+    http.set_location(path_of(work))
     if not wait:
-        return http.tagged(await http.services.deployments.get(http.caller, done.value))
+        return http.tagged(await http.seen(http.services.deployments.get(http.caller, work.id), work))
     http.mark_done()
     deployment = await _waited(http, done.value, wait, is_repeatable=call.idempotency_key is not None)
     return http.tagged_or_line(deployment, line=next(iter(deployment.urls), ""))

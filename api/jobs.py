@@ -77,8 +77,9 @@ async def get_job_events(job_id: WorkId, http: Http, last_event_id: LastEventId 
     responses=declare(NotFoundError, ConflictError),
 )
 async def cancel_job(job_id: WorkId, http: Http) -> Job:
-    http.note(await http.services.job_requests.cancel(await http.call(), str(job_id)))
-    return http.tagged(await http.services.job_requests.get(http.caller, str(job_id)))
+    requests, work = http.services.job_requests, LongWork("job", str(job_id))
+    http.note(await requests.cancel(await http.call(), work.id))
+    return http.tagged(await http.seen(requests.get(http.caller, work.id), work))
 
 
 @router.post(
@@ -93,5 +94,6 @@ async def cancel_job(job_id: WorkId, http: Http) -> Job:
 async def retry_job(job_id: WorkId, http: Http) -> Job:
     done = await http.services.job_requests.retry(await http.call(), str(job_id))
     http.note(done)
-    http.set_location(path_of(LongWork("job", done.value)))
-    return http.tagged(await http.services.job_requests.get(http.caller, done.value))
+    work = LongWork("job", done.value)
+    http.set_location(path_of(work))
+    return http.tagged(await http.seen(http.services.job_requests.get(http.caller, work.id), work))

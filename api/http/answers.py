@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -18,7 +18,7 @@ from api.http.negotiation import JSON, preferred
 from api.http.streams import Event, lines_of
 from service.access.authz import Caller
 from service.base.deadlines import Deadline
-from service.base.errors import FieldError, LongWork, ParameterError
+from service.base.errors import DatabaseError, FieldError, LongWork, ParameterError
 from service.models.common import Model, Page, etag_of
 from service.operations.calls import Call, Done
 
@@ -34,6 +34,7 @@ _KEY = re.compile(KEY_PATTERN)
 
 M = TypeVar("M", bound=Model)
 P = TypeVar("P", bound=Page)
+T = TypeVar("T")
 
 
 class _Headers(Headers):
@@ -109,6 +110,18 @@ class Http(Request):
         self._answer_headers["operation-id"] = done.operation_id
         if done.is_replayed:
             self._answer_headers["idempotency-replayed"] = "true"
+
+    async def seen(self, asked: Awaitable[T], work: LongWork) -> T:
+        """What is read of `work` once a change of it is committed.
+
+        :raises DatabaseError: it can't be read now, which undoes nothing.
+        """
+        try:
+            return await asked
+        except DatabaseError as error:
+            text = f"It was done, and what became of the {work.kind} can't be shown: the database went away since."
+            is_keyed = KEY_HEADER in self.headers
+            raise DatabaseError(text, retry_after=error.retry_after, retryable=is_keyed, work=work) from error
 
     def mark_done(self) -> None:
         """200, where the route's own status is for what is only accepted."""

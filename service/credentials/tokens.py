@@ -115,7 +115,7 @@ def _key(caller: Caller, registry: str, asked: TokenRequest) -> _Key:
 def _intent(key: _Key) -> Intent[Token]:
     request = {"scope": key.scope, "repositories": list(key.repositories), "actions": list(key.actions)}
     if key.scope is TokenScope.REGISTRY:
-        return Intent(Action.TOKEN_REGISTRY, Target(key.registry), request, restore=None)
+        return Intent(Action.TOKEN_REGISTRY, Target(key.registry), request, restore=None, is_harmless_twice=True)
     asked = [Action.TOKEN_PUSH if one is TokenAction.PUSH else Action.TOKEN_PULL for one in key.actions]
     targets = [Target(key.registry, name) for name in key.repositories]
     return Intent(
@@ -125,6 +125,7 @@ def _intent(key: _Key) -> Intent[Token]:
         restore=None,
         requires=tuple((action, target) for action in asked for target in targets),
         targets=targets,
+        is_harmless_twice=True,
     )
 
 

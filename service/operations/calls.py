@@ -60,6 +60,8 @@ class Intent(Generic[T_co]):
     """What it is about, where that is more than `target`: it is found by each of them."""
     keeps_before: bool = False
     """Whether what was there before is kept (`Operations.keep`) before AWS is asked."""
+    is_harmless_twice: bool = False
+    """Whether to do it once more does no harm, though no Idempotency-Key says that it is the same."""
 
 
 def as_recorded(result: Json) -> Json:

@@ -190,8 +190,9 @@ class Operations:
             try:
                 async with asyncio.timeout_at(call.deadline.loop_time):
                     return await self._act_once(call, intent, leave, act)
-            except TimeoutError as error:
-                raise _unknown(operation_id) from error
+            except (TimeoutError, OutcomeUnknownError) as error:
+                is_repeatable = call.idempotency_key is not None or intent.is_harmless_twice
+                raise _unknown(operation_id, is_repeatable=is_repeatable) from error
 
     async def _act_once(self, call: Call, intent: Intent[T], leave: Permit, act: Act[T]) -> Done[T]:
         token = permit.set(leave)
@@ -289,9 +290,11 @@ def _facts_of(error: WharfingerError) -> Outcome[None]:
     return Outcome({"applied": list(error.applied)} if isinstance(error, PartialError) else {}, None)
 
 
-def _unknown(operation_id: str) -> OutcomeUnknownError:
+def _unknown(operation_id: str, *, is_repeatable: bool = False) -> OutcomeUnknownError:
+    """:param is_repeatable: whether the request may be sent again as it is."""
+    next_time = "a repeat with the same Idempotency-Key is safe" if is_repeatable else "look there before a repeat"
     return OutcomeUnknownError(
-        f"Whether it was done is not known yet. It will be settled as operation {operation_id}; "
-        "a repeat with the same Idempotency-Key is safe.",
+        f"Whether it was done is not known yet. It will be settled as operation {operation_id}; {next_time}.",
         retry_after=_RETRY_AFTER,
+        retryable=is_repeatable,
     )

@@ -5,9 +5,13 @@ import sys
 
 import httpx
 import pytest
+from fastapi import Request
 
+from api.http.answers import Http
+from api.http.deps import CONTAINER
 from api.http.negotiation import preferred
 from sandbox.server import Sandbox
+from service.base.errors import DatabaseError, LongWork
 from service.base.version import VERSION
 from tests.api.routes import Route, routes
 from tests.images import publish
@@ -127,3 +131,17 @@ async def test_a_rollback_needs_no_body(admin: httpx.AsyncClient, aws: Sandbox) 
 def test_the_command_line_says_its_version() -> None:
     command = [sys.executable, "-m", "api.cli", "--version"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == f"wharfinger {VERSION}\n"  # noqa: S603
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("headers", "is_keyed"), [([], False), ([(b"idempotency-key", b"once")], True)])
+async def test_a_change_that_can_not_be_shown_is_not_said_to_be_undone(
+    headers: list[tuple[bytes, bytes]], *, is_keyed: bool
+) -> None:
+    async def away() -> None:
+        raise DatabaseError("The database did not answer, so nothing was done.", retry_after=5)
+
+    http, work = Http(Request({"type": "http", "headers": headers, "state": {CONTAINER: None}})), LongWork("job", "1")
+    with pytest.raises(DatabaseError, match="It was done") as caught:
+        await http.seen(away(), work)
+    assert (caught.value.retryable, caught.value.work) == (is_keyed, work)

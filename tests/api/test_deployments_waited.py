@@ -1,13 +1,17 @@
 """What a wait that ends before the rollout does says of asking again."""
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 
 from sandbox.server import Sandbox
+from service.base.db import Database
 from tests.images import publish
+from tests.marks import only_sqlite
 
 pytestmark = pytest.mark.asyncio
 BODY: dict[str, Any] = {
@@ -34,6 +38,24 @@ async def test_a_deploy_may_be_asked_for_again_where_a_key_makes_it_the_same(
     assert ("retry-after" in first.headers) is is_safe
     again = await deployer.post("/v1/deployments", params={"wait": "0.1"}, json=BODY, headers=headers)
     assert (again.headers["location"] == first.headers["location"]) is is_safe
+
+
+@only_sqlite
+async def test_a_wait_outlasts_a_database_that_is_away(
+    deployer: httpx.AsyncClient, aws: Sandbox, database: Database
+) -> None:
+    rolling = aws.hold("WATCH pods")
+    waiting = asyncio.create_task(deployer.post("/v1/deployments", params={"wait": "1"}, json=BODY | {"env": {}}))
+    assert await asyncio.to_thread(rolling.reached, 10)
+    async with database.write() as connection:
+        await connection.execute(text("ALTER TABLE deployments RENAME TO away"))
+    answer = await waiting
+    async with database.write() as connection:
+        await connection.execute(text("ALTER TABLE away RENAME TO deployments"))
+    rolling.release()
+    assert (answer.status_code, answer.json()["code"], answer.json()["retryable"]) == (504, "wait_timeout", False)
+    ended = await deployer.get(answer.headers["location"], params={"wait": "30"})
+    assert (ended.status_code, ended.json()["status"]) == (200, "succeeded")
 
 
 async def test_to_look_again_is_always_safe(deployer: httpx.AsyncClient) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
-from service.base.errors import LongWork, WaitTimeoutError
+from service.base.errors import DatabaseError, LongWork, WaitTimeoutError
 from service.models.common import WorkEvent
 
 _POLL = 0.5
@@ -41,16 +41,22 @@ class Waiters:
     ) -> _Work:
         """The work once it is over. `is_repeatable`: the request that waits may be sent again as it is.
 
+        A database that is away is waited for too: the work goes on, and "nothing was done" would not be true.
+
         :raises WaitTimeoutError: it goes on.
         """
-        ends = asyncio.get_running_loop().time() + seconds
-        while not (state := state_of(present := await get())).is_final:
+        ends, last = asyncio.get_running_loop().time() + seconds, "not to be seen: the database is away"
+        while True:
+            with suppress(DatabaseError):
+                present = await get()
+                if (state := state_of(present)).is_final:
+                    return present
+                last = str(state)
             left = ends - asyncio.get_running_loop().time()
             if left <= 0:
-                text, after = f"{work.kind.capitalize()} {work.id} is {state}.", 1 if is_repeatable else None
+                text, after = f"{work.kind.capitalize()} {work.id} is {last}.", 1 if is_repeatable else None
                 raise WaitTimeoutError(text, retry_after=after, retryable=is_repeatable, work=work)
             await self.changed(work.id, left)
-        return present
 
     async def events(
         self,

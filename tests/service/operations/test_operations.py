@@ -228,6 +228,20 @@ async def test_an_outcome_that_can_not_be_written_is_unknown_to_the_caller(
     assert (outage.refused, row["completed_at"]) == (4, None)
 
 
+@pytest.mark.parametrize(
+    ("key", "is_harmless_twice", "is_repeatable"),
+    [(None, False, False), ("k", False, True), (None, True, True)],
+    ids=["without-a-key", "with-a-key", "harmless"],
+)
+async def test_what_is_unknown_may_be_sent_again_where_that_does_it_once_or_no_harm(
+    operate: Operations, key: str | None, *, is_harmless_twice: bool, is_repeatable: bool
+) -> None:
+    asked = replace(intent(), is_harmless_twice=is_harmless_twice)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await operate.run(make_call(key=key), asked, Act(fails_with=AnswerLostError("It was lost."), is_sent=True))
+    assert caught.value.retryable is is_repeatable
+
+
 async def test_an_outcome_is_written_again_after_a_short_outage(
     operate: Operations, database: Database, rows: Rows
 ) -> None:
