@@ -129,6 +129,7 @@ class Container:
             await self.jobs.observe()
         except DatabaseError:
             UNSETTLED.set(math.nan)
+            self.jobs.observe_nothing()
 
     async def close(self) -> None:
         if self._sweep:

@@ -64,11 +64,6 @@ class Intent(Generic[T_co]):
     """Whether to do it once more does no harm, though no Idempotency-Key says that it is the same."""
 
 
-def as_recorded(result: Json) -> Json:
-    """Restores what is recorded as it is answered."""
-    return result
-
-
 def nothing(_: Json) -> None:
     """Restores the value of a change that answers nothing."""
 

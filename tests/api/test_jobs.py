@@ -16,12 +16,13 @@ from service.base.clock import utcnow
 from service.base.deadlines import Deadline
 from service.base.errors import AwsRejectedError
 from service.container import Container
-from service.operations.calls import Call, Intent, Json, Outcome, Parent, as_recorded
+from service.operations.calls import Call, Intent, Json, Outcome, Parent
 from service.operations.jobs.kinds import Kind
 from service.operations.jobs.values import Accepted, Item
 from service.operations.jobs.work import Work
 from tests.api.asgi import RawRequest
 from tests.conftest import Connect, MakeKey
+from tests.service.calls import as_recorded
 from tests.service.operations.jobs.kinds import Held
 
 pytestmark = pytest.mark.asyncio

@@ -1,5 +1,6 @@
 """What `/metrics` and the log tell of calls, vends, rollouts and rows that wait for their outcome."""
 
+import math
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -8,6 +9,7 @@ import httpx
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from sandbox.faults import Kind
@@ -153,3 +155,16 @@ async def test_the_alerts_ask_for_figures_that_there_are(figures: Figures) -> No
     known = {line.split()[2] for line in (await figures.text()).splitlines() if line.startswith("# TYPE")}
     assert len(asked) >= 7
     assert {name.removesuffix("_bucket") for name in asked} <= known
+
+
+@only_sqlite
+async def test_what_can_not_be_counted_is_no_number(figures: Figures, database: Database) -> None:
+    async def are_numbers() -> tuple[bool, bool]:
+        unsettled = await figures.value("wharfinger_unsettled_operations")
+        waiting = await figures.value("wharfinger_jobs_waiting_seconds", kind="rollout")
+        return not math.isnan(unsettled), not math.isnan(waiting)
+
+    assert await are_numbers() == (True, True)
+    async with database.write() as connection:
+        await connection.execute(text("ALTER TABLE jobs RENAME TO away"))
+    assert await are_numbers() == (False, False)

@@ -1,5 +1,6 @@
 """Long work as the areas see it: accepted in the commit of the operation that asks for it, looked at, ended."""
 
+import math
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -147,6 +148,11 @@ class Jobs:
         waiting = await self._claims.waiting()
         for kind in self.kinds:
             JOBS_WAITING.labels(kind).set(waiting.get(kind, timedelta(0)).total_seconds())
+
+    def observe_nothing(self) -> None:
+        """Have those figures say that they are not known: by the last ones, an alert would begin or go on."""
+        for kind in self.kinds:
+            JOBS_WAITING.labels(kind).set(math.nan)
 
     async def _supersede(self, connection: AsyncConnection, kind: str, key: str, by: str) -> str | None:
         job = await self.store.live(connection, jobs.c.kind == kind, jobs.c.key == key)
