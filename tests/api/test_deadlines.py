@@ -30,7 +30,7 @@ SOON = 15
 async def hasty(settings: Settings, serve: Serve) -> AsyncIterator[ASGIApp]:
     """An app that waits long for its database and for AWS, but for two seconds in one request."""
     deadlines = settings.deadlines.model_copy(
-        update={"request": timedelta(seconds=2), "body": timedelta(seconds=1), "aws_read": LONG, "settle_grace": LONG}
+        update={"request": timedelta(seconds=2), "aws_read": LONG, "settle_grace": LONG}
     )
     database = settings.database.model_copy(update={"timeout": LONG})
     async with serve(settings.model_copy(update={"deadlines": deadlines, "database": database})) as app:
@@ -100,12 +100,15 @@ async def test_a_read_of_aws_ends_at_the_deadline(hurried: httpx.AsyncClient, aw
 
 @only_sqlite
 @pytest.mark.parametrize("parts", [[], [b'{"name": ']])
-async def test_a_body_that_never_comes_is_not_waited_for(hasty: ASGIApp, secret: str, parts: list[bytes]) -> None:
+async def test_a_body_that_never_comes_is_not_waited_for(
+    settings: Settings, serve: Serve, secret: str, parts: list[bytes]
+) -> None:
+    deadlines = settings.deadlines.model_copy(update={"request": LONG, "body": timedelta(milliseconds=100)})
     request = RawRequest("POST", "/v1/repositories", secret, {"content-type": "application/json"})
     for part in parts:
         request.send(part, more=True)
-    async with asyncio.timeout(SOON):
-        await request.run(hasty)
+    async with serve(settings.model_copy(update={"deadlines": deadlines})) as app, asyncio.timeout(SOON):
+        await request.run(app)
     assert (request.status, json.loads(request.body)["code"]) == (408, "request_timeout")
     assert request.headers["connection"] == "close"
 
