@@ -1,4 +1,7 @@
-"""Deployments whose objects others edit, and what is kept from one deployment to the next."""
+"""Deployments whose objects others edit, and what is kept from one deployment to the next.
+
+On one engine where the cluster alone decides; what is kept of a deployment is told on both.
+"""
 
 import asyncio
 import json
@@ -13,6 +16,7 @@ from service.base.settings import ClusterSettings, Settings
 from tests.administrator import administrator
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
+from tests.marks import only_sqlite
 from tests.sandbox.kube.api_server import DEPLOYMENTS, SERVICES
 
 pytestmark = pytest.mark.asyncio
@@ -51,6 +55,7 @@ async def reason_of(client: httpx.AsyncClient, path: str) -> str:
     return str(over.json()["deployment"]["reason"]["code"])
 
 
+@only_sqlite
 async def test_another_image_than_was_asked_for_is_no_success(deployer: httpx.AsyncClient, aws: Sandbox) -> None:
     other = (await deploy(deployer, image="myapp:2")).json()["image_uri"]
     path = await under_way(deployer, aws)
@@ -59,6 +64,7 @@ async def test_another_image_than_was_asked_for_is_no_success(deployer: httpx.As
     assert await reason_of(deployer, path) == "object_changed"
 
 
+@only_sqlite
 async def test_a_service_that_somebody_deletes_meanwhile_is_the_reason(
     deployer: httpx.AsyncClient, aws: Sandbox
 ) -> None:
@@ -96,6 +102,7 @@ async def test_a_generation_that_nobody_counted_stops_no_deploy(
     assert (made.status_code, made.json()["generation"]) == (200, 2), made.text
 
 
+@only_sqlite
 async def test_what_the_cluster_said_of_the_rollout_before_is_not_held_against_the_next(
     deployer: httpx.AsyncClient,
 ) -> None:
@@ -105,6 +112,7 @@ async def test_what_the_cluster_said_of_the_rollout_before_is_not_held_against_t
     assert again.status_code == 200, again.text
 
 
+@only_sqlite
 async def test_replicas_that_are_not_asked_for_any_more_stay_as_they_are(
     deployer: httpx.AsyncClient, aws: Sandbox
 ) -> None:
@@ -169,6 +177,7 @@ async def test_names_are_as_long_as_kubernetes_takes_them(
     assert (await deployer.get("/v1/deployments", params={field: value})).status_code == listed
 
 
+@only_sqlite
 @pytest.mark.parametrize("amount", ["٣", "1e99999999", "1e", ""])
 async def test_what_is_no_quantity_is_told(deployer: httpx.AsyncClient, amount: str) -> None:
     answer = await deploy(deployer, resources={"requests": {"cpu": amount}})

@@ -1,4 +1,7 @@
-"""What a deploy asks of the caller beside its namespace: the image, an identity for the pods, what is others'."""
+"""What a deploy asks of the caller beside its namespace: the image, an identity for the pods, what is others'.
+
+On one engine where the request and the settings say it all; where deployments of before do, on both.
+"""
 
 import json
 from typing import Any
@@ -13,6 +16,7 @@ from service.base.settings import ClusterSettings, Settings
 from tests.administrator import administrator
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
+from tests.marks import only_sqlite
 from tests.sandbox.kube.api_server import DEPLOYMENTS
 
 pytestmark = pytest.mark.asyncio
@@ -36,6 +40,7 @@ async def add_namespaces(aws: Sandbox, *names: str) -> None:
             assert made.status_code == 201, made.text
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     "changes",
     [{"force": True}, {"adopt": True}, {"service_account": "builder"}, {"namespace": "kube-system"}],
@@ -48,6 +53,7 @@ async def test_a_dry_run_asks_what_the_change_asks(deployer: httpx.AsyncClient, 
     assert (await deployer.get("/v1/deployments")).json()["items"] == []
 
 
+@only_sqlite
 async def test_a_dry_run_shows_nothing_of_what_others_wrote(admin: httpx.AsyncClient, aws: Sandbox) -> None:
     secret = "--password=hunter2"
     container = {
@@ -92,6 +98,7 @@ async def test_a_service_account_takes_a_grant_of_its_own(
     assert (await privileged.post(path, params={"wait": "30"}, json={})).status_code == 200
 
 
+@only_sqlite
 @pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "wharfinger"])
 async def test_the_clusters_own_namespaces_are_reserved(
     app: ASGIApp, connect: Connect, make_key: MakeKey, deployer: httpx.AsyncClient, namespace: str
@@ -106,6 +113,7 @@ async def test_the_clusters_own_namespaces_are_reserved(
     assert allowed.json().get("code") in (None, "namespace_not_found")
 
 
+@only_sqlite
 async def test_the_settings_say_where_every_deployer_may_go(
     settings: Settings, serve: Serve, connect: Connect, make_key: MakeKey, aws: Sandbox
 ) -> None:
