@@ -9,11 +9,10 @@ import pytest
 import pytest_asyncio
 
 from sandbox.server import Sandbox
+from tests.api.deploying import BODY
 from tests.conftest import ACCOUNT, REGION, Connect, MakeKey
 from tests.held import rollout_held
 from tests.images import image, publish, push_image
-
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 
 
 @pytest_asyncio.fixture

@@ -1,7 +1,6 @@
 """Deployments as a kind of job: what is seen and asked at `/v1/jobs`, and what an upgrade finds that knew no jobs."""
 
 import asyncio
-from typing import Any
 
 import httpx
 import pytest
@@ -14,11 +13,11 @@ from service.base.db import Database
 from service.base.migrate import migrate
 from service.base.revisions import config
 from service.base.settings import Settings
+from tests.api.deploying import BODY
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
 
 pytestmark = pytest.mark.asyncio
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 _WITHIN = 10
 
 

@@ -1,7 +1,6 @@
 """A cluster that goes away while a deployment is under way."""
 
 from datetime import timedelta
-from typing import Any
 
 import httpx
 import pytest
@@ -13,21 +12,17 @@ from service.base.clock import utcnow
 from service.base.db import Database
 from service.base.settings import Settings
 from service.base.tables import deployments
+from tests.api.deploying import BODY, deploy
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
 from tests.sandbox.clients import deny_us, sdk
 
 pytestmark = pytest.mark.asyncio
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 
 
 @pytest_asyncio.fixture(autouse=True)
 async def pushed(aws: Sandbox) -> None:
     await publish(aws, "myapp", "1")
-
-
-async def deploy(client: httpx.AsyncClient, **changes: object) -> httpx.Response:
-    return await client.post("/v1/deployments", params={"wait": "30"}, json=BODY | changes)
 
 
 async def test_a_cluster_that_goes_away_is_waited_for(deployer: httpx.AsyncClient, aws: Sandbox) -> None:

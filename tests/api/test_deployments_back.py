@@ -8,21 +8,15 @@ import pytest
 import pytest_asyncio
 
 from sandbox.server import Sandbox
+from tests.api.deploying import BODY, deployed
 from tests.images import publish
 
 pytestmark = pytest.mark.asyncio
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 
 
 @pytest_asyncio.fixture(autouse=True)
 async def pushed(aws: Sandbox) -> None:
     await publish(aws, "myapp", "1", "2", "3")
-
-
-async def deploy(client: httpx.AsyncClient, **changes: object) -> dict[str, Any]:
-    answer = await client.post("/v1/deployments", params={"wait": "30"}, json=BODY | changes)
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
 
 
 async def back(client: httpx.AsyncClient, deployment: dict[str, Any], to: object) -> httpx.Response:
@@ -31,7 +25,7 @@ async def back(client: httpx.AsyncClient, deployment: dict[str, Any], to: object
 
 
 async def test_it_goes_to_the_one_that_is_named_and_else_to_the_last_success(deployer: httpx.AsyncClient) -> None:
-    first, second, third = [await deploy(deployer, image=f"myapp:{tag}") for tag in (1, 2, 3)]
+    first, second, third = [await deployed(deployer, image=f"myapp:{tag}") for tag in (1, 2, 3)]
     named = (await back(deployer, third, first["id"])).json()
     assert (named["digest"], named["rollback_to"]) == (first["digest"], first["id"])
     unnamed = (await back(deployer, third, None)).json()
@@ -41,8 +35,8 @@ async def test_it_goes_to_the_one_that_is_named_and_else_to_the_last_success(dep
 async def test_it_does_not_go_where_nothing_ran(deployer: httpx.AsyncClient) -> None:
     stuck = await deployer.post("/v1/deployments", json=BODY | {"env": {"SANDBOX_READY_AFTER": "never"}})
     await deployer.post(f"{stuck.headers['location']}/cancel")
-    other = await deploy(deployer, name="other")
-    last = await deploy(deployer, image="myapp:2")
+    other = await deployed(deployer, name="other")
+    last = await deployed(deployer, image="myapp:2")
     removed = await deployer.delete(f"/v1/deployments/{last['id']}", params={"wait": "30"})
     assert removed.status_code == 200, removed.text
     for goal in (stuck.json()["id"], other["id"], removed.json()["id"], str(uuid4())):

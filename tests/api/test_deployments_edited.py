@@ -14,23 +14,19 @@ import pytest_asyncio
 from sandbox.server import Sandbox
 from service.base.settings import ClusterSettings, Settings
 from tests.administrator import administrator
+from tests.api.deploying import BODY, deploy
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
 from tests.marks import only_sqlite
 from tests.sandbox.kube.api_server import DEPLOYMENTS, SERVICES
 
 pytestmark = pytest.mark.asyncio
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 SLOW = {"env": {"SANDBOX_READY_AFTER": "60"}}
 
 
 @pytest_asyncio.fixture(autouse=True)
 async def pushed(aws: Sandbox) -> None:
     await publish(aws, "myapp", "1", "2")
-
-
-async def deploy(client: httpx.AsyncClient, **changes: object) -> httpx.Response:
-    return await client.post("/v1/deployments", params={"wait": "30"}, json=BODY | changes)
 
 
 async def edit(aws: Sandbox, path: str, patch: dict[str, Any]) -> None:

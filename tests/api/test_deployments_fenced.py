@@ -21,6 +21,7 @@ from service.base.db import Database
 from service.base.settings import RolloutSettings, Settings
 from service.base.tables import jobs
 from tests.administrator import administrator
+from tests.api.deploying import BODY
 from tests.conftest import Connect, MakeKey, Serve
 from tests.held import rollout_held
 from tests.images import publish
@@ -29,7 +30,6 @@ from tests.sandbox.kube.api_server import DEPLOYMENTS
 from tests.service.machine import Machine
 
 pytestmark = pytest.mark.asyncio
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 _WITHIN = 10
 _POLL = 0.01
 

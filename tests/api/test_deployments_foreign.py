@@ -8,12 +8,12 @@ import pytest
 import pytest_asyncio
 
 from sandbox.server import Sandbox
+from tests.api.deploying import BODY, deployed
 from tests.images import publish
 from tests.marks import only_sqlite
 from tests.sandbox.kube.api_server import DEPLOYMENTS, PODS, SERVICES
 
 pytestmark = [pytest.mark.asyncio, only_sqlite]
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 NAME = {"app.kubernetes.io/name": "myapp"}
 OURS = NAME | {"app.kubernetes.io/managed-by": "wharfinger"}
 
@@ -21,12 +21,6 @@ OURS = NAME | {"app.kubernetes.io/managed-by": "wharfinger"}
 @pytest_asyncio.fixture(autouse=True)
 async def pushed(aws: Sandbox) -> None:
     await publish(aws, "myapp", "1")
-
-
-async def deploy(client: httpx.AsyncClient, **changes: object) -> dict[str, Any]:
-    answer = await client.post("/v1/deployments", params={"wait": "30"}, json=BODY | changes)
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
 
 
 def their_deployment(name: str, labels: dict[str, str], image: str, **container: object) -> dict[str, Any]:
@@ -45,7 +39,7 @@ async def selected(kube: httpx.AsyncClient) -> list[dict[str, Any]]:
 async def test_the_service_is_in_front_of_our_own_pods_alone(
     deployer: httpx.AsyncClient, kube: httpx.AsyncClient
 ) -> None:
-    made = await deploy(deployer)
+    made = await deployed(deployer)
     (
         await kube.post(DEPLOYMENTS, json=their_deployment("theirs", NAME | {"of": "them"}, made["image_uri"]))
     ).raise_for_status()
@@ -56,12 +50,12 @@ async def test_the_service_is_in_front_of_our_own_pods_alone(
 async def test_a_deployment_of_before_keeps_its_selector_and_its_service_gets_the_narrower_one(
     deployer: httpx.AsyncClient, kube: httpx.AsyncClient
 ) -> None:
-    uri = (await deploy(deployer, name="other"))["image_uri"]
+    uri = (await deployed(deployer, name="other"))["image_uri"]
     older = their_deployment("myapp", NAME, uri, terminationMessagePolicy="FallbackToLogsOnError")
     older["metadata"]["labels"] = older["spec"]["template"]["metadata"]["labels"] = OURS
     older["spec"]["template"]["spec"]["containers"][0]["name"] = "myapp"
     (await kube.post(DEPLOYMENTS, params={"fieldManager": "other"}, json=older)).raise_for_status()
-    await deploy(deployer)
+    await deployed(deployer)
     assert (await kube.get(f"{DEPLOYMENTS}/myapp")).json()["spec"]["selector"] == {"matchLabels": NAME}
     assert (await kube.get(f"{SERVICES}/myapp")).json()["spec"]["selector"] == OURS
 
@@ -69,10 +63,10 @@ async def test_a_deployment_of_before_keeps_its_selector_and_its_service_gets_th
 async def test_a_crash_of_other_peoples_pods_with_our_labels_is_not_ours(
     deployer: httpx.AsyncClient, kube: httpx.AsyncClient
 ) -> None:
-    uri = (await deploy(deployer, name="other"))["image_uri"]
+    uri = (await deployed(deployer, name="other"))["image_uri"]
     crash = [{"name": "SANDBOX_EXIT", "value": "1"}]
     (await kube.post(DEPLOYMENTS, json=their_deployment("theirs", OURS, uri, env=crash))).raise_for_status()
-    made = await deploy(deployer, env={"SANDBOX_READY_AFTER": "2"})
+    made = await deployed(deployer, env={"SANDBOX_READY_AFTER": "2"})
     assert made["status"] == "succeeded"
 
 
@@ -94,8 +88,8 @@ async def adopted(kube: httpx.AsyncClient, uri: str) -> None:
 async def test_after_an_adoption_there_runs_what_was_asked_for(
     admin: httpx.AsyncClient, kube: httpx.AsyncClient
 ) -> None:
-    await adopted(kube, (await deploy(admin, name="other"))["image_uri"])
-    await deploy(admin, adopt=True, force=True)
+    await adopted(kube, (await deployed(admin, name="other"))["image_uri"])
+    await deployed(admin, adopt=True, force=True)
     found = (await kube.get(f"{DEPLOYMENTS}/myapp")).json()
     pod = found["spec"]["template"]["spec"]
     assert [one["name"] for one in pod["containers"]] == ["myapp"]
@@ -111,9 +105,9 @@ async def test_after_an_adoption_there_runs_what_was_asked_for(
 async def test_an_adoption_that_is_cut_off_is_gone_through_with(
     admin: httpx.AsyncClient, kube: httpx.AsyncClient, aws: Sandbox
 ) -> None:
-    await adopted(kube, (await deploy(admin, name="other"))["image_uri"])
+    await adopted(kube, (await deployed(admin, name="other"))["image_uri"])
     dry_run = aws.hold("PATCH deployments")
-    asked = asyncio.create_task(deploy(admin, adopt=True, force=True))
+    asked = asyncio.create_task(deployed(admin, adopt=True, force=True))
     assert await asyncio.to_thread(dry_run.reached, 10)
     taken_over = aws.hold("PATCH deployments")
     dry_run.release()
@@ -129,7 +123,7 @@ async def test_an_adoption_that_is_cut_off_is_gone_through_with(
 
 
 async def test_the_dry_run_of_an_adoption_shows_what_goes(admin: httpx.AsyncClient, kube: httpx.AsyncClient) -> None:
-    await adopted(kube, (await deploy(admin, name="other"))["image_uri"])
+    await adopted(kube, (await deployed(admin, name="other"))["image_uri"])
     before = [(await kube.get(f"{path}/myapp")).json()["spec"] for path in (DEPLOYMENTS, SERVICES)]
     asked = BODY | {"adopt": True, "force": True}
     shown = (await admin.post("/v1/deployments", params={"dry_run": "true"}, json=asked)).json()["changes"]
@@ -146,14 +140,14 @@ async def test_the_dry_run_of_an_adoption_shows_what_goes(admin: httpx.AsyncClie
 async def test_what_others_added_since_an_adoption_goes_with_the_next(
     admin: httpx.AsyncClient, kube: httpx.AsyncClient
 ) -> None:
-    uri = (await deploy(admin))["image_uri"]
+    uri = (await deployed(admin))["image_uri"]
     sidecar = {"spec": {"template": {"spec": {"containers": [{"name": "sidecar", "image": uri}]}}}}
     headers = {"Content-Type": "application/strategic-merge-patch+json"}
     (await kube.patch(f"{DEPLOYMENTS}/myapp", json=sidecar, headers=headers)).raise_for_status()
-    await deploy(admin)
+    await deployed(admin)
     names = [one["name"] for one in await containers(kube)]
     assert sorted(names) == ["myapp", "sidecar"]
-    await deploy(admin, adopt=True)
+    await deployed(admin, adopt=True)
     assert [one["name"] for one in await containers(kube)] == ["myapp"]
 
 
@@ -162,6 +156,6 @@ async def containers(kube: httpx.AsyncClient) -> list[dict[str, Any]]:
 
 
 async def test_a_dry_run_of_the_same_again_shows_no_change(deployer: httpx.AsyncClient) -> None:
-    await deploy(deployer)
+    await deployed(deployer)
     shown = await deployer.post("/v1/deployments", params={"dry_run": "true"}, json=BODY)
     assert (shown.status_code, shown.json()["changes"]) == (200, [])

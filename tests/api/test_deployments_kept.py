@@ -2,17 +2,16 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from sandbox.server import Sandbox
 from service.base.settings import RolloutSettings, Settings
+from tests.api.deploying import BODY
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
 
 pytestmark = pytest.mark.asyncio
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 
 
 async def test_the_events_of_what_is_long_over_are_dropped_and_the_deployment_stays(

@@ -13,6 +13,7 @@ import pytest_asyncio
 import yaml
 
 from sandbox.server import Sandbox
+from tests.api.deploying import BODY, deployed
 from tests.images import publish
 from tests.marks import only_sqlite
 from tests.sandbox.kube.api_server import config_map
@@ -22,7 +23,6 @@ from tests.sandbox.kube.test_kubectl import Kubectl
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.needs("kubectl"), only_sqlite]
 Run = Callable[..., Awaitable[str]]
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 EVERYTHING: dict[str, Any] = {
     "replicas": 2,
     "node_port": 32410,
@@ -53,12 +53,6 @@ def kubectl(aws: Sandbox, tmp_path: Path) -> Run:
     return partial(Kubectl(aws.kube_endpoint(), tmp_path).run, f"--kubeconfig={file}")
 
 
-async def deploy(client: httpx.AsyncClient, **changes: object) -> dict[str, Any]:
-    answer = await client.post("/v1/deployments", params={"wait": "30"}, json=BODY | changes)
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
-
-
 async def apply(kubectl: Run, folder: Path, *made: dict[str, Any]) -> None:
     file = folder / "objects.yaml"
     file.write_text(yaml.safe_dump_all(made))
@@ -85,7 +79,7 @@ async def owned(kubectl: Run, what: str) -> set[str]:
 
 async def test_the_deployment_is_what_was_asked_for(admin: httpx.AsyncClient, kubectl: Run, tmp_path: Path) -> None:
     await apply(kubectl, tmp_path, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "runner"}})
-    made = await deploy(admin, **EVERYTHING)
+    made = await deployed(admin, **EVERYTHING)
     found = await shown(kubectl, "deployment/myapp")
     spec, template = found["spec"], found["spec"]["template"]
     [container] = template["spec"]["containers"]
@@ -101,7 +95,7 @@ async def test_the_deployment_is_what_was_asked_for(admin: httpx.AsyncClient, ku
 
 
 async def test_the_probes_are_what_was_asked_for(deployer: httpx.AsyncClient, kubectl: Run) -> None:
-    await deploy(deployer, probes=EVERYTHING["probes"])
+    await deployed(deployer, probes=EVERYTHING["probes"])
     [container] = (await shown(kubectl, "deployment/myapp"))["spec"]["template"]["spec"]["containers"]
     asked: dict[str, dict[str, object]] = {
         "readinessProbe": {"path": "/ready", "periodSeconds": 2, "failureThreshold": 5},
@@ -123,7 +117,7 @@ async def test_the_probes_are_what_was_asked_for(deployer: httpx.AsyncClient, ku
 
 
 async def test_the_service_is_what_was_asked_for(deployer: httpx.AsyncClient, kubectl: Run) -> None:
-    await deploy(deployer, node_port=32410, labels={"team": "core"})
+    await deployed(deployer, node_port=32410, labels={"team": "core"})
     found = await shown(kubectl, "service/myapp")
     port = {"name": "http", "protocol": "TCP", "port": 8080, "targetPort": 8080, "nodePort": 32410}
     assert (found["spec"]["type"], found["spec"]["ports"]) == ("NodePort", [port])
@@ -132,14 +126,14 @@ async def test_the_service_is_what_was_asked_for(deployer: httpx.AsyncClient, ku
 
 
 async def test_what_was_asked_for_is_owned_and_nothing_else(deployer: httpx.AsyncClient, kubectl: Run) -> None:
-    await deploy(deployer)
+    await deployed(deployer)
     least, of_service = await owned(kubectl, "deployment/myapp"), await owned(kubectl, "service/myapp")
     assert "f:spec/f:replicas" not in least
     assert not any("f:nodePort" in one for one in of_service)
     container = 'f:spec/f:template/f:spec/f:containers/k:{"name":"myapp"}/'
     assert {f"{container}f:{name}" for name in ("name", "image", "terminationMessagePolicy")} <= least
     assert not any(f"{container}f:{name}" in one for one in least for name in ("env", "resources", "readinessProbe"))
-    await deploy(deployer, replicas=1, node_port=32411, env={"GREETING": "hello"})
+    await deployed(deployer, replicas=1, node_port=32411, env={"GREETING": "hello"})
     more = await owned(kubectl, "deployment/myapp") - least
     variable = f'{container}f:env/k:{{"name":"GREETING"}}/'
     assert more == {"f:spec/f:replicas", f"{variable}.", f"{variable}f:name", f"{variable}f:value"}
@@ -148,9 +142,9 @@ async def test_what_was_asked_for_is_owned_and_nothing_else(deployer: httpx.Asyn
 
 
 async def test_replicas_that_somebody_else_sets_outlast_a_deploy(deployer: httpx.AsyncClient, kubectl: Run) -> None:
-    await deploy(deployer)
+    await deployed(deployer)
     await kubectl("scale", "deployment/myapp", "--replicas=3")
-    made = await deploy(deployer, env={"GREETING": "hello"})
+    made = await deployed(deployer, env={"GREETING": "hello"})
     assert made["progress"]["desired"] == 3
     assert (await shown(kubectl, "deployment/myapp"))["spec"]["replicas"] == 3
 
@@ -158,7 +152,7 @@ async def test_replicas_that_somebody_else_sets_outlast_a_deploy(deployer: httpx
 async def test_its_urls_are_the_hosts_that_kubectl_shows_and_they_answer(
     deployer: httpx.AsyncClient, kubectl: Run
 ) -> None:
-    made = await deploy(deployer, replicas=2, node_port=32410)
+    made = await deployed(deployer, replicas=2, node_port=32410)
     assert "successfully rolled out" in await kubectl("rollout", "status", "deployment/myapp", "--timeout=30s")
     hosts = (await kubectl("get", "pod", "-o", "jsonpath={.items[*].status.hostIP}")).split()
     names = (await kubectl("get", "pod", "-o", "jsonpath={.items[*].metadata.name}")).split()
@@ -170,7 +164,7 @@ async def test_its_urls_are_the_hosts_that_kubectl_shows_and_they_answer(
 
 
 async def test_delete_leaves_what_is_not_ours(deployer: httpx.AsyncClient, kubectl: Run, tmp_path: Path) -> None:
-    made = await deploy(deployer)
+    made = await deployed(deployer)
     await kubectl("delete", "service", "myapp")
     # Under our name too, and not ours.
     await apply(
@@ -184,7 +178,7 @@ async def test_delete_leaves_what_is_not_ours(deployer: httpx.AsyncClient, kubec
 
 
 async def test_delete_removes_what_is_ours(deployer: httpx.AsyncClient, kubectl: Run) -> None:
-    made = await deploy(deployer)
+    made = await deployed(deployer)
     gone = await deployer.delete(f"/v1/deployments/{made['id']}", params={"wait": "30"})
     assert gone.status_code == 200, gone.text
     assert await kubectl("get", "deployment,service", "myapp", "-o", "name", "--ignore-not-found") == ""
@@ -194,8 +188,8 @@ async def test_delete_removes_what_is_ours(deployer: httpx.AsyncClient, kubectl:
 async def test_a_cluster_ip_is_known_by_its_name_in_the_cluster(
     deployer: httpx.AsyncClient, kubectl: Run, former: str
 ) -> None:
-    await deploy(deployer, service_type=former)
-    made = await deploy(deployer, service_type="ClusterIP")
+    await deployed(deployer, service_type=former)
+    made = await deployed(deployer, service_type="ClusterIP")
     assert made["urls"] == ["http://myapp.default.svc:8080"]
     spec = (await shown(kubectl, "service/myapp"))["spec"]
     assert (spec["type"], "nodePort" in spec["ports"][0]) == ("ClusterIP", False)

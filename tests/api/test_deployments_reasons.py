@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from sandbox.server import Sandbox
 from tests.administrator import administrator
+from tests.api.deploying import BODY
 from tests.held import rollout_held
 from tests.images import publish
 from tests.marks import only_sqlite
@@ -16,7 +17,6 @@ from tests.sandbox.clients import sdk
 from tests.sandbox.kube.api_server import DEPLOYMENTS
 
 pytestmark = [pytest.mark.asyncio, only_sqlite]
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 
 
 @pytest_asyncio.fixture(autouse=True)

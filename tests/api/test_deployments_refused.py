@@ -7,13 +7,13 @@ import pytest
 import pytest_asyncio
 
 from sandbox.server import Sandbox
+from tests.api.deploying import deploy
 from tests.conftest import ACCOUNT
 from tests.images import publish
 from tests.marks import only_sqlite
 from tests.sandbox.clients import sdk
 
 pytestmark = [pytest.mark.asyncio, only_sqlite]
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/wharfinger"
 MINE = {"clusterName": "demo", "principalArn": ROLE}
 EDIT = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSEditPolicy"
@@ -24,10 +24,6 @@ SHORT = "PT3S"
 @pytest_asyncio.fixture(autouse=True)
 async def pushed(aws: Sandbox) -> None:
     await publish(aws, "myapp", "1")
-
-
-async def deploy(client: httpx.AsyncClient, **changes: object) -> httpx.Response:
-    return await client.post("/v1/deployments", params={"wait": "30"}, json=BODY | changes)
 
 
 async def accepted(client: httpx.AsyncClient) -> list[Any]:

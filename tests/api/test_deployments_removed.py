@@ -1,29 +1,21 @@
 """Removal of what runs: only by the deployment that counts, and only as it was read."""
 
-from typing import Any
-
 import httpx
 import pytest
 import pytest_asyncio
 
 from sandbox.server import Sandbox
 from tests.administrator import administrator
+from tests.api.deploying import BODY, deploy_well
 from tests.images import publish
 from tests.sandbox.kube.api_server import DEPLOYMENTS
 
 pytestmark = pytest.mark.asyncio
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 
 
 @pytest_asyncio.fixture(autouse=True)
 async def pushed(aws: Sandbox) -> None:
     await publish(aws, "myapp", "1", "2")
-
-
-async def deploy(client: httpx.AsyncClient, **changes: object) -> httpx.Response:
-    answer = await client.post("/v1/deployments", params={"wait": "30"}, json=BODY | changes)
-    assert answer.status_code == 200, answer.text
-    return answer
 
 
 async def runs(aws: Sandbox) -> bool:
@@ -34,8 +26,8 @@ async def runs(aws: Sandbox) -> bool:
 async def test_one_that_is_not_the_newest_removes_nothing_unless_forced(
     deployer: httpx.AsyncClient, aws: Sandbox
 ) -> None:
-    older = (await deploy(deployer)).headers["location"]
-    await deploy(deployer, image="myapp:2")
+    older = (await deploy_well(deployer)).headers["location"]
+    await deploy_well(deployer, image="myapp:2")
     refused = await deployer.delete(older, params={"wait": "30"})
     assert (refused.status_code, refused.json()["code"]) == (409, "deployment_not_newest")
     assert await runs(aws)
@@ -60,7 +52,7 @@ async def test_one_that_has_changed_since_it_was_read_removes_nothing(
 
 
 async def test_refused_removals_are_in_the_trail(deployer: httpx.AsyncClient) -> None:
-    path = (await deploy(deployer)).headers["location"]
+    path = (await deploy_well(deployer)).headers["location"]
     await deployer.delete(path, headers={"If-Match": '"other"'})
     trail = await deployer.get("/v1/audit", params={"action": "deployment.delete"})
     assert [(one["status"], one["code"]) for one in trail.json()["items"]] == [("failed", "precondition_failed")]
@@ -69,7 +61,7 @@ async def test_refused_removals_are_in_the_trail(deployer: httpx.AsyncClient) ->
 async def test_the_clusters_own_audit_log_can_be_joined_with_the_trail(
     deployer: httpx.AsyncClient, aws: Sandbox
 ) -> None:
-    made = (await deploy(deployer)).headers["location"]
+    made = (await deploy_well(deployer)).headers["location"]
     await deployer.delete(made, params={"wait": "30"})
     trail = {one["action"]: one["id"] for one in (await deployer.get("/v1/audit")).json()["items"]}
     calls = [one for one in aws.calls() if one.service == "kube"]

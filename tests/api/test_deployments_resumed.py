@@ -14,6 +14,7 @@ from service.base.db import Database
 from service.base.settings import Settings
 from service.base.tables import deployments, jobs
 from tests.administrator import administrator
+from tests.api.deploying import BODY
 from tests.conftest import Connect, MakeKey, Serve
 from tests.held import rollout_held
 from tests.images import publish
@@ -21,7 +22,6 @@ from tests.marks import only_sqlite
 from tests.sandbox.kube.api_server import DEPLOYMENTS, deployment
 
 pytestmark = [pytest.mark.asyncio, only_sqlite]
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 _WITHIN = 10
 _TRIES = 20
 

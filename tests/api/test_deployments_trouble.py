@@ -9,11 +9,11 @@ import pytest_asyncio
 
 from sandbox.server import Sandbox
 from tests.administrator import administrator
+from tests.api.deploying import BODY, deploy
 from tests.images import publish
 from tests.sandbox.kube.api_server import DEPLOYMENTS, SERVICES
 
 pytestmark = pytest.mark.asyncio
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 LABELS = {"app": "theirs"}
 THEIRS: dict[str, Any] = {
     "apiVersion": "apps/v1",
@@ -32,10 +32,6 @@ THEIRS: dict[str, Any] = {
 @pytest_asyncio.fixture(autouse=True)
 async def pushed(aws: Sandbox) -> None:
     await publish(aws, "myapp", "1")
-
-
-async def deploy(client: httpx.AsyncClient, **changes: object) -> httpx.Response:
-    return await client.post("/v1/deployments", params={"wait": "30"}, json=BODY | changes)
 
 
 async def test_what_others_made_is_left_alone_until_an_admin_takes_it(

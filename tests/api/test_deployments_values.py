@@ -16,13 +16,13 @@ from service.base.db import Database
 from service.base.settings import RolloutSettings, Settings
 from service.base.tables import deployments
 from tests.administrator import administrator
+from tests.api.deploying import BODY
 from tests.conftest import Serve
 from tests.images import publish
 from tests.sandbox.kube.api_server import DEPLOYMENTS
 from tests.service_process import ServiceProcess
 
 pytestmark = pytest.mark.asyncio
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 SECRET = {"PASSWORD": "hunter2"}
 Holding = Callable[[], Awaitable[list[int]]]
 
