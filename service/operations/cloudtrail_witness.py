@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import structlog
+
 from service.base.clock import utcnow
 from service.base.errors import AwsPermissionError, WharfingerError
 from service.clients.aws.errors import is_refusal
@@ -18,6 +20,8 @@ _AROUND = timedelta(minutes=5)
 
 TrailOf = Callable[[str | None], CloudTrail]
 """Finds the trail of a registry by its name."""
+
+log = structlog.get_logger()
 
 
 class CloudTrailWitness:
@@ -41,7 +45,8 @@ class CloudTrailWitness:
         except AwsPermissionError:
             self._denied_until[registry] = utcnow() + _ASK_NOT_FOR
             return settled
-        except WharfingerError:
+        except WharfingerError as error:
+            log.warning("cloudtrail_silent", operation=operation.id, code=error.code, detail=error.whole_detail)
             events = ()
         return _proven_by(events, settled) or (settled if utcnow() - started_at > self._patience else None)
 

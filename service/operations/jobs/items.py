@@ -24,13 +24,19 @@ class _State(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Counts:
     """How far a job is with its items: what its progress shows."""
 
     done: int
     failed: int
     todo: int
+
+    def add(self, *, has_failed: bool) -> None:
+        """One that was to do is not any more."""
+        self.todo -= 1
+        self.failed += has_failed
+        self.done += not has_failed
 
     def to_json(self) -> Json:
         return {"done": self.done, "failed": self.failed, "todo": self.todo}
@@ -73,8 +79,9 @@ class Items:
         An error that is not retryable is the item's own, and the others go on; any other ends it, once those at work
         are through.
         """
-        undone = iter(await self._undone(job))
-        workers = [asyncio.create_task(self._work_through(job, undone, act)) for _ in range(at_once)]
+        # Counted once, and kept up here: to count them for each would take the longer, the more there are.
+        undone, counts = iter(await self._undone(job)), await self._count(job)
+        workers = [asyncio.create_task(self._work_through(job, undone, act, counts)) for _ in range(at_once)]
         try:
             await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
             _exhaust(undone)
@@ -84,10 +91,9 @@ class Items:
                 worker.cancel()
         for worker in workers:
             worker.result()
-        async with self._database.read() as connection:
-            return await _counts(connection, job)
+        return counts
 
-    async def _work_through(self, job: Job, undone: Iterator[Item], act: ItemAct) -> None:
+    async def _work_through(self, job: Job, undone: Iterator[Item], act: ItemAct, counts: Counts) -> None:
         for item in undone:
             try:
                 state, result = _State.DONE, await act(item)
@@ -95,21 +101,29 @@ class Items:
                 if error.retryable:
                     raise
                 state, result = _State.FAILED, {"code": error.code, "detail": error.whole_detail}
-            await self._record(job, item, state, result)
+            await self._record(job, item, state, result, counts)
 
     async def _undone(self, job: Job) -> Sequence[Item]:
         c = job_items.c
         query = select(c.number, c.key).where(c.job_id == job.id, c.state == _State.TODO).order_by(c.number)
         return [Item(row.number, row.key) for row in await self._database.fetch(query)]
 
-    async def _record(self, job: Job, item: Item, state: _State, result: Json | None) -> None:
+    async def _count(self, job: Job) -> Counts:
+        c = job_items.c
+        query = select(c.state, func.count().label("many")).where(c.job_id == job.id).group_by(c.state)
+        many = {row.state: row.many for row in await self._database.fetch(query)}
+        return Counts(*(many.get(state, 0) for state in (_State.DONE, _State.FAILED, _State.TODO)))
+
+    async def _record(self, job: Job, item: Item, state: _State, result: Json | None, counts: Counts) -> None:
         c = job_items.c
         async with self._database.write() as connection:
             await self._store.hold(connection, job)
             one = (c.job_id == job.id, c.number == item.number)
             await connection.execute(update(job_items).where(*one).values(state=state, result=result))
-            progress = (await _counts(connection, job)).to_json()
-            await self._store.change(connection, job, {"progress": progress})
+            # While the job's row is locked, so that whoever comes next counts on. Where this is not committed, the run
+            # ends and the next one counts anew.
+            counts.add(has_failed=state == _State.FAILED)
+            await self._store.change(connection, job, {"progress": counts.to_json()})
         self._store.waiters.tell(job.id)
 
 
@@ -117,10 +131,3 @@ def _exhaust(undone: Iterator[Item]) -> None:
     """Leave nothing to begin."""
     for _ in undone:
         pass
-
-
-async def _counts(connection: AsyncConnection, job: Job) -> Counts:
-    c = job_items.c
-    query = select(c.state, func.count().label("many")).where(c.job_id == job.id).group_by(c.state)
-    many = {row.state: row.many for row in await connection.execute(query)}
-    return Counts(*(many.get(state, 0) for state in (_State.DONE, _State.FAILED, _State.TODO)))

@@ -50,4 +50,6 @@ class Wakeups:
                         wake()
             except DatabaseError:
                 log.debug("jobs_not_listening", reason="database_unavailable")
+            except Exception:
+                log.exception("jobs_not_listening")
             await asyncio.sleep(self._pause)
