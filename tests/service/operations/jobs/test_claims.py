@@ -53,7 +53,25 @@ async def test_a_renewal_that_waited_to_begin_gives_a_whole_lease(
         await connection.execute(update(job_rows).values(progress={"done": 1}))
     assert await renewal == {held[0].id: False}
     [row] = await database.fetch(select(job_rows.c.lease_until))
-    assert whole <= row.lease_until <= utcnow() + MADE.lease
+    assert whole <= row.lease_until <= utcnow() + GIVEN
+
+
+async def test_a_renewal_gives_each_kind_its_own_lease(
+    replica: MakeReplica, accept: Accept, database: Database
+) -> None:
+    long = kind(Made(), "long", lease=timedelta(hours=1))
+    for first, second in ((MADE, long), (long, MADE)):
+        claims = Claims(database=database, owner="replica-1", kinds={one.name: one for one in (first, second)})
+        serving = replica(MADE, long, is_working=False)
+        for one in (MADE, long):
+            await accept(serving, key=first.name, kind=one.name)
+        held = [*await claims.claim(MADE, 1), *await claims.claim(long, 1)]
+        await claims.renew(held)
+        found = await database.fetch(
+            select(job_rows.c.kind, job_rows.c.lease_until).where(job_rows.c.key == first.name)
+        )
+        until = {row.kind: row.lease_until for row in found}
+        assert until["made"] < utcnow() + timedelta(minutes=1) < until["long"]
 
 
 @only_postgresql
