@@ -16,7 +16,7 @@ from service.base.db import Database
 from service.base.tables import job_events, job_items, jobs, operations
 from tests.crash.job_worker import writes
 
-_GAP = 0.4
+_GAP = 0.3
 """Of a lease: a worker that tells for longer not that it is well may have lost what it had."""
 
 

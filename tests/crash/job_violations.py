@@ -78,10 +78,11 @@ def _epochs(evidence: Evidence) -> Iterator[str]:
 
 
 def _fenced(evidence: Evidence) -> Iterator[str]:
-    """No claim commits once a later one is at work: what it is about to commit holds the job."""
+    """No claim commits once a later one is at work: what it is about to commit holds the job, unless it was cut off."""
     for act in evidence.acts:
         runs = evidence.runs.get(act.job, {}) if act.what == "commit" else {}
-        if any(run.at < act.at for epoch, run in runs.items() if epoch > act.epoch):
+        is_later = any(run.at < act.at for epoch, run in runs.items() if epoch > act.epoch)
+        if is_later and not any(float(act.item) <= cut <= act.at for cut in evidence.cuts):
             yield f"epoch {act.epoch} of {act.job} wrote when a later one was at work"
 
 

@@ -58,9 +58,9 @@ END = "end"
 _ROOM = 2000
 """What is taken over never waits for the end of something else."""
 _SLOWEST_ACT = 0.6
-_LONG_ACT = (2.0, 4.0)
+_LONG_ACT = (3.0, 5.0)
 """In leases, as the slowest: so long that a worker hears by its renewals alone, and not at a write, what it has lost.
-One job in ten has such an act, at its first run."""
+One job in five has such an act, at its first run."""
 _PATIENCE = timedelta(minutes=1)
 _LAST = Step.APPLY_DEPLOYMENT
 EACH = Step.APPLY_SERVICE
@@ -131,7 +131,7 @@ class Made:
         if leave := permit.get():  # as every client does, as a request goes out
             leave.require_time()
         self.acts.note("act", work, item)
-        is_long = item == "all" and work.job.epoch == 1 and work.job.key.endswith("3")
+        is_long = item == "all" and work.job.epoch == 1 and work.job.key.endswith(("3", "8"))
         leases = random.uniform(*_LONG_ACT) if is_long else random.uniform(0, _SLOWEST_ACT)  # noqa: S311
         await asyncio.sleep(leases * self.lease.total_seconds())  # what the outside takes
         self.acts.note("done", work, item)
@@ -185,12 +185,16 @@ class Replica:
 
 
 def _note_commits(database: Database, acts: Acts) -> None:
-    """Note what a job is about to commit: while that holds the job, no later claim of it can be there."""
+    """Note what a job is about to commit, and when that began: while it holds the job, no later claim can be there."""
+
+    @event.listens_for(database.engine.sync_engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        connection.info["begun_at"] = time.time()
 
     @event.listens_for(database.engine.sync_engine, "commit")
     def on_commit(connection: Connection) -> None:
         if (work := _worked_on.get()) and connection.get_execution_options().get("writes"):
-            acts.note("commit", work)
+            acts.note("commit", work, str(connection.info["begun_at"]))
 
 
 def _stop_at_a_write(database: Database, is_asked: asyncio.Event) -> None:

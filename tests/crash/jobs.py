@@ -1,6 +1,8 @@
 """Jobs under trouble: replicas are killed, stopped and cut off at random, and all that was accepted is done once.
 
-By hand, at length: `python -m tests.crash.jobs --jobs 10000 --seed 1 [--engine sqlite]`.
+By hand, at length: `python -m tests.crash.jobs --jobs 10000 --seed 1 [--engine sqlite]`. It says how soon another went
+on with a job, counted from the kill or the stop of who had it, and not from the end of its lease: that has to be within
+a lease wherever another replica was there and well for as long. It fails too where too few jobs were taken over.
 """
 
 import argparse
