@@ -9,11 +9,12 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, insert, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, case, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.base import paging
+from service.base.batching import Batcher
 from service.base.clock import utcnow
 from service.base.db import Database
 from service.base.tables import deployment_events, deployment_targets, deployments
@@ -25,6 +26,7 @@ from service.operations.jobs.event_log import EventLog
 from service.operations.jobs.values import LostError
 
 _EVENTS = EventLog(deployment_events, "deployment_id", DeploymentEvent)
+_BY_ID = select(deployments).where(deployments.c.id.in_(bindparam("ids", expanding=True)))
 _PLACE = (deployments.c.cluster, deployments.c.namespace, deployments.c.name)
 
 Guard = Callable[[AsyncConnection, int], Awaitable[None]]
@@ -34,6 +36,7 @@ Guard = Callable[[AsyncConnection, int], Awaitable[None]]
 class DeploymentStore:
     def __init__(self, *, database: Database) -> None:
         self._database = database
+        self._inquiries: Batcher[str, DeploymentRecord | None] = Batcher(self._get_all)
 
     async def insert(
         self, connection: AsyncConnection, place: Place, facts: Json, *, after: int = 0, guard: Guard | None = None
@@ -57,7 +60,8 @@ class DeploymentStore:
             await _EVENTS.add(connection, one, DeploymentStatus.SUPERSEDED, {"by": facts["id"]})
 
     async def get(self, deployment_id: str) -> DeploymentRecord | None:
-        return await self._first(select(deployments).where(deployments.c.id == deployment_id))
+        """Asked for by all who wait for one, again and again: those of concurrent callers share a query."""
+        return await self._inquiries.submit(deployment_id)
 
     async def read(self, connection: AsyncConnection, deployment_id: str) -> DeploymentRecord:
         """One that is there, in a transaction of the caller's, and as it will stay until that ends."""
@@ -127,6 +131,11 @@ class DeploymentStore:
         while is_more:
             async with self._database.write() as connection:
                 is_more = await forget_everywhere(connection, removed_before=utcnow() - keep)
+
+    async def _get_all(self, ids: Sequence[str]) -> Sequence[DeploymentRecord | None]:
+        rows = await self._database.fetch(_BY_ID, {"ids": list(set(ids))})
+        records = {row.id: DeploymentRecord.from_row(row) for row in rows}
+        return [records.get(one) for one in ids]
 
     async def _first(self, query: Select[Any]) -> DeploymentRecord | None:
         rows = await self._database.fetch(query)

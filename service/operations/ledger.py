@@ -102,7 +102,8 @@ class Ledger:
             await guard(connection)
             # Of whichever index: that of the version before is there too until the next one (see migration 0007).
             claim = self._dialect.insert(operations).values(row | {"item": item}).on_conflict_do_nothing()
-            await connection.execute(claim)
+            if (await connection.execute(claim.returning(c.id))).first():
+                return Child(row["id"], Status.PENDING, None, None, None)
             same = (c.parent_id == parent.id, c.action == step, c.item == item)
             child = (await connection.execute(select(c.id, c.status, c.code, c.note, c.result).where(*same))).one()
         return Child(child.id, Status(child.status), child.code, child.note, child.result)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Select, Table, delete, func, insert, select
+from sqlalchemy import Select, Table, bindparam, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.base.clock import utcnow
@@ -19,12 +19,14 @@ class EventLog(Generic[_Event]):
         self._table = table
         self._of = table.c[of]
         self._event = event
+        work = self._of == bindparam("work")
+        last = select(func.coalesce(func.max(table.c.number), 0)).where(work).scalar_subquery()
+        self._insert = insert(table).values({"number": last + 1})
 
     async def add(self, connection: AsyncConnection, work_id: str, event: str, data: Mapping[str, Any]) -> None:
         """Write that something happened, in the caller's transaction, which has locked the work's row."""
-        last = select(func.coalesce(func.max(self._table.c.number), 0)).where(self._of == work_id).scalar_subquery()
-        facts = {"number": last + 1, "at": utcnow(), "type": str(event), "data": dict(data)}
-        await connection.execute(insert(self._table).values({self._of.name: work_id} | facts))
+        facts = {"at": utcnow(), "type": str(event), "data": dict(data)}
+        await connection.execute(self._insert, {"work": work_id, self._of.name: work_id} | facts)
 
     async def after(self, database: Database, work_id: str, number: int) -> Sequence[_Event]:
         c = self._table.c

@@ -81,12 +81,12 @@ class Jobs:
         born, term = self._claims.born(declared) if is_ours else ({}, None)
         superseded = None
         for _ in range(_MOST_RACES if supersede else 1):
-            if supersede:
-                superseded = await self._supersede(connection, kind, key, parent.id) or superseded
             if job := await self.store.insert(connection, parent, values | born, term):
                 if not is_ours:
                     await self._wakeups.announce(connection)
                 return Accepted(job, is_ours, superseded)
+            if supersede:
+                superseded = await self._supersede(connection, kind, key, parent.id) or superseded
         raise JobRunningError(f"A {kind} of {key} is at work already.")
 
     def begin(self, accepted: Accepted) -> None:
@@ -141,7 +141,7 @@ class Jobs:
     def ended(self, job_id: str) -> None:
         """Have a job that was ended, or asked to end, looked at by whoever works on it or waits for it here."""
         self.runner.look(job_id)
-        self.store.waiters.tell(job_id)
+        self.store.waiters.tell_end(job_id)
 
     async def observe(self) -> None:
         """Bring the figures of those that wait up to date."""

@@ -7,7 +7,7 @@ has claimed the job since. A job's row is locked first, before its log, its step
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, delete, func, select, text, update
+from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -69,8 +69,7 @@ class JobStore:
 
     async def hold(self, connection: AsyncConnection, job: Job) -> None:
         """:raises LostError: it is over, was given back, or was claimed by another since."""
-        query = select(jobs.c.id).where(*_is_mine(job)).with_for_update()
-        if (await connection.execute(query)).first() is None:
+        if (await connection.execute(_HELD, {"job": job.id, "claimed": job.epoch})).first() is None:
             raise LostError(job.id)
 
     async def change(self, connection: AsyncConnection, job: Job, values: Json) -> None:
@@ -105,7 +104,7 @@ class JobStore:
             if write is not None:
                 await write(connection)
             _count(connection, job, ending)
-        self.waiters.tell(job.id)
+        self.waiters.tell_end(job.id)
 
     async def end(self, connection: AsyncConnection, job: Job, ending: Ending) -> None:
         """End a job that is `live` in the caller's transaction, whoever works on it."""
@@ -155,5 +154,13 @@ def _count(connection: AsyncConnection, job: Job, ending: Ending) -> None:
 
 
 def _is_mine(job: Job) -> tuple[ColumnElement[bool], ...]:
-    """Not so once it was given back, by whatever is left of that run."""
-    return (jobs.c.id == job.id, jobs.c.epoch == job.epoch, jobs.c.state == JobState.RUNNING)
+    return _is_of(job.id, job.epoch)
+
+
+def _is_of(job_id: str | BindParameter[str], epoch: int | BindParameter[int]) -> tuple[ColumnElement[bool], ...]:
+    """Of who claimed it so. Not so once it was given back, by whatever is left of that run."""
+    return (jobs.c.id == job_id, jobs.c.epoch == epoch, jobs.c.state == JobState.RUNNING)
+
+
+# Asked for at each write of a worker, so made once.
+_HELD = select(jobs.c.id).where(*_is_of(bindparam("job"), bindparam("claimed"))).with_for_update()

@@ -1,4 +1,7 @@
-"""Those who wait for news of long work, whatever its kind: for its end, or for each event."""
+"""Those who wait for news of long work, whatever its kind: for its end, or for each event.
+
+Who waits for the end is not woken by what happens before: each look would be a query.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -22,12 +25,20 @@ _Event = TypeVar("_Event", bound=WorkEvent)
 
 
 class Waiters:
-    def __init__(self) -> None:
-        self._waiting: dict[str, set[asyncio.Event]] = {}
+    def __init__(self, *, poll: float = _POLL) -> None:
+        self._poll = poll
+        self._for_any: dict[str, set[asyncio.Event]] = {}
+        self._for_end: dict[str, set[asyncio.Event]] = {}
 
     def tell(self, work_id: str) -> None:
         """Wake those who wait for a change of this work."""
-        for woken in self._waiting.get(work_id, ()):
+        for woken in self._for_any.get(work_id, ()):
+            woken.set()
+
+    def tell_end(self, work_id: str) -> None:
+        """Wake all who wait for this work, which is over."""
+        self.tell(work_id)
+        for woken in self._for_end.get(work_id, ()):
             woken.set()
 
     async def end(
@@ -56,7 +67,7 @@ class Waiters:
             if left <= 0:
                 text, after = f"{work.kind.capitalize()} {work.id} is {last}.", 1 if is_repeatable else None
                 raise WaitTimeoutError(text, retry_after=after, retryable=is_repeatable, work=work)
-            await self.changed(work.id, left)
+            await self._woken(self._for_end, work.id, left)
 
     async def events(
         self,
@@ -75,15 +86,18 @@ class Waiters:
                 return
             await self.changed(work_id)
 
-    async def changed(self, work_id: str, most: float = _POLL) -> None:
+    async def changed(self, work_id: str) -> None:
         """Wait for a change, or until it is time to look whether another replica made one."""
+        await self._woken(self._for_any, work_id, self._poll)
+
+    async def _woken(self, those: dict[str, set[asyncio.Event]], work_id: str, most: float) -> None:
         woken = asyncio.Event()
-        waiting = self._waiting.setdefault(work_id, set())
+        waiting = those.setdefault(work_id, set())
         waiting.add(woken)
         try:
             with suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), min(most, _POLL))
+                await asyncio.wait_for(woken.wait(), min(most, self._poll))
         finally:
             waiting.discard(woken)
             if not waiting:
-                self._waiting.pop(work_id, None)
+                those.pop(work_id, None)
