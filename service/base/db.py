@@ -29,6 +29,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
+from service.base import one_trip
 from service.base.clock import utcnow
 from service.base.errors import DatabaseError
 from service.base.settings import Settings
@@ -64,12 +65,14 @@ class Database:
             if url.database and url.database != ":memory:":
                 _make_private(Path(url.database))
             connect_args: dict[str, Any] = {"timeout": timeout}
+            asynchronously: dict[str, Any] = {"async_creator_fn": one_trip.connect}
         else:
             connect_args = {"connect_timeout": max(1, round(timeout)), "prepare_threshold": 1}
+            asynchronously = {}
         connecting = partial(
             create_async_engine,
             url,
-            connect_args=connect_args,
+            connect_args=connect_args | asynchronously,
             max_overflow=0,
             pool_timeout=timeout,
             pool_pre_ping=not self.is_sqlite,
@@ -79,7 +82,7 @@ class Database:
         # SQLite has one writer: queueing here is fair, where its busy handler polls (p99 631 -> 40 ms). Who is urgent
         # waits for the writer alone, and not for those who queue to be the next one.
         self._queue, self._writer = self._turns(), self._turns()
-        # The asynchronous driver goes to its thread and back for each cursor, statement and fetch; this one goes once.
+        # The asynchronous driver goes to its thread and back for each statement; this one goes once for all.
         self._blocking: Engine | None = None
         if self.is_sqlite:
             _configure_sqlite(self.engine.sync_engine, patience=_PATIENCE)
