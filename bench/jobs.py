@@ -1,6 +1,7 @@
 """Jobs claimed by one replica, on both engines, beside such a statement sent by the driver alone.
 
-As many jobs that wait are claimed in each way, so many at a time as a kind allows by default.
+As many jobs that wait are claimed in each way: so many at a time as a kind allows by default, and one by one, where
+each claim is a commit.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +35,17 @@ from service.operations.ledger import Ledger
 
 _AT_ONCE = 16
 _HOUR = timedelta(hours=1)
-_MANY, _RUN = 2000, 500
+_MANY = {_AT_ONCE: 2000, 1: 500}
+"""Jobs to claim, by how many at a time."""
+_RUN = 500
 _GOALS = {"SQLite": "at least 200/s", "PostgreSQL": "at least 500/s"}
 _BARE = """
     UPDATE jobs
     SET state = 'running', attempts = attempts + 1, epoch = epoch + 1, lease_owner = 'bare', lease_until = {until}
     WHERE id IN (
         SELECT id FROM jobs
-        WHERE kind = 'bare' AND finished_at IS NULL AND run_at <= {now} AND (lease_until IS NULL OR lease_until < {now})
+        WHERE kind = 'bare {most}' AND finished_at IS NULL AND run_at <= {now}
+            AND (lease_until IS NULL OR lease_until < {now})
         ORDER BY run_at, id LIMIT {most} {skip}
     )
     RETURNING id
@@ -67,10 +72,11 @@ async def _measure(engine: str, url: str) -> None:
         worker = _Worker(database)
         await worker.fill()
         await _analyse(database)
-        ours = await _rate(worker.claim)
-        reference = await asyncio.to_thread(_bare_rate, engine, url)
-        what = f"jobs claimed, {_AT_ONCE} at a time, {engine}"
-        line(what, f"{ours:,.0f}/s", f"{reference:,.0f}/s", f"1/{reference / ours:.1f}", _GOALS[engine])
+        for most in _MANY:
+            ours = await _rate(partial(worker.claim, most), most)
+            reference = await asyncio.to_thread(_bare_rate, engine, url, most)
+            what = f"jobs claimed, {most} at a time, {engine}"
+            line(what, f"{ours:,.0f}/s", f"{reference:,.0f}/s", f"1/{reference / ours:.1f}", _GOALS[engine])
         line(f"jobs that do nothing, to their end, {engine}", f"{await worker.run_all():,.0f}/s", "-", "-", "")
     finally:
         await database.close()
@@ -83,20 +89,23 @@ class _Worker:
         self._database = database
         self._ledger = Ledger(database=database, remember=_HOUR)
         self._left, self._done = _RUN, asyncio.Event()
-        self._ours = Kind("ours", self._run, lease=_HOUR)
-        self._claims = Claims(database=database, owner=new_id(), kinds={"ours": self._ours})
+        self._ours = {most: Kind(f"ours {most}", self._run, lease=_HOUR) for most in _MANY}
+        kinds = {kind.name: kind for kind in self._ours.values()}
+        self._claims = Claims(database=database, owner=new_id(), kinds=kinds)
 
     async def fill(self) -> None:
-        accepting = self._jobs(self._ours, Kind("bare", self._run), Kind("run", self._run))
-        for kind, many in (("ours", _MANY), ("bare", _MANY), ("run", _RUN)):
+        bare = {most: Kind(f"bare {most}", self._run) for most in _MANY}
+        accepting = self._jobs(*self._ours.values(), *bare.values(), Kind("run", self._run))
+        claimed = [(kind[most].name, many) for kind in (self._ours, bare) for most, many in _MANY.items()]
+        for kind, many in (*claimed, ("run", _RUN)):
             async with self._database.write() as connection:
                 for number in range(many):
                     who = Parent(new_id(), "bench", "bench", "bench", "bench")
                     await self._ledger.add(connection, who, Step.JOB_SCHEDULE, {})
                     await accepting.accept(connection, kind, str(number), {}, parent=who)
 
-    async def claim(self) -> Sequence[object]:
-        return await self._claims.claim(self._ours, _AT_ONCE)
+    async def claim(self, most: int) -> Sequence[object]:
+        return await self._claims.claim(self._ours[most], most)
 
     async def run_all(self) -> float:
         """Jobs in a second that are claimed, begun, ended and logged."""
@@ -127,19 +136,19 @@ async def _analyse(database: Database) -> None:
         await connection.execute(text("ANALYZE" if database.is_sqlite else "VACUUM ANALYZE"))
 
 
-async def _rate(claim: Callable[[], Awaitable[Sequence[object]]]) -> float:
+async def _rate(claim: Callable[[], Awaitable[Sequence[object]]], most: int) -> float:
     """Jobs in a second, until none is left."""
     claimed, began = 0, time.perf_counter()
     while jobs := await claim():
         claimed += len(jobs)
     took = time.perf_counter() - began
-    if claimed != _MANY:
-        raise RuntimeError(f"{claimed} of {_MANY} jobs were claimed")
+    if claimed != _MANY[most]:
+        raise RuntimeError(f"{claimed} of {_MANY[most]} jobs were claimed")
     return claimed / took
 
 
-def _bare_rate(engine: str, url: str) -> float:
-    known = {"now": _NOW[engine], "until": _UNTIL[engine], "skip": _SKIP[engine], "most": _AT_ONCE}
+def _bare_rate(engine: str, url: str, most: int) -> float:
+    known = {"now": _NOW[engine], "until": _UNTIL[engine], "skip": _SKIP[engine], "most": most}
     statement = _BARE.format(**known)
     if engine == "SQLite":
         connection: Any = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
@@ -151,6 +160,6 @@ def _bare_rate(engine: str, url: str) -> float:
         return list(connection.execute(statement).fetchall())
 
     try:
-        return asyncio.run(_rate(claim))
+        return asyncio.run(_rate(claim, most))
     finally:
         connection.close()
