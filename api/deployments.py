@@ -160,7 +160,7 @@ async def roll_back_deployment(
 async def cancel_deployment(deployment_id: WorkId, http: Http) -> Deployment:
     deployments, work = http.services.deployments, LongWork("deployment", str(deployment_id))
     http.note(await deployments.cancel(await http.call(), work.id))
-    return http.tagged(await http.seen(deployments.get(http.caller, work.id), work))
+    return http.tagged(await http.read_back(deployments.get(http.caller, work.id), work))
 
 
 @router.delete(
@@ -189,7 +189,7 @@ async def _answer(http: Http, call: Call, done: Done[str], wait: float | None) -
     work = LongWork("deployment", done.value)
     http.set_location(path_of(work))
     if not wait:
-        return http.tagged(await http.seen(http.services.deployments.get(http.caller, work.id), work))
+        return http.tagged(await http.read_back(http.services.deployments.get(http.caller, work.id), work))
     http.mark_done()
     deployment = await _waited(http, done.value, wait, is_repeatable=call.idempotency_key is not None)
     return http.tagged_or_line(deployment, line=next(iter(deployment.urls), ""))

@@ -79,7 +79,7 @@ async def get_job_events(job_id: WorkId, http: Http, last_event_id: LastEventId 
 async def cancel_job(job_id: WorkId, http: Http) -> Job:
     requests, work = http.services.job_requests, LongWork("job", str(job_id))
     http.note(await requests.cancel(await http.call(), work.id))
-    return http.tagged(await http.seen(requests.get(http.caller, work.id), work))
+    return http.tagged(await http.read_back(requests.get(http.caller, work.id), work))
 
 
 @router.post(
@@ -96,4 +96,4 @@ async def retry_job(job_id: WorkId, http: Http) -> Job:
     http.note(done)
     work = LongWork("job", done.value)
     http.set_location(path_of(work))
-    return http.tagged(await http.seen(http.services.job_requests.get(http.caller, work.id), work))
+    return http.tagged(await http.read_back(http.services.job_requests.get(http.caller, work.id), work))

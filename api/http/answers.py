@@ -111,8 +111,8 @@ class Http(Request):
         if done.is_replayed:
             self._answer_headers["idempotency-replayed"] = "true"
 
-    async def seen(self, asked: Awaitable[T], work: LongWork) -> T:
-        """What is read of `work` once a change of it is committed.
+    async def read_back(self, asked: Awaitable[T], work: LongWork) -> T:
+        """Long work, as it is read to be shown once a change of it is committed.
 
         :raises DatabaseError: it can't be read now, which undoes nothing.
         """

@@ -1,4 +1,4 @@
-"""As what a body may come: JSON, not compressed, not too long and not too slowly."""
+"""What a body has to be: JSON, not compressed, within the limit of its length, and there in time."""
 
 import asyncio
 import re

@@ -46,8 +46,8 @@ _READ_ONLY = "25006"
 """read_only_sql_transaction: what a standby answers that was the primary before."""
 
 
-class _Ways:
-    """An engine, as it is read and written by."""
+class _Lane:
+    """Connections of their own, which nobody of another lane takes or waits for: to read by, and to write by."""
 
     def __init__(self, engine: AsyncEngine, *, is_sqlite: bool) -> None:
         self.reading = engine if is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -69,7 +69,7 @@ class Database:
         else:
             connect_args = {"connect_timeout": max(1, round(timeout)), "prepare_threshold": 1}
             asynchronously = {}
-        connecting = partial(
+        engine_of = partial(
             create_async_engine,
             url,
             connect_args=connect_args | asynchronously,
@@ -78,9 +78,9 @@ class Database:
             pool_pre_ping=not self.is_sqlite,
             hide_parameters=True,
         )
-        self.engine: AsyncEngine = connecting(pool_size=settings.database.pool_size)
-        # SQLite has one writer: queueing here is fair, where its busy handler polls (p99 631 -> 40 ms). Who is urgent
-        # waits for the writer alone, and not for those who queue to be the next one.
+        self.engine: AsyncEngine = engine_of(pool_size=settings.database.pool_size)
+        # SQLite has one writer: queueing here is fair, where its busy handler polls (p99 631 -> 40 ms). What is urgent
+        # waits for the present writer alone, and not in the queue to be the next.
         self._queue, self._writer = self._turns(), self._turns()
         # The asynchronous driver goes to its thread and back for each statement; this one goes once for all.
         self._blocking: Engine | None = None
@@ -90,9 +90,9 @@ class Database:
                 url.set(drivername="sqlite"), connect_args=connect_args, hide_parameters=True
             )
             _configure_sqlite(self._blocking, patience=timeout)
-        self._usual = self._urgent = _Ways(self.engine, is_sqlite=self.is_sqlite)
+        self._usual = self._urgent = _Lane(self.engine, is_sqlite=self.is_sqlite)
         if not self.is_sqlite:
-            self._urgent = _Ways(connecting(pool_size=1), is_sqlite=False)
+            self._urgent = _Lane(engine_of(pool_size=1), is_sqlite=False)
 
     def _turns(self) -> asyncio.Lock | nullcontext[None]:
         return asyncio.Lock() if self.is_sqlite else nullcontext()
@@ -104,29 +104,29 @@ class Database:
         :param is_urgent: see `write`.
         :raises DatabaseError: the database is away or too busy.
         """
-        ways = self._urgent if is_urgent else self._usual
+        lane = self._urgent if is_urgent else self._usual
         with _typed_errors():
-            async with ways.reading.connect() as connection:
+            async with lane.reading.connect() as connection:
                 yield connection
 
     @asynccontextmanager
     async def write(self, *, is_urgent: bool = False) -> AsyncIterator[AsyncConnection]:
         """A transaction, committed on exit.
 
-        :param is_urgent: wait for none of those that wait already: what keeps leases has a connection of its own, as
-            it would come too late behind all the work that they are for.
+        :param is_urgent: go before all that waits already, on PostgreSQL by a connection of its own. It is for what
+            keeps leases, which would come too late behind the work that they are for.
         :raises DatabaseError: the database is away or too busy; nothing was written.
         """
         with _typed_errors():
             async with nullcontext() if is_urgent else self._queue, self._writer, AsyncExitStack() as stack:
                 yield await self._begin(stack, self._urgent if is_urgent else self._usual)
 
-    async def _begin(self, stack: AsyncExitStack, ways: _Ways) -> AsyncConnection:
+    async def _begin(self, stack: AsyncExitStack, lane: _Lane) -> AsyncConnection:
         """Begin once no other process writes. SQLite's own wait is short, as it can't be cancelled in its thread."""
         ends = asyncio.get_running_loop().time() + self._timeout
         while True:
             try:
-                return await stack.enter_async_context(ways.writing.begin())
+                return await stack.enter_async_context(lane.writing.begin())
             except OperationalError as error:
                 if not _is_locked(error) or asyncio.get_running_loop().time() >= ends:
                     raise

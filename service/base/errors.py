@@ -255,7 +255,7 @@ class WaitTimeoutError(WharfingerError):
 
 
 class OutcomeUnknownError(WharfingerError):
-    """It may have been done; the audit row stays open until it is settled. Only with a key is a repeat safe."""
+    """It may have been done; the audit row stays open until it is settled. `retryable` only where a repeat is safe."""
 
     status, code, title, retryable = 503, "outcome_unknown", "The outcome is not known yet", True
 

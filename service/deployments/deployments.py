@@ -225,7 +225,9 @@ class Deployments:
         :raises DeploymentFailedError: it ended otherwise. :raises WaitTimeoutError: it goes on.
         """
         work, get = LongWork("deployment", deployment_id), partial(self.get, caller, deployment_id)
-        ended = await self._waiters.end(work, get, lambda one: one.status, seconds, is_repeatable=is_repeatable)
+        ended = await self._waiters.wait_for_end(
+            work, get, lambda one: one.status, seconds, is_repeatable=is_repeatable
+        )
         return _succeeded(ended)
 
     def events(self, caller: Caller, deployment_id: str, after: int) -> AsyncGenerator[DeploymentEvent]:

@@ -191,6 +191,7 @@ class Operations:
                 async with asyncio.timeout_at(call.deadline.loop_time):
                     return await self._act_once(call, intent, leave, act)
             except (TimeoutError, OutcomeUnknownError) as error:
+                # Only here it is known whether the request may be sent again.
                 is_repeatable = call.idempotency_key is not None or intent.is_harmless_twice
                 raise _unknown(operation_id, is_repeatable=is_repeatable) from error
 
@@ -292,7 +293,7 @@ def _facts_of(error: WharfingerError) -> Outcome[None]:
 
 def _unknown(operation_id: str, *, is_repeatable: bool = False) -> OutcomeUnknownError:
     """:param is_repeatable: whether the request may be sent again as it is."""
-    next_time = "a repeat with the same Idempotency-Key is safe" if is_repeatable else "look there before a repeat"
+    next_time = "the same request may be sent again" if is_repeatable else "look there before you send it again"
     return OutcomeUnknownError(
         f"Whether it was done is not known yet. It will be settled as operation {operation_id}; {next_time}.",
         retry_after=_RETRY_AFTER,

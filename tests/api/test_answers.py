@@ -143,5 +143,5 @@ async def test_a_change_that_can_not_be_shown_is_not_said_to_be_undone(
 
     http, work = Http(Request({"type": "http", "headers": headers, "state": {CONTAINER: None}})), LongWork("job", "1")
     with pytest.raises(DatabaseError, match="It was done") as caught:
-        await http.seen(away(), work)
+        await http.read_back(away(), work)
     assert (caught.value.retryable, caught.value.work) == (is_keyed, work)

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class TimelySession(AIOHTTPSession):  # type: ignore[misc] # aiobotocore has no types
-    """Botocore has no event this late, and aiohttp's traces cost each request a tenth of its time."""
+    """Looks as a connection is given: botocore has no event this late, and aiohttp's traces take a tenth of a request.
+
+    `_create_connector` is aiobotocore's own: `tests/service/clients/test_guard.py` fails where an upgrade moves it.
+    """
 
     def _create_connector(self, proxy_url: str | None) -> Any:  # noqa: ANN401 - as above
         connector = super()._create_connector(proxy_url)
@@ -43,6 +46,10 @@ def _in_time(connect: "Connect") -> "Connect":
 
 
 def _require_time(request: "ClientRequest") -> None:
+    """Of a change, which the guard has marked by the operation's id; a read goes out whatever the time.
+
+    :raises DeadlineError: the permit's term is over.
+    """
     current = permit.get()
     if current is not None and OPERATION_IN_USER_AGENT in request.headers.get("User-Agent", ""):
         current.require_time()

@@ -250,6 +250,7 @@ def _mistake_of(error: Exception) -> str:
 
 
 def _require_permit(what: str) -> None:
+    """:raises UnrecordedChangeError: there is none. :raises DeadlineError: its term is over."""
     current = permit.get()
     if current is None:
         raise UnrecordedChangeError(f"{what} outside an open operation")

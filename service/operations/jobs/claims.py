@@ -1,8 +1,8 @@
 """Who works on which job: claimed for the length of a lease, kept by renewing it, given back at the end.
 
-Each claim raises the job's epoch. By it a worker proves at each write that nobody has claimed the job after it. What
-it does outside asks for no epoch: there its term holds it back, which is counted from before the database is asked, and
-so ends before the lease does, by however long that took to answer.
+Each claim raises the job's epoch. By it a worker proves at each write that nobody has claimed the job after it. AWS
+and clusters ask for no epoch: what is sent to them is held back by the worker's own term. That is counted from before
+the database is asked, so it ends before the lease does, by as long as the database took to answer.
 """
 
 from collections.abc import Mapping, Sequence

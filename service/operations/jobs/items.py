@@ -33,7 +33,7 @@ class Counts:
     todo: int
 
     def add(self, *, has_failed: bool) -> None:
-        """One that was to do is not any more."""
+        """One item less is to do."""
         self.todo -= 1
         self.failed += has_failed
         self.done += not has_failed
@@ -79,7 +79,7 @@ class Items:
         An error that is not retryable is the item's own, and the others go on; any other ends it, once those at work
         are through.
         """
-        # Counted once, and kept up here: to count them for each would take the longer, the more there are.
+        # Counted once, and kept up to date here: to count anew for each item takes longer the more items there are.
         undone, counts = iter(await self._undone(job)), await self._count(job)
         workers = [asyncio.create_task(self._work_through(job, undone, act, counts)) for _ in range(at_once)]
         try:

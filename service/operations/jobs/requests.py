@@ -61,7 +61,7 @@ class JobRequests:
         """
         work, get = LongWork("job", job_id), partial(self.get, caller, job_id)
         waiters = self._jobs.store.waiters
-        return _succeeded(await waiters.end(work, get, lambda job: job.state, seconds, is_repeatable=True))
+        return _succeeded(await waiters.wait_for_end(work, get, lambda job: job.state, seconds, is_repeatable=True))
 
     def events(self, caller: Caller, job_id: str, after: int) -> AsyncGenerator[JobEvent]:
         """What happened and what happens, until the job is over."""

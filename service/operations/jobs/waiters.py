@@ -41,7 +41,7 @@ class Waiters:
         for woken in self._for_end.get(work_id, ()):
             woken.set()
 
-    async def end(
+    async def wait_for_end(
         self,
         work: LongWork,
         get: Callable[[], Awaitable[_Work]],
