@@ -30,6 +30,7 @@ def unproven(evidence: Evidence, *, least: int) -> Sequence[str]:
     met = [one for one in for_each[Why.STOPPED] if one.is_met]
     there = {f"jobs of who was {why} were taken over": len(found) for why, found in for_each.items()}
     there["times who was stopped came back to a job that another was amid"] = len(met)
+    there["commits were noted, by which `_fenced` judges"] = [act.what for act in evidence.acts].count("commit")
     return [f"only {many} {what}: no proof" for what, many in there.items() if many < least]
 
 

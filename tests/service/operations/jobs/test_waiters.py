@@ -20,7 +20,9 @@ async def test_who_waits_for_the_end_looks_once_more_when_it_is_there() -> None:
         return state
 
     async with asyncio.TaskGroup() as group:
-        waiting = group.create_task(waiters.end(LongWork("job", "1"), get, lambda one: one, 60, is_repeatable=True))
+        waiting = group.create_task(
+            waiters.wait_for_end(LongWork("job", "1"), get, lambda one: one, 60, is_repeatable=True)
+        )
         following = group.create_task(waiters.changed("1"))
         await asyncio.sleep(0)
         waiters.tell("1")
