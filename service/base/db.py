@@ -29,7 +29,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
-from service.base import one_trip
+from service.base import sqlite_driver
 from service.base.clock import utcnow
 from service.base.errors import DatabaseError
 from service.base.settings import Settings
@@ -65,7 +65,7 @@ class Database:
             if url.database and url.database != ":memory:":
                 _make_private(Path(url.database))
             connect_args: dict[str, Any] = {"timeout": timeout}
-            asynchronously: dict[str, Any] = {"async_creator_fn": one_trip.connect}
+            asynchronously: dict[str, Any] = {"async_creator_fn": sqlite_driver.connect}
         else:
             connect_args = {"connect_timeout": max(1, round(timeout)), "prepare_threshold": 1}
             asynchronously = {}

@@ -19,6 +19,7 @@ class EventLog(Generic[_Event]):
         self._table = table
         self._of = table.c[of]
         self._event = event
+        # Made once, as each step of each job adds an event.
         work = self._of == bindparam("work")
         last = select(func.coalesce(func.max(table.c.number), 0)).where(work).scalar_subquery()
         self._insert = insert(table).values({"number": last + 1})

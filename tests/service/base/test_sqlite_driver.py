@@ -12,8 +12,8 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from service.base.db import Database
-from service.base.one_trip import OneTripConnection, connect
 from service.base.settings import Settings
+from service.base.sqlite_driver import OneTripConnection, connect
 
 pytestmark = pytest.mark.asyncio
 
