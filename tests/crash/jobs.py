@@ -27,7 +27,7 @@ from tests.crash.job_violations import unproven, violations
 from tests.crash.job_worker import Replica, writes
 from tests.databases import PostgresServer, SqliteTemplate
 
-_SHARE = 20
+_SHARE = 25
 """One job in so many, at least, has to be taken over from who was killed, and as many from who was stopped."""
 
 _LEASES = 20
@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--lease", type=float, default=5.0)
     given = parser.parse_args(arguments)
     replicas = 3 if given.engine == "postgresql" else 1
-    troubles, pause = max(10, given.jobs // 100), (0.3 * given.lease, 0.7 * given.lease)
+    troubles, pause = max(10, given.jobs // 50), (0.3 * given.lease, 0.7 * given.lease)
     plan = Plan(given.jobs, replicas, given.seed, given.lease, troubles, pause)
     folder = Path(tempfile.mkdtemp(prefix="wharfinger-jobs-"))
     with _database(given.engine, folder) as url:
