@@ -45,7 +45,23 @@ class Attempt:
                 return None
             except DatabaseError:
                 log.warning("job_waits", job=self._work.job.id, reason="database_unavailable")
-            await asyncio.sleep(next(pauses))
+            except asyncio.CancelledError:
+                if not self._is_to_end():
+                    raise
+                continue  # by which it ends: what was cut off was the write of another end, or of a pause
+            await self._wait(next(pauses))
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            if not self._is_to_end():
+                raise
+
+    def _is_to_end(self) -> bool:
+        """Whether it was stopped for that alone: a second time, this replica wants to be gone."""
+        task = asyncio.current_task()
+        return self._work.is_cancelled.is_set() and task is not None and task.cancelling() == 1
 
     async def _once(self) -> timedelta | None:
         job = self._work.job

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.access.actions import Step
 from service.base.clock import utcnow
 from service.base.db import Database
-from service.base.errors import ClusterUnavailableError, ConflictError, FieldError, InvalidError
+from service.base.errors import ClusterUnavailableError, ConflictError, DatabaseError, FieldError, InvalidError
 from service.base.tables import job_items
 from service.base.tables import jobs as job_rows
 from service.models.jobs import JobState
@@ -165,6 +165,54 @@ async def test_a_job_that_is_asked_to_end_is_not_begun_again_where_the_database_
     await idle(jobs)
     assert outage.refused == 1
     assert (await ended(jobs, job_id)).state == JobState.CANCELLED
+
+
+async def test_a_job_that_waits_to_be_begun_again_is_ended_once_it_is_asked_to(
+    replica: MakeReplica, accept: Accept, within: Within
+) -> None:
+    made = Made(Held())
+    first = _raising([DatabaseError("It is away.")])
+
+    async def run(work: Work) -> Json | None:
+        await first(work)
+        return await made(work)
+
+    jobs = replica(kind(run, retry=Retry(attempts=1)), is_working=False)
+    job_id = (await accept(jobs)).job.id
+    await jobs.runner.claim()
+    await first.begun.wait()
+    await _cancel(jobs, within, job_id)
+    await jobs.runner.renew()
+    await idle(jobs)
+    job = await jobs.store.get(job_id)
+    assert job
+    assert job.state == JobState.CANCELLED
+
+
+async def test_a_job_is_ended_though_what_it_was_ended_by_first_is_cut_off(
+    replica: MakeReplica, accept: Accept, within: Within, database: Database
+) -> None:
+    held = Held()
+
+    async def run(work: Work) -> Json:
+        await held(work)
+        raise AWAY
+
+    jobs = replica(kind(run, retry=Retry(attempts=1)), is_working=False)
+    job_id = (await accept(jobs)).job.id
+    await jobs.runner.claim()
+    await held.begun.wait()
+    await _cancel(jobs, within, job_id)
+    async with database.write():
+        held.may_end.set()
+        await asyncio.sleep(0)
+        renewal = asyncio.create_task(jobs.runner.renew())
+        await asyncio.sleep(0)
+    await renewal
+    await idle(jobs)
+    job = await jobs.store.get(job_id)
+    assert job
+    assert job.state == JobState.CANCELLED
 
 
 async def test_who_is_asked_to_end_a_job_is_left_to_tidy_up(
