@@ -29,7 +29,7 @@ from service.models.jobs import JobState
 from service.operations.core import Core
 from service.operations.jobs.jobs import Jobs
 from service.operations.jobs.kinds import Kind
-from service.operations.jobs.values import Ending, Job, JobRunningError, LostError
+from service.operations.jobs.values import CancelledJobError, Ending, Job, JobRunningError, LostError
 from service.operations.jobs.work import Work
 from service.operations.ledger import Ledger
 
@@ -140,7 +140,7 @@ class Rollouts:
             rollout = self._rollout(work, record)
             try:
                 await rollout.run()
-            except (LostError, DatabaseError):
+            except (LostError, CancelledJobError, DatabaseError):
                 raise
             except WharfingerError as error:
                 if not error.retryable:

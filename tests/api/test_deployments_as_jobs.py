@@ -6,15 +6,18 @@ import httpx
 import pytest
 import pytest_asyncio
 from alembic import command
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select, update
 
 from sandbox.server import Sandbox
+from service.base.clock import utcnow
 from service.base.db import Database
 from service.base.migrate import migrate
 from service.base.revisions import config
 from service.base.settings import Settings
+from service.base.tables import jobs
 from tests.api.deploying import BODY
 from tests.conftest import Connect, MakeKey, Serve
+from tests.held import rollout_held
 from tests.images import publish
 
 pytestmark = pytest.mark.asyncio
@@ -47,6 +50,29 @@ async def test_who_cancels_the_job_cancels_the_deployment_and_it_is_not_done_aga
     assert "event: cancelled\n" in (await deployer.get(f"/v1/deployments/{made}/events")).text
     refused = await admin.post(f"/v1/jobs/{made}/retry")
     assert (refused.status_code, refused.json()["code"]) == (409, "job_not_repeatable"), refused.text
+
+
+async def test_a_rollout_that_is_asked_to_end_amid_a_step_is_cancelled_and_no_defect(
+    deployer: httpx.AsyncClient, aws: Sandbox, database: Database
+) -> None:
+    hold, made = await rollout_held(deployer, aws, "PATCH deployments", BODY)
+    async with database.write() as connection:
+        # As a replica does that does not know the kind; else it would be ended at once.
+        await connection.execute(update(jobs).values(cancel_requested_at=utcnow()))
+    for _ in range(2):
+        await _renewed(database)
+    hold.release()
+    over = await deployer.get(made.headers["location"], params={"wait": "30"})
+    assert over.json()["code"] == "deployment_cancelled", over.text
+
+
+async def _renewed(database: Database) -> None:
+    """The leases of all jobs, from now on."""
+    leases = select(jobs.c.lease_until)
+    before = await database.fetch(leases)
+    async with asyncio.timeout(_WITHIN):
+        while await database.fetch(leases) == before:
+            pass
 
 
 async def test_what_was_unfinished_at_the_upgrade_goes_on(

@@ -20,7 +20,8 @@ class Kind:
     name: str
     run: Callable[[Work], Awaitable[Json | None]]
     """Does what is left of a job, and gives what came of it. It is begun again from its start after a takeover or a
-    pause. An error that is retryable is such a pause, any other is the job's end; `LostError` is to be let through."""
+    pause. An error that is retryable is such a pause, any other is the job's end; `LostError` and `CancelledJobError`
+    are to be let through."""
     lease: timedelta = timedelta(seconds=5)
     """Within it, the job of a replica that died goes on elsewhere."""
     longest: timedelta = timedelta(days=1)
