@@ -87,6 +87,7 @@ class Rollouts:
             KIND,
             self.run,
             lease=lease,
+            longest=timedelta.max,  # by its own deadlines: those count from its progress, and look at the cluster first
             concurrency=_AT_ONCE,
             may_repeat=False,
             ends_when_cancelled=True,

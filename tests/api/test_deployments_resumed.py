@@ -1,6 +1,7 @@
 """Rollouts that find the cluster otherwise than when they were accepted, or than when they were begun."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ from sqlalchemy import update
 
 from sandbox.faults import Hold
 from sandbox.server import Sandbox
+from service.base.clock import utcnow
 from service.base.db import Database
 from service.base.settings import Settings
 from service.base.tables import deployments, jobs
@@ -96,6 +98,19 @@ async def test_a_step_that_had_failed_is_not_tried_again(  # noqa: PLR0917 - fix
     assert (again["status"], again["reason"]) == ("failed", first["reason"])
     assert again["reason"]["code"] == "object_not_ours"
     assert applied(aws) == 0
+
+
+async def test_a_rollout_that_nobody_could_go_on_with_for_days_is_judged_by_what_the_cluster_made_of_it(  # noqa: PLR0917 - fixtures
+    settings: Settings, serve: Serve, connect: Connect, make_key: MakeKey, aws: Sandbox, database: Database
+) -> None:
+    secret = await make_key("deployer")
+    async with serve(settings) as app:
+        hold, path = await accepted(connect(app, secret), aws, "GET services")
+    hold.drop()
+    async with database.write() as connection:
+        await connection.execute(update(jobs).values(started_at=utcnow() - timedelta(days=3)))
+    async with serve(settings) as app:
+        assert (await over(connect(app, secret), path))["status"] == "succeeded"
 
 
 async def test_an_object_that_changes_all_the_time_is_waited_for(deployer: httpx.AsyncClient, aws: Sandbox) -> None:
