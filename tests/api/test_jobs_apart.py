@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from sandbox.server import Sandbox
 from service.base.settings import JobSettings, JobsWork, Settings
+from tests.api.deploying import BODY
 from tests.api.test_problems import problem
 from tests.conftest import Connect, MakeKey, Serve
 from tests.images import publish
@@ -32,10 +33,9 @@ async def test_a_job_that_a_replica_without_jobs_accepts_waits_until_another_wor
 ) -> None:
     await publish(aws, "myapp", "1")
     secret = await make_key("admin")
-    body = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
     async with serve(_set(settings, JobsWork.NO)) as serving:
         client = connect(serving, secret)
-        made = await client.post("/v1/deployments", json=body)
+        made = await client.post("/v1/deployments", json=BODY)
         assert made.status_code == 202, made.text
         job = (await client.get(f"/v1/jobs/{made.json()['id']}")).json()
         assert (job["state"], job["attempts"]) == ("waiting", 0)

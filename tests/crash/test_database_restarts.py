@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from sandbox.server import Sandbox
+from tests.api.deploying import BODY
 from tests.databases import PostgresServer
 from tests.held import rollout_held
 from tests.images import publish
@@ -15,7 +15,6 @@ from tests.service_process import ServiceProcess
 
 _WITHIN = 20.0
 _POLL = 0.05
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 
 
 @pytest.fixture

@@ -1,15 +1,12 @@
 """`wharfinger serve --jobs`: processes that serve, and processes that work on what those accept."""
 
-from typing import Any
-
 import pytest
 
 from sandbox.server import Sandbox
+from tests.api.deploying import BODY
 from tests.images import publish
 from tests.marks import only_postgresql
 from tests.service_process import ServiceProcess
-
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 
 
 @only_postgresql

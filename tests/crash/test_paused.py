@@ -1,19 +1,17 @@
 """SIGSTOP in the midst of a step, past the lease: what the process read before is old by the time that it goes on."""
 
 import signal
-from typing import Any
 
 import pytest
 
 from sandbox.server import Sandbox
 from tests.administrator import administrator
+from tests.api.deploying import BODY
 from tests.held import rollout_held
 from tests.images import publish
 from tests.marks import only_postgresql
 from tests.sandbox.kube.api_server import DEPLOYMENTS
 from tests.service_process import ServiceProcess
-
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 
 
 @only_postgresql

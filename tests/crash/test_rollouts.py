@@ -1,7 +1,6 @@
 """`kill -9` in the middle of a rollout: a restart, or another replica, brings it to its end, once."""
 
 import asyncio
-from typing import Any
 
 import httpx
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from sandbox.faults import Hold, When
 from sandbox.server import Sandbox
 from tests.administrator import administrator
+from tests.api.deploying import BODY
 from tests.images import publish
 from tests.marks import only_postgresql
 from tests.sandbox.kube.api_server import DEPLOYMENTS, SERVICES
@@ -16,7 +16,6 @@ from tests.service_process import ServiceProcess
 
 _REACHED_WITHIN = 10.0
 _TAKEN_OVER_WITHIN = "10"
-BODY: dict[str, Any] = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
 STEPS = [
     ("PATCH deployments", "before"),
     ("PATCH deployments", "after"),

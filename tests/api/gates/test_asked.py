@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 
 from sandbox.server import Sandbox
+from tests.api.deploying import BODY
 from tests.conftest import SECOND_REGION
 from tests.images import image, publish, push_image
 from tests.marks import only_sqlite
@@ -61,8 +62,7 @@ async def preflight(client: httpx.AsyncClient, **parameters: str) -> None:
 
 
 async def deploy(client: httpx.AsyncClient, **changes: str) -> None:
-    body = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080} | changes
-    answer = await client.post("/v1/deployments", params={"dry_run": "true"}, json=body)
+    answer = await client.post("/v1/deployments", params={"dry_run": "true"}, json=BODY | changes)
     assert answer.status_code == 200, answer.text
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from sandbox.server import Sandbox
 from tests.administrator import administrator
+from tests.api.deploying import BODY, deploy_well
 from tests.api.gates.preflights import look
 from tests.marks import only_sqlite
 
@@ -19,7 +20,7 @@ async def test_a_node_that_does_not_tell_its_platform_leaves_it_open(
         (await kube.post("/api/v1/nodes", json=node)).raise_for_status()
     assert (await look(viewer, "myapp:1"))["platforms"]["verdict"] == "ok"
     assert (await look(viewer, "myapp:arm"))["platforms"]["verdict"] == "unknown"
-    asked = {"cluster": "demo", "name": "myapp", "image": "myapp:arm", "port": 8080}
+    asked = BODY | {"image": "myapp:arm"}
     shown = await deployer.post("/v1/deployments", params={"dry_run": "true"}, json=asked)
     assert shown.status_code == 200, shown.text
     assert (await viewer.get("/v1/clusters/demo")).json()["architectures"] == ["linux/amd64"]
@@ -27,9 +28,7 @@ async def test_a_node_that_does_not_tell_its_platform_leaves_it_open(
 
 @pytest.mark.usefixtures("pushed")
 async def test_a_deployment_keeps_what_it_had_to_pass_and_what_that_stood_on(deployer: httpx.AsyncClient) -> None:
-    asked = {"cluster": "demo", "name": "myapp", "image": "myapp:1", "port": 8080}
-    made = await deployer.post("/v1/deployments", params={"wait": "20"}, json=asked)
-    assert made.status_code == 200, made.text
+    made = await deploy_well(deployer)
     checks = made.json()["checks"]
     assert (checks["platforms"], checks["nodes"]) == (["linux/amd64"], ["linux/amd64"])
     evidence = {"digest": made.json()["digest"], "platforms": ["linux/amd64"], "nodes": ["linux/amd64"]}
@@ -41,7 +40,7 @@ async def test_a_deployment_keeps_what_it_had_to_pass_and_what_that_stood_on(dep
 async def test_a_deploy_is_refused_in_the_words_of_the_preflight(
     viewer: httpx.AsyncClient, deployer: httpx.AsyncClient
 ) -> None:
-    asked = {"cluster": "demo", "name": "myapp", "image": "myapp:arm", "port": 8080}
+    asked = BODY | {"image": "myapp:arm"}
     refused = await deployer.post("/v1/deployments", json=asked)
     assert (refused.status_code, refused.json()["code"]) == (422, "platform_mismatch")
     assert refused.json()["detail"] == (await look(viewer, "myapp:arm"))["platforms"]["detail"]
