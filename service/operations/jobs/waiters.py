@@ -76,10 +76,17 @@ class Waiters:
         later_than: Callable[[int], Awaitable[Sequence[_Event]]],
         after: int,
     ) -> AsyncGenerator[_Event]:
-        """What happened after an event and what happens, until the work is over."""
+        """What happened after an event and what happens, until the work is over.
+
+        A database that is away is waited for: the head of the answer is sent, and only a torn stream could tell.
+        """
         while True:
-            is_last = await is_over()
-            for event in await later_than(after):
+            is_last, news = False, list[_Event]()
+            with suppress(DatabaseError):
+                was_over = await is_over()
+                news += await later_than(after)
+                is_last = was_over
+            for event in news:
                 after = event.number
                 yield event
             if is_last:

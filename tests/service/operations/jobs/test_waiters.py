@@ -1,11 +1,13 @@
 """Waiting for long work: who waits for its end looks at it when it is over, and not at each change before."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
-from service.base.errors import LongWork
-from service.models.jobs import JobState
+from service.base.clock import utcnow
+from service.base.errors import DatabaseError, LongWork
+from service.models.jobs import JobEvent, JobState
 from service.operations.jobs.waiters import Waiters
 
 pytestmark = pytest.mark.asyncio
@@ -31,3 +33,24 @@ async def test_who_waits_for_the_end_looks_once_more_when_it_is_there() -> None:
         state = JobState.SUCCEEDED
         waiters.tell_end("1")
     assert (looks, waiting.result()) == (2, JobState.SUCCEEDED)
+
+
+async def test_who_follows_outlasts_a_database_that_is_away() -> None:
+    waiters, away = Waiters(poll=0), [True, False, False, False, True, False, False]
+    log = [JobEvent(number=number, at=utcnow(), type="progress", data={}) for number in (1, 2)]
+
+    def look() -> None:
+        if away.pop(0):
+            raise DatabaseError("The database did not answer.")
+
+    async def is_over() -> bool:
+        look()
+        return len(away) <= 3
+
+    async def later_than(after: int) -> Sequence[JobEvent]:
+        look()
+        return log[after:][:1]
+
+    followed = waiters.events("1", is_over, later_than, 0)
+    assert [event.number async for event in followed] == [1, 2]
+    assert away == []
