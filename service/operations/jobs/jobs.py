@@ -78,6 +78,7 @@ class Jobs:
         is_ours = run_at is None and self.runner.is_working
         values: Json = {"kind": kind, "key": key, "payload": payload, "max_attempts": declared.retry.attempts}
         values |= {"state": JobState.WAITING, "attempts": 0, "epoch": 0, "run_at": run_at or self._database.clock()}
+        values["created_at"] = utcnow()  # before it is begun, which is at once where this replica works
         born, term = self._claims.born(declared) if is_ours else ({}, None)
         superseded = None
         for _ in range(_MOST_RACES if supersede else 1):

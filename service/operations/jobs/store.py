@@ -41,7 +41,7 @@ class JobStore:
         :param term: of who claims it by the same.
         """
         who = {"id": parent.id, "actor": parent.actor, "actor_label": parent.actor_label}
-        about = {"request_id": parent.request_id, "target": parent.target, "created_at": utcnow()}
+        about = {"request_id": parent.request_id, "target": parent.target}
         dialect = sqlite if self._database.is_sqlite else postgresql
         new = dialect.insert(jobs).values(who | about | values)
         is_live = text("finished_at IS NULL")

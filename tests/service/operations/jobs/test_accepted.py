@@ -64,6 +64,8 @@ async def test_a_job_supersedes_the_one_that_is_about_the_same(replica: MakeRepl
     first, second = [await accept(jobs, supersede=True) for _ in range(2)]
     before = await ended(jobs, first.job.id)
     assert (second.superseded, before.state) == (first.job.id, JobState.SUPERSEDED)
+    assert second.job.started_at
+    assert second.job.created_at <= second.job.started_at
     assert told == [(first.job.id, Ending(JobState.SUPERSEDED, {"by": second.job.id}))]
     assert (await log_of(jobs, first.job.id))[-1] == ("superseded", {"by": second.job.id})
 
