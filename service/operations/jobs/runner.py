@@ -138,7 +138,7 @@ class Runner:
         for one in held:
             is_asked_to_end = kept.get(one.work.job.id)
             if is_asked_to_end is None:
-                _stop(one.task)
+                self._lose(one)
             elif is_asked_to_end or one.work.is_overdue:
                 one.work.is_cancelled.set()
                 if not one.work.is_amid_step:
@@ -157,6 +157,12 @@ class Runner:
             for job in claimed:
                 log.info("job_claimed", job=job.id, kind=job.kind, epoch=job.epoch, attempt=job.attempts)
                 self.begin(job)
+
+    def _lose(self, one: _Held) -> None:
+        job = one.work.job
+        if not one.task.cancelling():
+            log.info("job_lost", job=job.id, kind=job.kind, epoch=job.epoch)
+        _stop(one.task)
 
     async def _run(self, work: Work) -> None:
         pause = await Attempt(self._kinds[work.job.kind], work, store=self._store).run()

@@ -7,6 +7,7 @@ has claimed the job since. A job's row is locked first, before its log, its step
 from collections.abc import Sequence
 from datetime import timedelta
 
+import structlog
 from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,6 +24,8 @@ from service.operations.jobs.event_log import EventLog
 from service.operations.jobs.values import Ending, Job, LostError, job_of
 from service.operations.jobs.waiters import Waiters
 from service.operations.ledger import Ledger
+
+log = structlog.get_logger()
 
 _EVENTS = EventLog(job_events, "job_id", JobEvent)
 
@@ -103,14 +106,14 @@ class JobStore:
             await self._close(connection, job.id, ending)
             if write is not None:
                 await write(connection)
-            _count(connection, job, ending)
+            _report(connection, job, ending)
         self.waiters.tell_end(job.id)
 
     async def end(self, connection: AsyncConnection, job: Job, ending: Ending) -> None:
         """End a job that is `live` in the caller's transaction, whoever works on it."""
         await connection.execute(update(jobs).where(jobs.c.id == job.id).values(_ended(ending)))
         await self._close(connection, job.id, ending)
-        _count(connection, job, ending)
+        _report(connection, job, ending)
 
     async def ask_to_end(self, connection: AsyncConnection, job: Job) -> None:
         """Ask the worker of a job that is `live` in the caller's transaction."""
@@ -149,8 +152,12 @@ def _ended(ending: Ending) -> Json:
     return over | {"lease_owner": None, "lease_until": None}
 
 
-def _count(connection: AsyncConnection, job: Job, ending: Ending) -> None:
-    when_committed(connection, JOBS.labels(job.kind, ending.state).inc)
+def _report(connection: AsyncConnection, job: Job, ending: Ending) -> None:
+    def run() -> None:
+        JOBS.labels(job.kind, ending.state).inc()
+        log.info("job_ended", job=job.id, kind=job.kind, state=ending.state, code=(ending.error or {}).get("code"))
+
+    when_committed(connection, run)
 
 
 def _is_mine(job: Job) -> tuple[ColumnElement[bool], ...]:

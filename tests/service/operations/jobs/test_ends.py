@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from structlog.testing import capture_logs
 
 from service.access.actions import Step
 from service.base.clock import utcnow
@@ -76,8 +77,12 @@ async def test_a_job_fails_for_all_to_see(
     replica: MakeReplica, accept: Accept, errors: Sequence[Exception], code: str, attempts: int
 ) -> None:
     jobs = replica(kind(_raising(errors), retry=SOON))
-    job = await ended(jobs, (await accept(jobs)).job.id)
+    with capture_logs() as lines:
+        job = await ended(jobs, (await accept(jobs)).job.id)
     assert (job.state, job.attempts, (job.error or {})["code"]) == (JobState.FAILED, attempts, code)
+    assert [(line["job"], line["state"], line["code"]) for line in lines if line["event"] == "job_ended"] == [
+        (job.id, "failed", code)
+    ]
     assert (await log_of(jobs, job.id))[-1][1]["code"] == code
 
 

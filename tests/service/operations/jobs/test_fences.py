@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
+from structlog.testing import capture_logs
 
 from service.access.actions import Step
 from service.models.jobs import JobState
@@ -118,10 +119,13 @@ async def test_who_has_lost_a_job_stops_and_gives_back_nothing(
     await third.runner.renew()
     taken = await third.store.get(job_id)
 
-    await first.runner.renew()
+    with capture_logs() as lines:
+        for _ in range(2):
+            await first.runner.renew()
     await idle(first)
     await second.runner.close()
 
+    assert [(line["event"], line["job"], line["epoch"]) for line in lines] == [("job_lost", job_id, 1)]
     assert await third.store.get(job_id) == taken
     await first.runner.claim()
     assert [one.runner.held for one in (first, second)] == [[], []]
