@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import (
+    URL,
     ColumnElement,
     CompoundSelect,
     Engine,
@@ -61,18 +62,12 @@ class Database:
         url = make_url(settings.database_url)
         self.is_sqlite = url.get_backend_name() == "sqlite"
         timeout = self._timeout = settings.database.timeout.total_seconds()
-        if self.is_sqlite:
-            if url.database and url.database != ":memory:":
-                _make_private(Path(url.database))
-            connect_args: dict[str, Any] = {"timeout": timeout}
-            asynchronously: dict[str, Any] = {"async_creator_fn": sqlite_driver.connect}
-        else:
-            connect_args = {"connect_timeout": max(1, round(timeout)), "prepare_threshold": 1}
-            asynchronously = {}
+        if self.is_sqlite and url.database and url.database != ":memory:":
+            _make_private(Path(url.database))
         engine_of = partial(
             create_async_engine,
             url,
-            connect_args=connect_args | asynchronously,
+            connect_args=_connect_args(timeout, is_sqlite=self.is_sqlite),
             max_overflow=0,
             pool_timeout=timeout,
             pool_pre_ping=not self.is_sqlite,
@@ -82,17 +77,12 @@ class Database:
         # SQLite has one writer: queueing here is fair, where its busy handler polls (p99 631 -> 40 ms). What is urgent
         # waits for the present writer alone, and not in the queue to be the next.
         self._queue, self._writer = self._turns(), self._turns()
-        # The asynchronous driver goes to its thread and back for each statement; this one goes once for all.
         self._blocking: Engine | None = None
         if self.is_sqlite:
             _configure_sqlite(self.engine.sync_engine, patience=_PATIENCE)
-            self._blocking = create_engine(
-                url.set(drivername="sqlite"), connect_args=connect_args, hide_parameters=True
-            )
-            _configure_sqlite(self._blocking, patience=timeout)
-        self._usual = self._urgent = _Lane(self.engine, is_sqlite=self.is_sqlite)
-        if not self.is_sqlite:
-            self._urgent = _Lane(engine_of(pool_size=1), is_sqlite=False)
+            self._blocking = _blocking_engine(url, timeout)
+        self._usual = _Lane(self.engine, is_sqlite=self.is_sqlite)
+        self._urgent = self._usual if self.is_sqlite else _Lane(engine_of(pool_size=1), is_sqlite=False)
 
     def _turns(self) -> asyncio.Lock | nullcontext[None]:
         return asyncio.Lock() if self.is_sqlite else nullcontext()
@@ -251,6 +241,23 @@ def _switch_to_wal(cursor: Any) -> None:  # noqa: ANN401 - the driver's own type
             cursor.execute("ROLLBACK")
         else:
             return
+
+
+def _connect_args(timeout: float, *, is_sqlite: bool) -> dict[str, Any]:
+    """:param timeout: in seconds."""
+    if is_sqlite:
+        return {"timeout": timeout, "async_creator_fn": sqlite_driver.connect}
+    return {"connect_timeout": max(1, round(timeout)), "prepare_threshold": 1}
+
+
+def _blocking_engine(url: URL, timeout: float) -> Engine:
+    """For SQLite: the asynchronous driver goes to its thread and back for each statement, a caller of this once.
+
+    :param timeout: in seconds.
+    """
+    engine = create_engine(url.set(drivername="sqlite"), connect_args={"timeout": timeout}, hide_parameters=True)
+    _configure_sqlite(engine, patience=timeout)
+    return engine
 
 
 def _configure_sqlite(engine: Engine, *, patience: float) -> None:

@@ -48,7 +48,7 @@ class Attempt:
             except asyncio.CancelledError:
                 if not self._is_to_end():
                     raise
-                continue  # by which it ends: what was cut off was the write of another end, or of a pause
+                continue  # begun again, it sees that: what was cut off was the write of another end, or of a pause
             await self._wait(next(pauses))
 
     async def _wait(self, seconds: float) -> None:
@@ -59,7 +59,7 @@ class Attempt:
                 raise
 
     def _is_to_end(self) -> bool:
-        """Whether it was stopped for that alone: a second time, this replica wants to be gone."""
+        """Whether it was stopped only as the job is to end: stopped a second time, this replica is ending."""
         task = asyncio.current_task()
         return self._work.is_cancelled.is_set() and task is not None and task.cancelling() == 1
 
