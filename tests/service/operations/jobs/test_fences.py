@@ -104,6 +104,22 @@ async def test_a_step_that_was_at_work_when_the_job_was_lost_is_completed_by_who
     assert (child["status"], child["result"]) == ("succeeded", {"applied": True})
 
 
+async def test_a_job_that_its_worker_has_ended_is_not_told_of_as_lost(replica: MakeReplica, accept: Accept) -> None:
+    leaving = Held()
+
+    async def run(work: Work) -> Json:
+        await work.finish(JobState.SUCCEEDED, {})
+        return await leaving(work)
+
+    jobs = replica(kind(run), is_working=False)
+    await accept(jobs)
+    await jobs.runner.claim()
+    await leaving.begun.wait()
+    with capture_logs() as lines:
+        await jobs.runner.renew()
+    assert lines == []
+
+
 async def test_who_has_lost_a_job_stops_and_gives_back_nothing(
     replica: MakeReplica, accept: Accept, forsake: Forsake
 ) -> None:
