@@ -153,11 +153,11 @@ def _ended(ending: Ending) -> Json:
 
 
 def _report(connection: AsyncConnection, job: Job, ending: Ending) -> None:
-    def run() -> None:
+    def tell() -> None:
         JOBS.labels(job.kind, ending.state).inc()
         log.info("job_ended", job=job.id, kind=job.kind, state=ending.state, code=(ending.error or {}).get("code"))
 
-    when_committed(connection, run)
+    when_committed(connection, tell)
 
 
 def _is_mine(job: Job) -> tuple[ColumnElement[bool], ...]:

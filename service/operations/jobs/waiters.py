@@ -83,7 +83,7 @@ class Waiters:
         while True:
             is_last, news = False, list[_Event]()
             with suppress(DatabaseError):
-                was_over = await is_over()
+                was_over = await is_over()  # looked at first, so that no event comes after the last look
                 news += await later_than(after)
                 is_last = was_over
             for event in news:

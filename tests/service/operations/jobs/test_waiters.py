@@ -1,4 +1,4 @@
-"""Waiting for long work: who waits for its end looks at it when it is over, and not at each change before."""
+"""Waiting for long work: for its end, without a look at each change before; and for each event, however long."""
 
 import asyncio
 from collections.abc import Sequence
