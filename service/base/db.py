@@ -81,8 +81,10 @@ class Database:
         if self.is_sqlite:
             _configure_sqlite(self.engine.sync_engine, patience=_PATIENCE)
             self._blocking = _blocking_engine(url, timeout)
-        self._usual = _Lane(self.engine, is_sqlite=self.is_sqlite)
-        self._urgent = self._usual if self.is_sqlite else _Lane(engine_of(pool_size=1), is_sqlite=False)
+        urgent = self.engine if self.is_sqlite else engine_of(pool_size=1)
+        self._usual, self._urgent = (_Lane(one, is_sqlite=self.is_sqlite) for one in (self.engine, urgent))
+        self.engines = {self.engine, urgent}
+        """Of both lanes."""
 
     def _turns(self) -> asyncio.Lock | nullcontext[None]:
         return asyncio.Lock() if self.is_sqlite else nullcontext()
@@ -188,8 +190,8 @@ class Database:
         return int(cast("QueuePool", self.engine.pool).checkedout())
 
     async def close(self) -> None:
-        await self.engine.dispose()
-        await self._urgent.writing.dispose()
+        for engine in self.engines:
+            await engine.dispose()
         if self._blocking is not None:
             self._blocking.dispose()
 

@@ -74,8 +74,9 @@ class Outage:
     refused: int = 0
 
     async def begin(self) -> None:
-        event.listen(self.database.engine.sync_engine, "do_connect", self._refuse)
-        await self.database.engine.dispose()
+        for engine in self.database.engines:
+            event.listen(engine.sync_engine, "do_connect", self._refuse)
+            await engine.dispose()
 
     def end(self) -> None:
         self.attempts = 0
