@@ -111,10 +111,13 @@ async def _migrate(settings: Settings) -> None:
 
 def main() -> None:
     """The entry point: an error that the person can mend is one line, not a stack trace."""
-    from service.base.errors import WharfingerError  # noqa: PLC0415 - as above
+    from service.base.errors import DatabaseError, WharfingerError  # noqa: PLC0415 - as above
 
     try:
         app()
+    except DatabaseError as error:
+        typer.echo(f"wharfinger: {error} Look at database.url; the driver says: {error.reason}", err=True)
+        sys.exit(2)
     except (StartupError, WharfingerError) as error:
         typer.echo(f"wharfinger: {error}", err=True)
         sys.exit(2)

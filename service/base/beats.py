@@ -63,8 +63,8 @@ class Beat:
     async def _once(self) -> None:
         try:
             await self._act()
-        except DatabaseError:
-            log.warning("postponed", duty=self._name, reason="database_unavailable")
+        except DatabaseError as error:
+            log.warning("postponed", duty=self._name, reason="database_unavailable", text=error.reason)
         except Exception:
             log.exception("duty_failed", duty=self._name)
 

@@ -33,7 +33,7 @@ from sqlalchemy.pool import QueuePool
 from service.base import sqlite_driver
 from service.base.clock import utcnow
 from service.base.errors import DatabaseError
-from service.base.settings import Settings
+from service.base.settings import Settings, StartupError
 from service.base.tables import UtcDateTime
 
 Query = Select[Any] | CompoundSelect[Any]
@@ -198,7 +198,10 @@ class Database:
 
 def _make_private(file: Path) -> None:
     """Make the folder and the file where they are missing, for their owner alone; a file that is there becomes so."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartupError(f"the database has no folder: {error}") from error
     # Whatever is wrong with it is told when it is opened. SQLite gives the files beside it the same mode.
     with suppress(OSError):
         os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600))

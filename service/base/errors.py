@@ -265,6 +265,11 @@ class DatabaseError(WharfingerError):
 
     status, code, title, retryable = 503, "database_unavailable", "The database is not available", True
 
+    @property
+    def reason(self) -> str:
+        """What the driver said, in one line. It may name hosts and users: for the log and the command line alone."""
+        return " ".join(str(getattr(self.__cause__, "orig", self.__cause__)).split())
+
 
 class DeadlineError(WharfingerError):
     """The request's time was up before anything was changed."""

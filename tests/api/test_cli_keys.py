@@ -59,6 +59,25 @@ async def test_a_key_works_at_once_and_is_in_the_audit_trail(run: Run, bare_app:
     assert secret not in made.stderr
 
 
+def test_a_database_that_is_not_to_be_reached_is_said_with_the_reason() -> None:
+    done = _on("postgresql://someone:hush@127.0.0.1:1/x")("migrate")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "database.url" in done.stderr
+    assert "Connection refused" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hush" not in done.stderr
+
+
+def test_a_database_whose_folder_can_not_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = _on(f"sqlite:///{tmp_path / 'file' / 'wharfinger.db'}")("migrate")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert str(tmp_path / "file") in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_database_that_is_not_there_yet_is_made(tmp_path: Path) -> None:
     made = _on(f"sqlite:///{tmp_path / 'new' / 'wharfinger.db'}")(*_ADMIN)
 

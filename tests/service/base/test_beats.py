@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from service.base.beats import Beat
@@ -47,6 +48,18 @@ async def test_a_duty_goes_on_after(error: Exception, event: str) -> None:
         await duty.done(3)
         await beat.close(10)
     assert [(line["event"], line["duty"]) for line in logs] == [(event, "duty")]
+
+
+async def test_the_log_says_why_the_database_is_away() -> None:
+    error = DatabaseError("It is away.")
+    error.__cause__ = OperationalError("SELECT 'hush'", None, OSError("no route\n\tto host"))
+    duty = Duty(error)
+    beat = Beat("duty", duty, SOON)
+    with capture_logs() as logs:
+        beat.start()
+        await duty.done(2)
+        await beat.close(10)
+    assert [line["text"] for line in logs] == ["no route to host"]
 
 
 async def test_who_is_woken_does_it_at_once() -> None:
