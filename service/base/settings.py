@@ -325,7 +325,8 @@ def _explanations(error: ValidationError) -> Iterator[str]:
         if mistake["type"] == "extra_forbidden":
             yield f"unknown setting {path}{_nearest(str(mistake['loc'][-1]), _names_beside(mistake['loc']))}"
         else:
-            yield f"{path}: {mistake['msg']}" if path else mistake["msg"]
+            what = mistake["msg"].removeprefix("Value error, ")
+            yield f"{path}: {what}" if path else what
 
 
 def _names_beside(location: tuple[int | str, ...]) -> list[str]:

@@ -114,7 +114,7 @@ def test_what_kubernetes_injects_for_a_service_of_our_name_is_no_setting(
         ('log_level = "loud"\n', "log_level: "),
         ("[deadlines]\naws_read = 0\n", "deadlines.aws_read: "),
         ('[database]\nurl = ""\n', "database.url: "),
-        ('[database]\nurl = "mysql://u:pw@db/wharf"\n', "database.url: "),
+        ('[database]\nurl = "mysql://u:pw@db/wharf"\n', "database.url: give postgresql:"),
         ('[database]\nurl = "postgresql://u:pw@db:port/wharf"\n', "database.url: "),
         (REGISTRY + REGISTRY, "two have the same name"),
         ('default_registry = "other"\n' + REGISTRY, "default_registry: 'other' is not among"),
