@@ -30,7 +30,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
-from service.base import sqlite_driver
 from service.base.clock import utcnow
 from service.base.errors import DatabaseError
 from service.base.settings import Settings, StartupError
@@ -251,12 +250,14 @@ def _switch_to_wal(cursor: Any) -> None:  # noqa: ANN401 - the driver's own type
 def _connect_args(timeout: float, *, is_sqlite: bool) -> dict[str, Any]:
     """:param timeout: in seconds."""
     if is_sqlite:
-        return {"timeout": timeout, "async_creator_fn": sqlite_driver.connect}
+        return {"timeout": timeout}
     return {"connect_timeout": max(1, round(timeout)), "prepare_threshold": 1}
 
 
 def _blocking_engine(url: URL, timeout: float) -> Engine:
-    """For SQLite: the asynchronous driver goes to its thread and back for each statement, a caller of this once.
+    """For SQLite: the asynchronous driver goes to its thread and back for each cursor, statement and fetch.
+
+    Whoever calls this one goes to a thread once for all.
 
     :param timeout: in seconds.
     """
