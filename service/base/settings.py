@@ -158,13 +158,19 @@ class DatabaseSettings(_Section):
         from sqlalchemy.engine import make_url  # noqa: PLC0415 - a quarter of a second, and not for all
         from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - as above
 
+        if given is None:
+            return None
         try:
-            is_known = given is None or make_url(_with_driver(given)).drivername in _DRIVERS.values()
+            url = make_url(_with_driver(given))
+            is_known = url.drivername in _DRIVERS.values()
         except (ArgumentError, ValueError):
             is_known = False
         if not is_known:
             # Without the words of what tripped: there may be a password in them.
             raise ValueError("give postgresql://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:///FILE")
+        if "@" in (url.host or ""):
+            # The rest of a password would be taken for the host, and told as the one that can't be reached.
+            raise ValueError("in a password, write @ as %40")
         return given
 
 

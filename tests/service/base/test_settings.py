@@ -159,6 +159,18 @@ def test_a_password_in_the_url_is_not_shown(file: Path, monkeypatch: pytest.Monk
     assert "hunter2" not in repr(load())
 
 
+def test_a_password_whose_end_would_be_taken_for_the_host_does_not_start_and_is_not_shown(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert file.exists()
+    monkeypatch.setenv("WHARFINGER__DATABASE__URL", "postgresql://user:hun@ter2@db/wharf")
+    with pytest.raises(StartupError, match=r"database\.url: in a password, write @ as %40") as caught:
+        load()
+    assert "ter2" not in str(caught.value)
+    monkeypatch.setenv("WHARFINGER__DATABASE__URL", "postgresql://user:hun%40ter2@db/wharf")
+    assert load().database_url.endswith("@db/wharf")
+
+
 @pytest.mark.parametrize(
     ("region", "partition"), [("eu-central-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
 )
