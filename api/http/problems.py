@@ -135,13 +135,20 @@ def refusal(mistakes: Sequence[FieldError]) -> WharfingerError:
     return ParameterError("A parameter of the request is invalid.", errors=mistakes)
 
 
+_DETAILS = {
+    404: "There is no such path: /openapi.yaml has those that there are.",
+    _METHOD_NOT_ALLOWED: "The path has other methods than this one: see Allow.",
+}
+
+
 class _PlainHttpError(WharfingerError):
     """What the framework itself answers: no such path, no such method."""
 
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail, code={404: "no_such_path", 405: "method_not_allowed"}.get(status, "http_error"))
+    def __init__(self, status: int, phrase: str) -> None:
+        code = {404: "no_such_path", 405: "method_not_allowed"}.get(status, "http_error")
+        super().__init__(_DETAILS.get(status, phrase), code=code)
         self.status = status  # type: ignore[misc] # one error for the few statuses that the framework answers
-        self.title = detail  # type: ignore[misc] # as above
+        self.title = phrase  # type: ignore[misc] # as above
 
 
 def _on_http(request: Request, error: Exception) -> Response:

@@ -54,7 +54,8 @@ async def test_who_has_no_key_learns_nothing_of_body_and_parameters(
 
 
 async def test_no_such_path(bare_client: httpx.AsyncClient) -> None:
-    problem(await bare_client.get("/v1/no-such-thing"), 404, "no_such_path")
+    told = problem(await bare_client.get("/v1/no-such-thing"), 404, "no_such_path")
+    assert "/openapi.yaml" in told["detail"]
 
 
 async def test_a_path_that_ends_in_a_slash_is_another_path(bare_admin: httpx.AsyncClient) -> None:
