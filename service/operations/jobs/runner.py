@@ -160,7 +160,7 @@ class Runner:
 
     def _lose(self, one: _Held) -> None:
         job = one.work.job
-        if not (one.work.is_finished or one.task.cancelling()):
+        if not (one.work.is_finished or one.task.done() or one.task.cancelling()):
             log.info("job_lost", job=job.id, kind=job.kind, epoch=job.epoch)
         _stop(one.task)
 

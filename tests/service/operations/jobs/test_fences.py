@@ -120,6 +120,27 @@ async def test_a_job_that_its_worker_has_ended_is_not_told_of_as_lost(replica: M
     assert lines == []
 
 
+async def test_a_job_that_its_worker_finds_lost_is_told_of_once(
+    replica: MakeReplica, accept: Accept, forsake: Forsake
+) -> None:
+    writing = Held()
+
+    async def run(work: Work) -> Json:
+        await writing(work)
+        raise LostError(work.job.id)
+
+    first, second = replica(kind(run), is_working=False), replica(kind(Held()), is_working=False)
+    job_id = (await accept(first)).job.id
+    await first.runner.claim()
+    await writing.begun.wait()
+    await forsake(job_id)
+    await second.runner.claim()
+    with capture_logs() as lines:
+        writing.may_end.set()
+        await first.runner.renew()  # which asks before the worker goes on, and is answered after
+    assert [(line["event"], line["epoch"]) for line in lines] == [("job_lost", 1)]
+
+
 async def test_who_has_lost_a_job_stops_and_gives_back_nothing(
     replica: MakeReplica, accept: Accept, forsake: Forsake
 ) -> None:
