@@ -30,6 +30,8 @@ _LONGEST = 20.0
 _RETURN = 0.5
 """Of a lease: how long its successor is left alone at most."""
 _PATIENCE = 0.3
+_STOPS = 20
+"""Tries to stop one that has jobs in hand."""
 _CUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
@@ -108,20 +110,19 @@ class Fleet:
 
     async def stop(self, seeded: random.Random, replica: Replica) -> None:
         """SIGSTOP, most often until another has a job of its; where it was the only one, another works meanwhile."""
-        working = await self._working()
-        victim = await self._with_jobs(seeded, replica)
+        if len(await self._working()) == 1:
+            self.start()
         stops = len(self.evidence.of(Why.STOPPED))
         is_short, is_at_write = stops % 4 == 3, stops % 2 == 0
-        victim.is_stopped = True
-        if len(working) == 1:
-            self.start()
-        if is_at_write:
-            await self._stop_at_write(victim)
-        at = time.time()
-        victim.process.send_signal(signal.SIGSTOP)
-        while not is_short and self._has_writer():
-            at = await self._stop_again(victim)
-        absence = Absence(Why.STOPPED, victim.owner, at, await _held(replica, victim))
+        for _ in range(_STOPS):
+            victim = await self._with_jobs(seeded, replica)
+            at = await self._stop(victim, is_short=is_short, is_at_write=is_at_write)
+            if held := await _held(replica, victim):
+                break
+            self._continue(victim)  # it has just ended what it had: nothing of its could be taken over
+        else:
+            return
+        absence = Absence(Why.STOPPED, victim.owner, at, held)
         self.evidence.absences.append(absence)
         span = seeded.uniform(*_SHORT) if is_short else seeded.uniform(0, _RETURN)
         back = self._return(victim, absence, replica, span * self.plan.lease, is_short=is_short)
@@ -164,8 +165,7 @@ class Fleet:
         if is_told_to_end:
             self._drain(victim)
         absence.end = time.time()
-        victim.process.send_signal(signal.SIGCONT)
-        victim.is_stopped = False
+        self._continue(victim)
         self._fill_up()
 
     async def _succeeded(self, absence: Absence, replica: Replica) -> None:
@@ -176,9 +176,12 @@ class Fleet:
                 rows = await replica.database.fetch(query)
             except DatabaseError:
                 rows = ()
-            if any(row.epoch > absence.held[row.id] for row in rows):
+            if any(row.epoch > absence.held[row.id] and self._is_begun(row.id, row.epoch) for row in rows):
                 return
             await asyncio.sleep(POLL / 4)
+
+    def _is_begun(self, job: str, epoch: int) -> bool:
+        return f" run {job} {epoch} " in self.acts.read_text()
 
     def _drain(self, worker: Worker) -> None:
         self.workers.remove(worker)
@@ -219,6 +222,21 @@ class Fleet:
             except sqlite3.OperationalError:
                 return True
         return False
+
+    async def _stop(self, victim: Worker, *, is_short: bool, is_at_write: bool) -> float:
+        """Gives when."""
+        victim.is_stopped = True
+        if is_at_write:
+            await self._stop_at_write(victim)
+        at = time.time()
+        victim.process.send_signal(signal.SIGSTOP)
+        while not is_short and self._has_writer():
+            at = await self._stop_again(victim)
+        return at
+
+    def _continue(self, victim: Worker) -> None:
+        victim.process.send_signal(signal.SIGCONT)
+        victim.is_stopped = False
 
     async def _stop_at_write(self, victim: Worker) -> None:
         """Have it stop itself as it begins to write: all that it does once it is back is that write, and a renewal."""
