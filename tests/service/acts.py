@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from sqlalchemy import event
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from service.base.db import Database
 from service.base.permits import permit
@@ -76,6 +77,7 @@ class Outage:
     async def begin(self) -> None:
         for engine in self.database.engines:
             event.listen(engine.sync_engine, "do_connect", self._refuse)
+            event.listen(engine.pool, "checkin", _drop)
             await engine.dispose()
 
     def end(self) -> None:
@@ -85,3 +87,8 @@ class Outage:
         if self.refused < self.attempts:
             self.refused += 1
             raise ConnectionRefusedError
+
+
+def _drop(_: object, record: ConnectionPoolEntry) -> None:
+    """One that was in use as the outage began: nobody else would close it, and any test after this would be told."""
+    record.close()
