@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, func, select, text, update
+from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -39,7 +39,7 @@ class JobStore:
         self.waiters = Waiters()
 
     async def insert(self, connection: AsyncConnection, parent: Parent, values: Json, term: Term | None) -> Job | None:
-        """A job of the operation `parent`; None where there is a live one about the same already.
+        """A job of the operation `parent`; None where that has one, or there is a live one about the same already.
 
         :param term: of who claims it by the same.
         """
@@ -47,8 +47,8 @@ class JobStore:
         about = {"request_id": parent.request_id, "target": parent.target}
         dialect = sqlite if self._database.is_sqlite else postgresql
         new = dialect.insert(jobs).values(who | about | values)
-        is_live = text("finished_at IS NULL")
-        new = new.on_conflict_do_nothing(index_elements=["kind", "key"], index_where=is_live)
+        # Of whichever index: two that give the same deployment its job at once conflict by its id first.
+        new = new.on_conflict_do_nothing()
         inserted = (await connection.execute(new.returning(*jobs.c))).first()
         if inserted is None:
             return None

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.base.clock import utcnow
+from service.base.db import Database
 from service.models.audit import Status
 from service.models.jobs import JobState
 from service.operations.jobs.values import Accepted, Ending, Job, JobRunningError
@@ -52,6 +53,17 @@ async def test_of_many_that_are_accepted_together_one_is_done(replica: MakeRepli
     asked = (accept(replicas[number % 3]) for number in range(9))
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert Counter(map(type, answers)) == {Accepted: 1, JobRunningError: 8}
+
+
+async def test_an_operation_has_one_job_whoever_gives_it_another(
+    replica: MakeReplica, accept: Accept, database: Database
+) -> None:
+    jobs = replica(kind(Made()), is_working=False)
+    job = (await accept(jobs)).job
+    with pytest.raises(JobRunningError):
+        async with database.write() as connection:
+            await jobs.accept(connection, "made", "b", {}, parent=job.parent)
+    assert await log_of(jobs, job.id) == [("accepted", {})]
 
 
 async def test_a_job_supersedes_the_one_that_is_about_the_same(replica: MakeReplica, accept: Accept) -> None:
